@@ -1,0 +1,52 @@
+//! References, and their resolution inside one message: exact `fullUrl`; else `Type/id` against the referring
+//! entry's RESTful base; a version at the end is allowed; `#id` is contained (`pas.md` 2.1).
+
+use serde_json::Value;
+
+/// The literal reference of a `Reference` element.
+pub fn literal(reference: &Value) -> Option<&str> {
+    reference.get("reference")?.as_str()
+}
+
+/// A reference without a trailing `/_history/n`.
+pub fn unversioned(reference: &str) -> &str {
+    reference
+        .split_once("/_history/")
+        .map_or(reference, |(base, _)| base)
+}
+
+/// `Type/id` at the end of a RESTful URL or reference.
+pub fn type_and_id(reference: &str) -> Option<(&str, &str)> {
+    let mut parts = unversioned(reference).rsplit('/');
+    let id = parts.next()?;
+    let resource_type = parts.next()?;
+    let is_type = resource_type.starts_with(|c: char| c.is_ascii_uppercase());
+    (is_type && !id.is_empty()).then_some((resource_type, id))
+}
+
+/// The RESTful base of a full URL: what stands before `Type/id`.
+pub fn base_of(full_url: &str) -> Option<&str> {
+    let (resource_type, id) = type_and_id(full_url)?;
+    unversioned(full_url).strip_suffix(&format!("{resource_type}/{id}"))
+}
+
+/// Calls `visit` with every literal reference below `value` (each `reference` member that is a string), together
+/// with the FHIRPath of the element that holds it. `at` is the path of `value` itself.
+pub fn walk<'a>(value: &'a Value, at: &str, visit: &mut impl FnMut(&'a str, &str)) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::String(text) if name == "reference" => visit(text, at),
+                    _ => walk(member, &format!("{at}.{name}"), visit),
+                }
+            }
+        }
+        Value::Array(list) => {
+            for (n, member) in list.iter().enumerate() {
+                walk(member, &format!("{at}[{n}]"), visit);
+            }
+        }
+        _ => {}
+    }
+}

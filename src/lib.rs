@@ -1,0 +1,19 @@
+//! Assent: the payer's side of electronic prior authorization, in one binary.
+//!
+//! One thread runs through the house: an order being signed (`crd`) → the form that it needs (`dtr`) → the request
+//! (`pas`) → a decision at once or a clinician's (`review`) → what the member and the provider see of it (`access`,
+//! notices, subscriptions). One policy file answers at every stage (`rules`).
+//!
+//! Imports go down only (`tests/architecture.rs` checks it):
+//!
+//! ```text
+//! 4 edge      main cli app demo http web jobs telemetry
+//! 3 doors     crd dtr pas review access import oauth     never each other
+//! 2 gateways  state store auth mail net wire             store alone has sqlx, mail alone lettre, net alone reqwest
+//! 1 core      prior_auth plan rules forms deadlines ig   no async, no I/O, no clock reads
+//! 0 ground    fhir error clock config
+//! ```
+
+pub mod clock;
+pub mod error;
+pub mod fhir;

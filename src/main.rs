@@ -1,0 +1,2 @@
+//! Assent.
+fn main() {}
