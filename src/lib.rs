@@ -16,5 +16,16 @@
 
 pub mod clock;
 pub mod error;
+pub mod auth;
+pub mod config;
+pub mod deadlines;
 pub mod fhir;
 pub mod forms;
+pub mod mail;
+pub mod net;
+pub mod plan;
+pub mod prior_auth;
+pub mod rules;
+pub mod state;
+pub mod store;
+pub mod wire;

@@ -26,6 +26,13 @@ pub fn get<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     })
 }
 
+/// Sets a member of a JSON object; on anything else it does nothing.
+pub fn put(object: &mut Value, name: &str, value: Value) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value);
+    }
+}
+
 /// The members of a repeating element; an element that is missing or no array repeats zero times.
 pub fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     value.get(name).and_then(Value::as_array).into_iter().flatten()

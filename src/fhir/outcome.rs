@@ -125,7 +125,7 @@ impl Issue {
             "details": { "text": self.message },
         });
         if !self.expression.is_empty() {
-            issue["expression"] = json!([self.expression]);
+            super::put(&mut issue, "expression", json!([self.expression]));
         }
         issue
     }

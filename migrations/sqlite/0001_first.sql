@@ -1,0 +1,288 @@
+-- The first schema. Same number, name, tables, columns and indexes as migrations/postgres/0001_first.sql; a test
+-- compares the two. Ids are version 7 UUIDs (16 bytes), instants RFC 3339 text in UTC, JSON is text as received.
+
+CREATE TABLE client (
+    id BLOB NOT NULL PRIMARY KEY,
+    client_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    doc TEXT NOT NULL,
+    disabled INTEGER NOT NULL,
+    created TEXT NOT NULL,
+    changed TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX client_client_id ON client (client_id);
+
+CREATE TABLE person (
+    id BLOB NOT NULL PRIMARY KEY,
+    username TEXT NOT NULL,
+    name TEXT NOT NULL,
+    password TEXT NOT NULL,
+    roles TEXT NOT NULL,
+    credential TEXT,
+    disabled INTEGER NOT NULL,
+    created TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX person_username ON person (username);
+
+CREATE TABLE member (
+    id BLOB NOT NULL PRIMARY KEY,
+    member_id TEXT NOT NULL,
+    family TEXT NOT NULL,
+    given TEXT NOT NULL,
+    birth_date TEXT,
+    gender TEXT,
+    doc TEXT NOT NULL,
+    changed TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX member_member_id ON member (member_id);
+CREATE INDEX member_family_birth_date ON member (family, birth_date);
+
+CREATE TABLE member_login (
+    id BLOB NOT NULL PRIMARY KEY,
+    username TEXT NOT NULL,
+    password TEXT NOT NULL,
+    member BLOB NOT NULL REFERENCES member (id),
+    email TEXT,
+    disabled INTEGER NOT NULL,
+    created TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX member_login_username ON member_login (username);
+CREATE INDEX member_login_member ON member_login (member);
+
+CREATE TABLE coverage (
+    id BLOB NOT NULL PRIMARY KEY,
+    coverage_key TEXT NOT NULL,
+    member BLOB NOT NULL REFERENCES member (id),
+    plan TEXT NOT NULL,
+    line TEXT NOT NULL,
+    state TEXT,
+    zone TEXT NOT NULL,
+    subscriber_id TEXT,
+    status TEXT NOT NULL,
+    starts TEXT,
+    ends TEXT,
+    doc TEXT NOT NULL,
+    changed TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX coverage_coverage_key ON coverage (coverage_key);
+CREATE INDEX coverage_member ON coverage (member);
+CREATE INDEX coverage_subscriber_id ON coverage (subscriber_id);
+
+CREATE TABLE provider (
+    id BLOB NOT NULL PRIMARY KEY,
+    provider_key TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    npi TEXT,
+    name TEXT NOT NULL,
+    email TEXT,
+    doc TEXT NOT NULL,
+    changed TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX provider_provider_key ON provider (provider_key);
+CREATE INDEX provider_npi ON provider (npi);
+
+CREATE TABLE blob (
+    id BLOB NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE prior_auth (
+    id BLOB NOT NULL PRIMARY KEY,
+    client BLOB NOT NULL REFERENCES client (id),
+    member BLOB NOT NULL REFERENCES member (id),
+    coverage BLOB NOT NULL REFERENCES coverage (id),
+    request BLOB NOT NULL REFERENCES blob (id),
+    line TEXT NOT NULL,
+    status TEXT NOT NULL,
+    queue TEXT,
+    urgent INTEGER NOT NULL,
+    received TEXT NOT NULL,
+    due_work TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    changed TEXT NOT NULL
+) STRICT;
+CREATE INDEX prior_auth_status_due ON prior_auth (status, due_work, received, id);
+CREATE INDEX prior_auth_member_changed ON prior_auth (member, changed);
+CREATE INDEX prior_auth_client ON prior_auth (client);
+
+CREATE TABLE item (
+    case_id BLOB NOT NULL REFERENCES prior_auth (id),
+    sequence INTEGER NOT NULL,
+    system TEXT NOT NULL,
+    code TEXT NOT NULL,
+    status TEXT NOT NULL,
+    PRIMARY KEY (case_id, sequence)
+) STRICT;
+CREATE INDEX item_system_code ON item (system, code);
+
+CREATE TABLE event (
+    case_id BLOB NOT NULL REFERENCES prior_auth (id),
+    seq INTEGER NOT NULL,
+    at TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    role TEXT NOT NULL,
+    credential TEXT,
+    body TEXT NOT NULL,
+    prev_hash TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    PRIMARY KEY (case_id, seq)
+) STRICT;
+
+CREATE TABLE number_alias (
+    number TEXT NOT NULL PRIMARY KEY,
+    case_id BLOB NOT NULL REFERENCES prior_auth (id),
+    kind TEXT NOT NULL,
+    created TEXT NOT NULL
+) STRICT;
+CREATE INDEX number_alias_case_id ON number_alias (case_id);
+
+CREATE TABLE submission (
+    client BLOB NOT NULL REFERENCES client (id),
+    key TEXT NOT NULL,
+    case_id BLOB NOT NULL REFERENCES prior_auth (id),
+    version INTEGER NOT NULL,
+    response TEXT NOT NULL,
+    created TEXT NOT NULL,
+    PRIMARY KEY (client, key)
+) STRICT;
+
+CREATE TABLE assertion (
+    id TEXT NOT NULL PRIMARY KEY,
+    client BLOB NOT NULL REFERENCES client (id),
+    hook TEXT NOT NULL,
+    hook_instance TEXT NOT NULL,
+    member BLOB REFERENCES member (id),
+    coverage BLOB REFERENCES coverage (id),
+    order_ref TEXT NOT NULL,
+    coverage_ref TEXT NOT NULL,
+    patient_ref TEXT NOT NULL,
+    order_json TEXT NOT NULL,
+    policy TEXT,
+    policy_version TEXT,
+    policy_hash TEXT NOT NULL,
+    case_document TEXT NOT NULL,
+    answer_json TEXT NOT NULL,
+    forms TEXT NOT NULL,
+    created TEXT NOT NULL
+) STRICT;
+CREATE INDEX assertion_client ON assertion (client, created);
+CREATE INDEX assertion_member ON assertion (member);
+
+CREATE TABLE outbox (
+    id BLOB NOT NULL PRIMARY KEY,
+    case_id BLOB REFERENCES prior_auth (id),
+    kind TEXT NOT NULL,
+    to_ref TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    dedupe_key TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    next_at TEXT NOT NULL,
+    lease_until TEXT,
+    last_error TEXT,
+    sent_at TEXT,
+    created TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX outbox_dedupe_key ON outbox (dedupe_key);
+CREATE INDEX outbox_state_next_at ON outbox (state, next_at);
+CREATE INDEX outbox_case_id ON outbox (case_id);
+
+CREATE TABLE job (
+    id BLOB NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    dedupe_key TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    next_at TEXT NOT NULL,
+    lease_until TEXT,
+    last_error TEXT,
+    created TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX job_dedupe_key ON job (dedupe_key);
+CREATE INDEX job_state_next_at ON job (state, next_at);
+
+CREATE TABLE worker (
+    name TEXT NOT NULL PRIMARY KEY,
+    last_run TEXT NOT NULL,
+    seen INTEGER NOT NULL,
+    done INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE seen_jti (
+    issuer TEXT NOT NULL,
+    jti TEXT NOT NULL,
+    expires TEXT NOT NULL,
+    PRIMARY KEY (issuer, jti)
+) STRICT;
+CREATE INDEX seen_jti_expires ON seen_jti (expires);
+
+CREATE TABLE subscription (
+    id BLOB NOT NULL PRIMARY KEY,
+    client BLOB NOT NULL REFERENCES client (id),
+    status TEXT NOT NULL,
+    doc TEXT NOT NULL,
+    senders TEXT NOT NULL,
+    next_event INTEGER NOT NULL,
+    error TEXT,
+    created TEXT NOT NULL,
+    changed TEXT NOT NULL
+) STRICT;
+CREATE INDEX subscription_client ON subscription (client);
+
+CREATE TABLE "grant" (
+    id BLOB NOT NULL PRIMARY KEY,
+    client BLOB NOT NULL REFERENCES client (id),
+    login BLOB NOT NULL REFERENCES member_login (id),
+    member BLOB NOT NULL REFERENCES member (id),
+    scope TEXT NOT NULL,
+    sensitive INTEGER NOT NULL,
+    created TEXT NOT NULL,
+    last_used TEXT,
+    ended TEXT
+) STRICT;
+CREATE INDEX grant_member ON "grant" (member);
+
+CREATE TABLE oauth_code (
+    code_hash TEXT NOT NULL PRIMARY KEY,
+    grant_id BLOB NOT NULL REFERENCES "grant" (id),
+    redirect_uri TEXT NOT NULL,
+    challenge TEXT NOT NULL,
+    expires TEXT NOT NULL,
+    used TEXT
+) STRICT;
+CREATE INDEX oauth_code_expires ON oauth_code (expires);
+
+CREATE TABLE token (
+    hash TEXT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    client BLOB NOT NULL REFERENCES client (id),
+    grant_id BLOB REFERENCES "grant" (id),
+    scope TEXT NOT NULL,
+    aud TEXT NOT NULL,
+    created TEXT NOT NULL,
+    expires TEXT NOT NULL,
+    ended TEXT
+) STRICT;
+CREATE INDEX token_grant_id ON token (grant_id);
+CREATE INDEX token_expires ON token (expires);
+
+CREATE TABLE session (
+    hash TEXT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    subject BLOB NOT NULL,
+    csrf TEXT NOT NULL,
+    created TEXT NOT NULL,
+    seen TEXT NOT NULL,
+    expires TEXT NOT NULL
+) STRICT;
+CREATE INDEX session_expires ON session (expires);
+
+CREATE TABLE policy_set (
+    hash TEXT NOT NULL PRIMARY KEY,
+    files TEXT NOT NULL,
+    published TEXT NOT NULL
+) STRICT;
