@@ -19,6 +19,7 @@ pub mod error;
 pub mod auth;
 pub mod config;
 pub mod deadlines;
+pub mod dtr;
 pub mod fhir;
 pub mod forms;
 pub mod mail;
