@@ -1,1 +1,6 @@
+//! The integration tests, one binary: one module per door, plus the checks on the project itself.
 
+// Says to clippy that all of this is test code, the functions between the tests too.
+#![cfg(test)]
+
+mod conformance;

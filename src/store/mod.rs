@@ -87,6 +87,11 @@ pub trait Unit<C, T>: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> 
 impl<C, T, F> Unit<C, T> for F where F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static
 {}
 
+/// A folder that only the owner may enter, made if it is missing.
+pub fn private_folder(folder: &std::path::Path) -> Result<()> {
+    sqlite::make_private(folder).map_err(|e| Error::unavailable(format!("{}: {e}", folder.display())))
+}
+
 impl Store {
     /// Opens the database that the config names and brings its schema up to date.
     pub async fn open(config: &Config) -> Result<Self> {

@@ -222,7 +222,7 @@ async fn execute(tx: &mut Tx, sql: &'static str) -> Result<(), String> {
 /// The folder (0700) and the file (0600), made if they are missing.
 fn private_file(path: &Path) -> std::io::Result<()> {
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        crate::store::sqlite::private_folder(folder)?;
+        make_private(folder)?;
     }
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
@@ -232,7 +232,7 @@ fn private_file(path: &Path) -> std::io::Result<()> {
 }
 
 /// A folder that only the owner may enter; one that exists is left as it is.
-pub(crate) fn private_folder(folder: &Path) -> std::io::Result<()> {
+pub(super) fn make_private(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

@@ -1,0 +1,270 @@
+//! The tables: `lists/*.csv` (which code needs what; also the public list of services that need authorization),
+//! `plans.csv` and `codes/denial.csv`. A row that cannot be read is a finding with its line.
+
+use super::Finding;
+use crate::fhir::coding::normal_system;
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use csv::{ReaderBuilder, Trim};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// One plan of `plans.csv`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// `Coverage.class[plan]`.
+    pub code: String,
+    /// What the plan is called.
+    pub name: String,
+    /// The line of business.
+    pub line: String,
+    /// The state whose rules bind it.
+    pub state: Option<String>,
+    /// The contract that metrics are reported under.
+    pub contract: String,
+    /// Where its days begin and end.
+    pub zone: Tz,
+    /// The first day.
+    pub from: NaiveDate,
+    /// The last day.
+    pub to: Option<NaiveDate>,
+}
+
+/// One reason for a denial, as `codes/denial.csv` lists it. A person picks it; no rule does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DenialReason {
+    /// X12 886 decision reason.
+    pub code: String,
+    /// In our own plain words.
+    pub text: String,
+    /// The claim adjustment reason code that a patient-facing record shows.
+    pub carc: String,
+}
+
+/// One row of a list. `code` is `*` on the row that answers for every other code of the line.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub file: String,
+    pub at: usize,
+    pub system: String,
+    pub code: String,
+    /// None stands for every line.
+    pub line: Option<String>,
+    /// None stands for every state.
+    pub state: Option<String>,
+    pub from: NaiveDate,
+    pub to: Option<NaiveDate>,
+    pub answer: String,
+    pub policy: Option<String>,
+}
+
+impl Row {
+    /// Whether it speaks for this line and state on this day.
+    pub(super) fn speaks_for(&self, line: &str, state: Option<&str>, day: NaiveDate) -> bool {
+        self.line.as_deref().is_none_or(|l| l == line)
+            && self.state.as_deref().is_none_or(|s| Some(s) == state)
+            && holds_on(self.from, self.to, day)
+    }
+
+    /// State over any, then line over any.
+    pub(super) fn rank(&self) -> (bool, bool) {
+        (self.state.is_some(), self.line.is_some())
+    }
+}
+
+/// Whether a window, both ends included, holds a day.
+pub(super) fn holds_on(from: NaiveDate, to: Option<NaiveDate>, day: NaiveDate) -> bool {
+    from <= day && to.is_none_or(|to| day <= to)
+}
+
+/// Whether two windows share a day.
+pub(super) fn overlap(a: (NaiveDate, Option<NaiveDate>), b: (NaiveDate, Option<NaiveDate>)) -> bool {
+    b.1.is_none_or(|end| a.0 <= end) && a.1.is_none_or(|end| b.0 <= end)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RowKeys {
+    code: String,
+    system: String,
+    line: String,
+    state: String,
+    from: NaiveDate,
+    to: Option<NaiveDate>,
+    answer: String,
+    policy: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanKeys {
+    code: String,
+    name: String,
+    line: String,
+    state: Option<String>,
+    contract: String,
+    zone: String,
+    from: NaiveDate,
+    to: Option<NaiveDate>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DenialKeys {
+    code: String,
+    text: String,
+    carc: String,
+}
+
+/// Reads a list file.
+pub(super) fn read_rows(file: &str, text: &str, findings: &mut Vec<Finding>) -> Vec<Row> {
+    let any = |field: String| (!matches!(field.as_str(), "" | "*" | "any")).then_some(field);
+    let mut rows = Vec::new();
+    for (at, keys) in read::<RowKeys>(file, text, findings) {
+        if keys.code.is_empty() || keys.answer.is_empty() {
+            findings.push(Finding::new(file, Some(at), "A row needs a code and an answer"));
+        }
+        if (keys.code == "*") != keys.system.is_empty() {
+            findings.push(Finding::new(
+                file,
+                Some(at),
+                "A code needs its system; the row '*' has none",
+            ));
+        }
+        rows.push(Row {
+            file: file.to_owned(),
+            at,
+            system: normal_system(&keys.system).into_owned(),
+            code: keys.code,
+            line: any(keys.line),
+            state: any(keys.state),
+            from: keys.from,
+            to: keys.to,
+            answer: keys.answer,
+            policy: keys.policy,
+        });
+    }
+    rows
+}
+
+/// Reads `plans.csv`. Two rows of one plan whose windows overlap are a finding.
+pub(super) fn read_plans(file: &str, text: &str, findings: &mut Vec<Finding>) -> Vec<Plan> {
+    let mut plans: Vec<Plan> = Vec::new();
+    for (at, keys) in read::<PlanKeys>(file, text, findings) {
+        let Ok(zone) = keys.zone.parse::<Tz>() else {
+            findings.push(Finding::new(
+                file,
+                Some(at),
+                format!("'{}' is no time zone", keys.zone),
+            ));
+            continue;
+        };
+        let twice = |p: &Plan| p.code == keys.code && overlap((p.from, p.to), (keys.from, keys.to));
+        if plans.iter().any(twice) {
+            findings.push(Finding::new(
+                file,
+                Some(at),
+                format!("The plan '{}' has two rows for one day", keys.code),
+            ));
+        }
+        plans.push(Plan {
+            code: keys.code,
+            name: keys.name,
+            line: keys.line,
+            state: keys.state,
+            contract: keys.contract,
+            zone,
+            from: keys.from,
+            to: keys.to,
+        });
+    }
+    plans
+}
+
+/// Reads `codes/denial.csv`.
+pub(super) fn read_denials(file: &str, text: &str, findings: &mut Vec<Finding>) -> Vec<DenialReason> {
+    let mut reasons: Vec<DenialReason> = Vec::new();
+    for (at, keys) in read::<DenialKeys>(file, text, findings) {
+        if keys.code.is_empty() || keys.text.is_empty() || keys.carc.is_empty() {
+            findings.push(Finding::new(
+                file,
+                Some(at),
+                "A denial reason needs code, text and carc",
+            ));
+        }
+        if reasons.iter().any(|r| r.code == keys.code) {
+            findings.push(Finding::new(
+                file,
+                Some(at),
+                format!("The code '{}' stands here twice", keys.code),
+            ));
+        }
+        reasons.push(DenialReason {
+            code: keys.code,
+            text: keys.text,
+            carc: keys.carc,
+        });
+    }
+    reasons
+}
+
+/// Every readable record with its line in the file. Lines that start with `#` are remarks.
+fn read<T: DeserializeOwned>(file: &str, text: &str, findings: &mut Vec<Finding>) -> Vec<(usize, T)> {
+    let mut reader = ReaderBuilder::new()
+        .trim(Trim::All)
+        .comment(Some(b'#'))
+        .from_reader(text.as_bytes());
+    let headers = match reader.headers() {
+        Ok(headers) => headers.clone(),
+        Err(error) => {
+            findings.push(Finding::new(file, Some(1), error.to_string()));
+            return Vec::new();
+        }
+    };
+    let mut all = Vec::new();
+    for record in reader.records() {
+        let line = |p: Option<&csv::Position>| p.and_then(|p| usize::try_from(p.line()).ok());
+        match record {
+            Err(error) => findings.push(Finding::new(file, line(error.position()), error.to_string())),
+            Ok(record) => {
+                let at = line(record.position());
+                match record.deserialize(Some(&headers)) {
+                    Ok(keys) => all.push((at.unwrap_or(0), keys)),
+                    Err(error) => findings.push(Finding::new(file, at, error.to_string())),
+                }
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_row_is_found_with_its_line_and_the_others_are_read() {
+        let text = "code,name,line,state,contract,zone,from,to\n\
+            # a remark\n\
+            A,Plan A,MA,,H1,America/New_York,2026-01-01,\n\
+            B,Plan B,MA,OH,H2,America/Nowhere,2026-01-01,\n\
+            C,Plan C,MA,OH,H3,America/New_York,soon,\n\
+            A,Plan A,MA,,H1,America/New_York,2026-06-01,2026-12-31\n";
+        let mut findings = Vec::new();
+        let plans = read_plans("plans.csv", text, &mut findings);
+        let mut lines: Vec<_> = findings.iter().map(|f| f.line.unwrap()).collect();
+        lines.sort_unstable();
+        assert_eq!(lines, [4, 5, 6]);
+        assert_eq!(plans[0].state, None);
+    }
+
+    #[test]
+    fn an_empty_line_or_state_stands_for_all() {
+        let text = "code,system,line,state,from,to,answer,policy\n*,,,,2026-01-01,,free,\n";
+        let row = &read_rows("lists/a.csv", text, &mut Vec::new())[0];
+        let day = "2026-05-05".parse().unwrap();
+        assert!(row.speaks_for("MA", Some("OH"), day) && row.speaks_for("QHP", None, day));
+        assert!(!row.speaks_for("MA", None, "2025-12-31".parse().unwrap()));
+        assert_eq!(row.rank(), (false, false));
+    }
+}

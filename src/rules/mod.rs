@@ -1,0 +1,219 @@
+//! Rules: what is covered, what needs authorization, what approves it, what to ask for. Facts in, verdict out; pure.
+//!
+//! `rules/policies/**.yaml` (format `pa-policy/1`), `rules/lists/*.csv` with `rules/answers/*.yaml`, `rules/plans.csv`
+//! and `rules/codes/denial.csv` come in as (path, text) pairs and make one `RuleSet`, swapped whole on reload. Each
+//! criterion is met, not met or unknown. The format has no word for a denial, and neither has this module.
+
+mod answer;
+pub mod case_document;
+mod check;
+mod criteria;
+mod embedded;
+mod evaluate;
+mod facts;
+mod index;
+mod item;
+mod jsonpath;
+mod lists;
+mod load;
+pub mod model;
+mod period;
+mod policy;
+mod readable;
+mod responses;
+pub mod verdict;
+mod yaml;
+
+pub use case_document::{CaseDocument, CaseInput, CaseKind, MemberFacts};
+pub use embedded::TestReport;
+pub use item::{item_of_claim, item_of_order};
+pub use lists::{DenialReason, Plan};
+pub use policy::Policy;
+pub use readable::readable;
+pub use verdict::{
+    Ask, Code, Contact, CoverageAnswer, Decision, Detail, Grant, Leaf, Outcome, Pend, Reason, Source,
+    TraceNode, Verdict,
+};
+pub(crate) use yaml::read_yaml;
+
+use chrono::NaiveDate;
+use evaluate::{pend, settled_by_coverage};
+use facts::Budget;
+use index::{Answering, Index};
+use lists::{Row, holds_on};
+use load::NamedAnswer;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+/// Every rule, immutable: read, checked and tested as one.
+#[derive(Debug)]
+pub struct RuleSet {
+    hash: String,
+    index: Index,
+    policies: Vec<Policy>,
+    rows: Vec<Row>,
+    answers: BTreeMap<String, NamedAnswer>,
+    plans: Vec<Plan>,
+    denials: Vec<DenialReason>,
+    fixtures: HashMap<String, Value>,
+}
+
+/// A mistake in a rule file, with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The file, relative to `rules/`.
+    pub file: String,
+    /// The line, counted from 1, where one is known.
+    pub line: Option<usize>,
+    /// One sentence.
+    pub message: String,
+}
+
+impl Finding {
+    pub(crate) fn new(file: &str, line: Option<usize>, message: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            line,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.file, self.message),
+            None => write!(f, "{}: {}", self.file, self.message),
+        }
+    }
+}
+
+impl RuleSet {
+    /// `files`: (path relative to `rules/`, text). `forms`: the link ids of a form named `name|version`; none when
+    /// there is no such form. Runs every load-time check and every embedded test; all findings at once.
+    pub fn load(
+        files: &[(String, String)],
+        forms: &dyn Fn(&str) -> Option<Vec<String>>,
+    ) -> Result<Self, Vec<Finding>> {
+        load::load(files, forms)
+    }
+
+    /// `sha256:…` over all files.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The plan that `Coverage.class[plan]` names, as it stands on a day.
+    pub fn plan(&self, code: &str, on: NaiveDate) -> Option<&Plan> {
+        self.plans
+            .iter()
+            .find(|p| p.code == code && holds_on(p.from, p.to, on))
+    }
+
+    /// The reasons that a reviewer may give for a denial.
+    pub fn denial_reasons(&self) -> &[DenialReason] {
+        &self.denials
+    }
+
+    /// Every policy, also drafts and retired ones.
+    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.iter()
+    }
+
+    /// Makes the case document: finds the policies of the item's codes and collects the answers of their forms.
+    pub fn document(&self, input: CaseInput<'_>) -> CaseDocument {
+        let codes = case_document::item_codes(&input.item);
+        let policies = self.index.policies_of(&codes, &self.policies);
+        let mut forms: Vec<&str> = policies.iter().flat_map(|p| p.forms()).collect();
+        forms.sort_unstable();
+        forms.dedup();
+        CaseDocument::build(input, &forms)
+    }
+
+    /// The verdict on one document. Any trouble is a pend with `error`; the same document gives the same verdict.
+    pub fn evaluate(&self, document: &CaseDocument) -> Verdict {
+        let demanding = |row: &Row| {
+            self.answers
+                .get(&row.answer)
+                .is_some_and(|a| a.answer.answer().word() != "no-auth")
+        };
+        match self
+            .index
+            .answering(document, &self.policies, &self.rows, demanding)
+        {
+            Answering::Policy(policy) => evaluate::verdict(policy, document, Budget(Budget::WHOLE)),
+            Answering::Row(row) => self.by_list(row, None),
+            Answering::Deferred(row) => {
+                let error = "a list row defers to a policy that has no active version for the day".to_owned();
+                self.by_list(row, Some(error))
+            }
+            Answering::NoBillingCode => {
+                let waits = pend("intake", "detail-code", Vec::new());
+                untraced(
+                    Source::NoBillingCode,
+                    CoverageAnswer::detail_code_needed(),
+                    waits,
+                    None,
+                )
+            }
+            Answering::Nothing => self.unanswered(),
+        }
+    }
+
+    /// Runs the embedded tests of every policy.
+    pub fn run_tests(&self) -> Vec<TestReport> {
+        embedded::run(self)
+    }
+
+    fn by_list(&self, row: &Row, error: Option<String>) -> Verdict {
+        let source = Source::List {
+            file: row.file.clone(),
+            line: row.at,
+            answer: row.answer.clone(),
+        };
+        let Some(named) = self.answers.get(&row.answer) else {
+            return self.unanswered();
+        };
+        let coverage = named.answer.answer();
+        let queue = named.queue.as_deref().unwrap_or("clinical-review");
+        let waits = || pend(queue, "clinical-review", Vec::new());
+        let decision = match &error {
+            Some(_) => pend(queue, "evaluation-error", Vec::new()),
+            None => settled_by_coverage(&coverage).unwrap_or_else(waits),
+        };
+        untraced(source, coverage, decision, error)
+    }
+
+    fn unanswered(&self) -> Verdict {
+        let source = Source::List {
+            file: String::new(),
+            line: 0,
+            answer: String::new(),
+        };
+        let coverage = CoverageAnswer::indeterminate("No rule answers for this coverage");
+        let waits = pend("administrative", "evaluation-error", Vec::new());
+        untraced(
+            source,
+            coverage,
+            waits,
+            Some("no list row speaks for the line of business on that day".into()),
+        )
+    }
+}
+
+/// A verdict without criteria.
+fn untraced(source: Source, coverage: CoverageAnswer, decision: Decision, error: Option<String>) -> Verdict {
+    Verdict {
+        source,
+        coverage,
+        decision,
+        criteria: BTreeMap::new(),
+        trace: Vec::new(),
+        trace_hash: verdict::hash_trace(&[]),
+        error,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Reading YAML with places: a mistake is a finding with file and line, a number without quotes is never a text, and
+//! the line of every key is kept for the checks that come later.
+
+use super::Finding;
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{Options, Spanned};
+use std::collections::HashMap;
+use std::fmt;
+
+/// The sentence for the one key that no rule file may have.
+const NO_DENY: &str =
+    "A rule cannot deny: there is no key 'deny' in this format. What is not approved waits for a person";
+
+fn options() -> Options {
+    serde_saphyr::options! {
+        no_schema: true,
+        strict_booleans: true,
+        with_snippet: false,
+    }
+}
+
+/// Reads one file. The finding has the line where the reader stopped.
+pub(crate) fn read_yaml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Finding> {
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| finding(file, &error))
+}
+
+fn finding(file: &str, error: &serde_saphyr::Error) -> Finding {
+    let line = error
+        .location()
+        .and_then(|l| usize::try_from(l.line()).ok())
+        .filter(|l| *l > 0);
+    let message = error.to_string();
+    let deny = message.contains(NO_DENY);
+    Finding::new(file, line, if deny { NO_DENY.to_owned() } else { message })
+}
+
+/// The line of every key, by its path: `criteria/test-age/all/0/fact`.
+#[derive(Debug, Default)]
+pub(super) struct Lines(HashMap<String, usize>);
+
+impl Lines {
+    /// Walks the file once. A key named `deny`, anywhere, ends the walk with its own sentence.
+    pub(super) fn of(file: &str, text: &str) -> Result<Self, Finding> {
+        let mut lines = Self::default();
+        let walk = |de: serde_saphyr::Deserializer<'_, '_>| {
+            At {
+                path: String::new(),
+                lines: &mut lines,
+            }
+            .deserialize(de)
+        };
+        serde_saphyr::with_deserializer_from_str_with_options(text, options(), walk)
+            .map_err(|error| finding(file, &error))?;
+        Ok(lines)
+    }
+
+    /// The line of a key; of the nearest key above it, where the path itself has none.
+    pub(super) fn at(&self, path: &str) -> Option<usize> {
+        let mut path = path;
+        loop {
+            if let Some(line) = self.0.get(path) {
+                return Some(*line);
+            }
+            path = path.rsplit_once('/')?.0;
+        }
+    }
+}
+
+/// One place of the walk.
+struct At<'l> {
+    path: String,
+    lines: &'l mut Lines,
+}
+
+impl At<'_> {
+    fn below(&mut self, step: &str) -> At<'_> {
+        let path = if self.path.is_empty() {
+            step.to_owned()
+        } else {
+            format!("{}/{step}", self.path)
+        };
+        At {
+            path,
+            lines: self.lines,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for At<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for At<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map, a list or a value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<Spanned<String>>()? {
+            if key.value == "deny" {
+                return Err(de::Error::custom(NO_DENY));
+            }
+            let below = self.below(&key.value);
+            if let Ok(line) = usize::try_from(key.referenced.line()) {
+                below.lines.0.insert(below.path.clone(), line);
+            }
+            map.next_value_seed(below)?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        let mut n = 0;
+        while seq.next_element_seed(self.below(&n.to_string()))?.is_some() {
+            n += 1;
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_lines() {
+        let lines = Lines::of("a.yaml", "a: 1\nb:\n  c: [x]\n  d: { e: ~ }\n").unwrap();
+        assert_eq!(lines.at("b/c"), Some(3));
+        assert_eq!(lines.at("b/d/e"), Some(4));
+        assert_eq!(lines.at("b/unknown/deeper"), Some(2));
+        assert_eq!(lines.at("z"), None);
+    }
+
+    #[test]
+    fn a_key_named_deny_has_its_own_sentence_and_line() {
+        let finding = Lines::of("a.yaml", "decision:\n  approve: 1\n  deny: { when: x }\n").unwrap_err();
+        assert_eq!(finding.message, NO_DENY);
+        assert_eq!(finding.line, Some(3));
+    }
+
+    #[test]
+    fn a_number_without_quotes_is_no_text() {
+        let finding = read_yaml::<Vec<String>>("a.yaml", "- \"97161\"\n- 97161\n").unwrap_err();
+        assert_eq!(finding.line, Some(2), "{finding}");
+    }
+}

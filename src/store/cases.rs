@@ -1,0 +1,250 @@
+//! Cases: the append-only events and the columns that are worked out from them in the same transaction; the request
+//! as received; the numbers under which a case is found; the submissions that were answered.
+
+use super::{Tx, bad_row, database, on};
+use crate::error::{Error, Result};
+use crate::prior_auth::{Actor, Body, Event, GENESIS, PriorAuth, chain_hash};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+/// What an event row holds in its body: actor and content as they were that day.
+#[derive(Serialize, Deserialize)]
+struct Stored<A, B> {
+    by: A,
+    what: B,
+}
+
+#[derive(FromRow)]
+struct EventRow {
+    seq: i64,
+    at: DateTime<Utc>,
+    body: String,
+    prev_hash: String,
+    hash: String,
+}
+
+/// A submission that was answered before.
+#[derive(Debug, FromRow)]
+pub struct Submission {
+    /// The case that it opened.
+    pub case_id: Uuid,
+    /// The case's version when the answer was made.
+    pub version: i64,
+    /// The answer, byte for byte.
+    pub response: String,
+    /// When.
+    pub created: DateTime<Utc>,
+}
+
+impl Tx {
+    /// Stores a new case: its request, its columns, its items, its events and its numbers.
+    pub async fn open_case(&mut self, case: &PriorAuth, events: &[Event], request: &str) -> Result<()> {
+        let received = &case.received;
+        on!(self, c => sqlx::query("INSERT INTO blob (id, kind, body, created) VALUES ($1, 'pas-request', $2, $3)")
+            .bind(received.request).bind(request).bind(case.received_at).execute(c).await)
+        .map_err(database)?;
+        on!(self, c => sqlx::query(
+            "INSERT INTO prior_auth (id, client, member, coverage, request, line, status, queue, urgent, received, \
+             due_work, version, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")
+            .bind(case.id).bind(received.client).bind(received.member).bind(received.coverage)
+            .bind(received.request).bind(&received.line).bind(case.status()).bind(case.queue())
+            .bind(received.urgent).bind(case.received_at).bind(received.due.work)
+            .bind(i64::from(case.version)).bind(case.changed).execute(c).await)
+        .map_err(database)?;
+        for item in &case.items {
+            on!(self, c => sqlx::query(
+                "INSERT INTO item (case_id, sequence, system, code, status) VALUES ($1, $2, $3, $4, $5)")
+                .bind(case.id).bind(i64::from(item.sequence)).bind(&item.system).bind(&item.code)
+                .bind(item.status.as_str()).execute(c).await)
+            .map_err(database)?;
+            self.add_number(case.id, &item.reference_number, "reference", case.received_at).await?;
+        }
+        self.add_events(case.id, GENESIS.to_owned(), events).await
+    }
+
+    /// Adds events to a case and brings its columns up to date. When the case has moved on since `before` was read,
+    /// nothing is written and the error says so.
+    pub async fn append(&mut self, before: &PriorAuth, events: &[Event]) -> Result<PriorAuth> {
+        let mut after = before.clone();
+        events.iter().for_each(|event| after.apply(event));
+        let changed = on!(self, c => sqlx::query(
+            "UPDATE prior_auth SET status = $1, queue = $2, version = $3, changed = $4 WHERE id = $5 AND version = $6")
+            .bind(after.status()).bind(after.queue()).bind(i64::from(after.version)).bind(after.changed)
+            .bind(before.id).bind(i64::from(before.version)).execute(c).await.map(|r| r.rows_affected()))
+        .map_err(database)?;
+        if changed != 1 {
+            return Err(Error::conflict("The case has changed since you opened it; look at it again"));
+        }
+        for item in &after.items {
+            on!(self, c => sqlx::query("UPDATE item SET status = $1 WHERE case_id = $2 AND sequence = $3")
+                .bind(item.status.as_str()).bind(before.id).bind(i64::from(item.sequence)).execute(c).await)
+            .map_err(database)?;
+        }
+        let last: String = on!(self, c => sqlx::query_scalar("SELECT hash FROM event WHERE case_id = $1 AND seq = $2")
+            .bind(before.id).bind(i64::from(before.version)).fetch_one(c).await)
+        .map_err(database)?;
+        self.add_events(before.id, last, events).await?;
+        Ok(after)
+    }
+
+    async fn add_events(&mut self, case: Uuid, mut previous: String, events: &[Event]) -> Result<()> {
+        for event in events {
+            let body = serde_json::to_string(&Stored { by: &event.actor, what: &event.body })
+                .map_err(|e| Error::internal(format!("an event cannot be written: {e}")))?;
+            let hash = chain_hash(&previous, event, &body);
+            let credential = event.actor.reviewer().and_then(|r| r.credential.as_ref());
+            let credential = credential.and_then(|c| serde_json::to_string(c).ok());
+            on!(self, c => sqlx::query(
+                "INSERT INTO event (case_id, seq, at, kind, actor, role, credential, body, prev_hash, hash) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
+                .bind(case).bind(i64::from(event.seq)).bind(event.at).bind(event.body.kind())
+                .bind(actor_key(&event.actor)).bind(event.actor.role()).bind(&credential).bind(&body)
+                .bind(&previous).bind(&hash).execute(c).await)
+            .map_err(database)?;
+            if let Body::Decided { outcome: crate::prior_auth::Outcome::Approved(approval), .. } = &event.body {
+                self.add_number(case, &approval.number, "authorization", event.at).await?;
+            }
+            previous = hash;
+        }
+        Ok(())
+    }
+
+    async fn add_number(&mut self, case: Uuid, number: &str, kind: &str, now: DateTime<Utc>) -> Result<()> {
+        on!(self, c => sqlx::query("INSERT INTO number_alias (number, case_id, kind, created) VALUES ($1, $2, $3, $4)")
+            .bind(number).bind(case).bind(kind).bind(now).execute(c).await)
+        .map_err(database)
+        .map(drop)
+    }
+
+    /// Every event of a case in order. A broken chain or an unreadable row is an error that names the row.
+    pub async fn events(&mut self, case: Uuid) -> Result<Vec<Event>> {
+        let rows: Vec<EventRow> = on!(self, c => sqlx::query_as(
+            "SELECT seq, at, body, prev_hash, hash FROM event WHERE case_id = $1 ORDER BY seq")
+            .bind(case).fetch_all(c).await)
+        .map_err(database)?;
+        let mut previous = GENESIS.to_owned();
+        let mut events = Vec::with_capacity(rows.len());
+        for row in rows {
+            let place = format!("{case}/{}", row.seq);
+            let stored: Stored<Actor, Body> =
+                serde_json::from_str(&row.body).map_err(|e| bad_row("event", "body", &place, e))?;
+            let seq = u32::try_from(row.seq).map_err(|e| bad_row("event", "seq", &place, e))?;
+            let event = Event { seq, at: row.at, actor: stored.by, body: stored.what };
+            if row.prev_hash != previous || row.hash != chain_hash(&previous, &event, &row.body) {
+                return Err(bad_row("event", "hash", &place, "the chain of events is broken here"));
+            }
+            previous = row.hash;
+            events.push(event);
+        }
+        Ok(events)
+    }
+
+    /// A case as its events add up.
+    pub async fn case(&mut self, id: Uuid) -> Result<Option<PriorAuth>> {
+        let events = self.events(id).await?;
+        if events.is_empty() {
+            return Ok(None);
+        }
+        PriorAuth::replay(id, &events)
+            .map(Some)
+            .ok_or_else(|| bad_row("event", "kind", id, "the history does not begin with the receipt"))
+    }
+
+    /// The cases of a member, the last changed first.
+    pub async fn cases_of_member(&mut self, member: Uuid) -> Result<Vec<PriorAuth>> {
+        let ids: Vec<Uuid> = on!(self, c => sqlx::query_scalar(
+            "SELECT id FROM prior_auth WHERE member = $1 ORDER BY changed DESC, id")
+            .bind(member).fetch_all(c).await)
+        .map_err(database)?;
+        self.cases(ids).await
+    }
+
+    /// Every open case in the one order that there is: due time, receipt, id.
+    pub async fn open_cases(&mut self) -> Result<Vec<PriorAuth>> {
+        let ids: Vec<Uuid> = on!(self, c => sqlx::query_scalar(
+            "SELECT id FROM prior_auth WHERE status IN ('intake', 'clinical-review', 'physician-review') \
+             ORDER BY due_work, received, id LIMIT 500")
+            .fetch_all(c).await)
+        .map_err(database)?;
+        self.cases(ids).await
+    }
+
+    /// How many cases are open.
+    pub async fn count_open_cases(&mut self) -> Result<i64> {
+        on!(self, c => sqlx::query_scalar(
+            "SELECT COUNT(*) FROM prior_auth WHERE status IN ('intake', 'clinical-review', 'physician-review')")
+            .fetch_one(c).await)
+        .map_err(database)
+    }
+
+    async fn cases(&mut self, ids: Vec<Uuid>) -> Result<Vec<PriorAuth>> {
+        let mut cases = Vec::with_capacity(ids.len());
+        for id in ids {
+            cases.extend(self.case(id).await?);
+        }
+        Ok(cases)
+    }
+
+    /// The request as it was received.
+    pub async fn request_text(&mut self, blob: Uuid) -> Result<String> {
+        on!(self, c => sqlx::query_scalar("SELECT body FROM blob WHERE id = $1").bind(blob).fetch_one(c).await)
+            .map_err(database)
+    }
+
+    /// Keeps a text that is not looked into (feedback of a card, for one).
+    pub async fn add_blob(&mut self, id: Uuid, kind: &str, body: &str, now: DateTime<Utc>) -> Result<()> {
+        on!(self, c => sqlx::query("INSERT INTO blob (id, kind, body, created) VALUES ($1, $2, $3, $4)")
+            .bind(id).bind(kind).bind(body).bind(now).execute(c).await)
+        .map_err(database)
+        .map(drop)
+    }
+
+    /// The case behind a number: an authorization number or a tracking number, however old.
+    pub async fn case_by_number(&mut self, number: &str) -> Result<Option<Uuid>> {
+        on!(self, c => sqlx::query_scalar("SELECT case_id FROM number_alias WHERE number = $1")
+            .bind(number).fetch_optional(c).await)
+        .map_err(database)
+    }
+
+    /// The answer that the same request got before.
+    pub async fn submission(&mut self, client: Uuid, key: &str) -> Result<Option<Submission>> {
+        on!(self, c => sqlx::query_as(
+            "SELECT case_id, version, response, created FROM submission WHERE client = $1 AND key = $2")
+            .bind(client).bind(key).fetch_optional(c).await)
+        .map_err(database)
+    }
+
+    /// Remembers the answer to a request; the same request again replaces one whose window is over.
+    pub async fn add_submission(
+        &mut self,
+        client: Uuid,
+        key: &str,
+        case: &PriorAuth,
+        response: &str,
+        replaces: bool,
+    ) -> Result<()> {
+        if replaces {
+            on!(self, c => sqlx::query("DELETE FROM submission WHERE client = $1 AND key = $2")
+                .bind(client).bind(key).execute(c).await)
+            .map_err(database)?;
+        }
+        on!(self, c => sqlx::query(
+            "INSERT INTO submission (client, key, case_id, version, response, created) \
+             VALUES ($1, $2, $3, $4, $5, $6)")
+            .bind(client).bind(key).bind(case.id).bind(i64::from(case.version)).bind(response)
+            .bind(case.received_at).execute(c).await)
+        .map_err(database)
+        .map(drop)
+    }
+}
+
+/// What stands in the event's actor column: never a member.
+fn actor_key(actor: &Actor) -> String {
+    match actor {
+        Actor::Software => "software".to_owned(),
+        Actor::Client { id } => format!("client/{id}"),
+        Actor::Staff(reviewer) => format!("person/{}", reviewer.id),
+    }
+}

@@ -1,0 +1,226 @@
+//! Members, coverages, providers: written by import, read by every door that has to know who is meant.
+
+use super::{Tx, bad_row, database, on};
+use crate::error::Result;
+use crate::plan::{Coverage, Member, Provider};
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+#[derive(FromRow)]
+struct MemberRow {
+    id: Uuid,
+    member_id: String,
+    family: String,
+    given: String,
+    birth_date: Option<NaiveDate>,
+    gender: Option<String>,
+    doc: String,
+}
+
+impl MemberRow {
+    fn member(self) -> Result<Member> {
+        let doc = serde_json::from_str(&self.doc).map_err(|e| bad_row("member", "doc", self.id, e))?;
+        Ok(Member {
+            id: self.id,
+            member_id: self.member_id,
+            family: self.family,
+            given: self.given,
+            birth_date: self.birth_date,
+            gender: self.gender,
+            doc,
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct CoverageRow {
+    id: Uuid,
+    coverage_key: String,
+    member: Uuid,
+    plan: String,
+    line: String,
+    state: Option<String>,
+    zone: String,
+    subscriber_id: Option<String>,
+    status: String,
+    starts: Option<NaiveDate>,
+    ends: Option<NaiveDate>,
+    doc: String,
+}
+
+impl CoverageRow {
+    fn coverage(self) -> Result<Coverage> {
+        let doc = serde_json::from_str(&self.doc).map_err(|e| bad_row("coverage", "doc", self.id, e))?;
+        let zone = self.zone.parse().map_err(|e| bad_row("coverage", "zone", self.id, e))?;
+        Ok(Coverage {
+            id: self.id,
+            key: self.coverage_key,
+            member: self.member,
+            plan: self.plan,
+            line: self.line,
+            state: self.state,
+            zone,
+            subscriber_id: self.subscriber_id,
+            status: self.status,
+            starts: self.starts,
+            ends: self.ends,
+            doc,
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct ProviderRow {
+    id: Uuid,
+    provider_key: String,
+    kind: String,
+    npi: Option<String>,
+    name: String,
+    email: Option<String>,
+    doc: String,
+}
+
+impl ProviderRow {
+    fn provider(self) -> Result<Provider> {
+        let doc = serde_json::from_str(&self.doc).map_err(|e| bad_row("provider", "doc", self.id, e))?;
+        Ok(Provider {
+            id: self.id,
+            key: self.provider_key,
+            kind: self.kind,
+            npi: self.npi,
+            name: self.name,
+            email: self.email,
+            doc,
+        })
+    }
+}
+
+impl Tx {
+    /// Adds or replaces a member by member id; answers with the row's id, which an earlier import may have given.
+    pub async fn put_member(&mut self, member: &Member, now: DateTime<Utc>) -> Result<Uuid> {
+        on!(self, c => sqlx::query_scalar(
+            "INSERT INTO member (id, member_id, family, given, birth_date, gender, doc, changed) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+             ON CONFLICT (member_id) DO UPDATE SET family = excluded.family, given = excluded.given, \
+             birth_date = excluded.birth_date, gender = excluded.gender, doc = excluded.doc, \
+             changed = excluded.changed RETURNING id")
+            .bind(member.id).bind(&member.member_id).bind(&member.family).bind(&member.given)
+            .bind(member.birth_date).bind(&member.gender).bind(member.doc.to_string()).bind(now)
+            .fetch_one(c).await)
+        .map_err(database)
+    }
+
+    /// Adds or replaces a coverage by its identifier.
+    pub async fn put_coverage(&mut self, coverage: &Coverage, now: DateTime<Utc>) -> Result<Uuid> {
+        on!(self, c => sqlx::query_scalar(
+            "INSERT INTO coverage (id, coverage_key, member, plan, line, state, zone, subscriber_id, status, \
+             starts, ends, doc, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+             ON CONFLICT (coverage_key) DO UPDATE SET member = excluded.member, plan = excluded.plan, \
+             line = excluded.line, state = excluded.state, zone = excluded.zone, \
+             subscriber_id = excluded.subscriber_id, status = excluded.status, starts = excluded.starts, \
+             ends = excluded.ends, doc = excluded.doc, changed = excluded.changed RETURNING id")
+            .bind(coverage.id).bind(&coverage.key).bind(coverage.member).bind(&coverage.plan)
+            .bind(&coverage.line).bind(&coverage.state).bind(coverage.zone.name())
+            .bind(&coverage.subscriber_id).bind(&coverage.status).bind(coverage.starts).bind(coverage.ends)
+            .bind(coverage.doc.to_string()).bind(now)
+            .fetch_one(c).await)
+        .map_err(database)
+    }
+
+    /// Adds or replaces a provider by NPI or identifier.
+    pub async fn put_provider(&mut self, provider: &Provider, now: DateTime<Utc>) -> Result<Uuid> {
+        on!(self, c => sqlx::query_scalar(
+            "INSERT INTO provider (id, provider_key, kind, npi, name, email, doc, changed) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (provider_key) DO UPDATE SET \
+             kind = excluded.kind, npi = excluded.npi, name = excluded.name, email = excluded.email, \
+             doc = excluded.doc, changed = excluded.changed RETURNING id")
+            .bind(provider.id).bind(&provider.key).bind(&provider.kind).bind(&provider.npi)
+            .bind(&provider.name).bind(&provider.email).bind(provider.doc.to_string()).bind(now)
+            .fetch_one(c).await)
+        .map_err(database)
+    }
+
+    /// A member by row.
+    pub async fn member(&mut self, id: Uuid) -> Result<Option<Member>> {
+        let row: Option<MemberRow> = on!(self, c => sqlx::query_as(
+            "SELECT id, member_id, family, given, birth_date, gender, doc FROM member WHERE id = $1")
+            .bind(id).fetch_optional(c).await)
+        .map_err(database)?;
+        row.map(MemberRow::member).transpose()
+    }
+
+    /// A member by member id.
+    pub async fn member_by_member_id(&mut self, member_id: &str) -> Result<Option<Member>> {
+        let row: Option<MemberRow> = on!(self, c => sqlx::query_as(
+            "SELECT id, member_id, family, given, birth_date, gender, doc FROM member WHERE member_id = $1")
+            .bind(member_id).fetch_optional(c).await)
+        .map_err(database)?;
+        row.map(MemberRow::member).transpose()
+    }
+
+    /// Members whose member id is one of these numbers, or whose coverage has this subscriber number.
+    pub async fn members_by_numbers(
+        &mut self,
+        numbers: &[String],
+        subscriber: Option<&str>,
+    ) -> Result<Vec<Member>> {
+        let mut found: Vec<Member> = Vec::new();
+        for number in numbers {
+            if let Some(member) = self.member_by_member_id(number).await?
+                && !found.iter().any(|m| m.id == member.id)
+            {
+                found.push(member);
+            }
+        }
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let Some(subscriber) = subscriber else { return Ok(found) };
+        let rows: Vec<MemberRow> = on!(self, c => sqlx::query_as(
+            "SELECT DISTINCT m.id, m.member_id, m.family, m.given, m.birth_date, m.gender, m.doc FROM member m \
+             JOIN coverage v ON v.member = m.id WHERE v.subscriber_id = $1 OR m.member_id = $1")
+            .bind(subscriber).fetch_all(c).await)
+        .map_err(database)?;
+        rows.into_iter().map(MemberRow::member).collect()
+    }
+
+    /// Members with this folded family name and birth date.
+    pub async fn members_by_name(&mut self, family: &str, birth_date: NaiveDate) -> Result<Vec<Member>> {
+        let rows: Vec<MemberRow> = on!(self, c => sqlx::query_as(
+            "SELECT id, member_id, family, given, birth_date, gender, doc FROM member \
+             WHERE family = $1 AND birth_date = $2 ORDER BY member_id")
+            .bind(family).bind(birth_date).fetch_all(c).await)
+        .map_err(database)?;
+        rows.into_iter().map(MemberRow::member).collect()
+    }
+
+    /// All coverages of a member, the newest first.
+    pub async fn coverages_of(&mut self, member: Uuid) -> Result<Vec<Coverage>> {
+        let rows: Vec<CoverageRow> = on!(self, c => sqlx::query_as(
+            "SELECT id, coverage_key, member, plan, line, state, zone, subscriber_id, status, starts, ends, doc \
+             FROM coverage WHERE member = $1 ORDER BY starts DESC, id")
+            .bind(member).fetch_all(c).await)
+        .map_err(database)?;
+        rows.into_iter().map(CoverageRow::coverage).collect()
+    }
+
+    /// A coverage by row.
+    pub async fn coverage(&mut self, id: Uuid) -> Result<Option<Coverage>> {
+        let row: Option<CoverageRow> = on!(self, c => sqlx::query_as(
+            "SELECT id, coverage_key, member, plan, line, state, zone, subscriber_id, status, starts, ends, doc \
+             FROM coverage WHERE id = $1")
+            .bind(id).fetch_optional(c).await)
+        .map_err(database)?;
+        row.map(CoverageRow::coverage).transpose()
+    }
+
+    /// A provider by NPI; organizations before people when both carry it.
+    pub async fn provider_by_npi(&mut self, npi: &str) -> Result<Option<Provider>> {
+        let row: Option<ProviderRow> = on!(self, c => sqlx::query_as(
+            "SELECT id, provider_key, kind, npi, name, email, doc FROM provider WHERE npi = $1 ORDER BY kind LIMIT 1")
+            .bind(npi).fetch_optional(c).await)
+        .map_err(database)?;
+        row.map(ProviderRow::provider).transpose()
+    }
+}
