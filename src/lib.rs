@@ -17,3 +17,4 @@
 pub mod clock;
 pub mod error;
 pub mod fhir;
+pub mod web;
