@@ -148,8 +148,11 @@ fn span_text(span: TimeDelta) -> String {
     }
 }
 
-fn asset(name: &str) -> Result<&'static str, minijinja::Error> {
-    assets::url(name).ok_or_else(|| unreadable("no such asset"))
+/// The address of an asset: our own text, so it needs no escaping.
+fn asset(name: &str) -> Result<Value, minijinja::Error> {
+    assets::url(name)
+        .map(|url| Value::from_safe_string(url.to_owned()))
+        .ok_or_else(|| unreadable("no such asset"))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@
   const queue = document.getElementById("queue");
   if (!queue) return;
   const news = document.getElementById("queue-news");
-  const links = () => [...queue.querySelectorAll("a.open")];
+  const links = () => [...queue.querySelectorAll("a.go")];
 
   const move = (step) => {
     const all = links();

@@ -156,7 +156,7 @@ mod tests {
         match value {
             Value::String(text) if !matches!(key, "tone" | "zone") && !is_time(text) => {
                 *count += 1;
-                text.push_str(&format!("{POISON}#{count}#"));
+                *text = format!("{text}{POISON}#{count}#");
             }
             Value::Array(list) => list.iter_mut().for_each(|one| poison(one, key, count)),
             Value::Object(map) => map.iter_mut().for_each(|(key, one)| poison(one, key, count)),
@@ -190,7 +190,11 @@ mod tests {
         let poisoned = pages
             .render(&Poisoned::<P>(view, std::marker::PhantomData))
             .expect(P::TEMPLATE);
-        assert!(!poisoned.contains("<i onerror"), "{} lets markup through", P::TEMPLATE);
+        assert!(
+            !poisoned.contains("<i onerror"),
+            "{} lets markup through",
+            P::TEMPLATE
+        );
         assert!(
             !poisoned.contains("onerror=\""),
             "{} lets a quote through",
