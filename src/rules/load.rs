@@ -153,11 +153,8 @@ pub(super) fn load(
 }
 
 fn hash_of(files: &[(&str, &str)]) -> String {
-    let all: String = files
-        .iter()
-        .map(|(file, text)| format!("{file} {}\n", sha256(text.as_bytes())))
-        .collect();
-    sha256(all.as_bytes())
+    let one = |(file, text): &(&str, &str)| format!("{file} {}", sha256(text.as_bytes()));
+    sha256(files.iter().map(one).collect::<Vec<_>>().join("\n").as_bytes())
 }
 
 /// Rows name answers and policies that exist, no two of them say different things of one code, and every line that a
