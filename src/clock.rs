@@ -58,3 +58,10 @@ pub fn new_secret() -> String {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     URL_SAFE_NO_PAD.encode(random_bytes::<32>())
 }
+
+/// A number for people to read out: a prefix and ten letters and digits (50 bits) that nobody confuses.
+pub fn new_number(prefix: &str) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let letters = random_bytes::<10>().into_iter().filter_map(|byte| ALPHABET.get(usize::from(byte % 32)));
+    format!("{prefix}-{}", letters.map(|letter| char::from(*letter)).collect::<String>())
+}
