@@ -21,6 +21,9 @@ pub(super) struct NamedAnswer {
     pub answer: AnswerKeys,
     /// Where a request waits, when the answer needs authorization.
     pub queue: Option<String>,
+    /// File and line, for findings.
+    #[serde(skip)]
+    place: (String, Option<usize>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,8 +94,9 @@ impl Parts {
                 "The format of this folder is pa-answers/1",
             );
         }
-        for (name, answer) in answers.answers {
+        for (name, mut answer) in answers.answers {
             let line = lines.at(&format!("answers/{name}"));
+            answer.place = (file.to_owned(), line);
             for mistake in answer.answer.mistakes() {
                 self.find(file, line, format!("In the answer '{name}': {mistake}"));
             }
@@ -192,12 +196,10 @@ fn check_rows(
     }
     let used: BTreeSet<&str> = parts.rows.iter().map(|r| r.answer.as_str()).collect();
     for (name, answer) in &parts.answers {
+        let (file, line) = &answer.place;
+        let mut find = |message: String| findings.push(Finding::new(file, *line, message));
         if !used.contains(name.as_str()) {
-            findings.push(Finding::new(
-                "answers",
-                None,
-                format!("No list row uses the answer '{name}'"),
-            ));
+            find(format!("No list row uses the answer '{name}'"));
         }
         for form in answer
             .answer
@@ -205,11 +207,7 @@ fn check_rows(
             .iter()
             .filter(|f| forms(f).is_none())
         {
-            findings.push(Finding::new(
-                "answers",
-                None,
-                format!("The answer '{name}' names the form '{form}', which does not exist"),
-            ));
+            find(format!("There is no form '{form}'"));
         }
     }
     let lines: BTreeSet<&str> = parts.plans.iter().map(|p| p.line.as_str()).collect();

@@ -100,6 +100,24 @@ fn every_embedded_test_passes() {
 }
 
 #[test]
+fn the_shipped_forms_ask_what_the_shipped_policies_read() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/questionnaires"));
+    let link_ids = |form: &str| {
+        let (name, version) = form.split_once('|')?;
+        let text =
+            std::fs::read_to_string(folder.join(name).join(version).join("questionnaire.json")).ok()?;
+        let mut open = vec![serde_json::from_str::<Value>(&text).ok()?];
+        let mut ids = Vec::new();
+        while let Some(item) = open.pop() {
+            ids.extend(item["linkId"].as_str().map(str::to_owned));
+            open.extend(item["item"].as_array().into_iter().flatten().cloned());
+        }
+        Some(ids)
+    };
+    assert_eq!(RuleSet::load(&shipped_files(), &link_ids).err(), None);
+}
+
+#[test]
 fn a_replay_gives_the_identical_verdict_and_trace_hash() {
     let rules = shipped();
     let first = rules.evaluate(&fixture("oxygen", |_| ()));
