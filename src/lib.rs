@@ -18,6 +18,7 @@ pub mod clock;
 pub mod error;
 pub mod auth;
 pub mod config;
+pub mod crd;
 pub mod deadlines;
 pub mod fhir;
 pub mod forms;

@@ -3,7 +3,6 @@
 //! (resp-43 to resp-45).
 
 use super::member::{Person, Standing, facts, service_day, settle};
-use super::payer::Ours;
 use super::prefetch::Material;
 use super::request::Order;
 use crate::fhir::text;
@@ -44,16 +43,6 @@ pub(super) enum Whose<'a> {
     Person(Person, Vec<&'a Value>),
     /// It could not be found out; the sentence says why.
     Unsettled(&'a Value, &'static str),
-}
-
-impl<'a> Whose<'a> {
-    /// Where the payer's organization cannot be read, nothing more can be found out.
-    pub(super) fn coverages(ours: &Ours<'a>) -> Vec<&'a Value> {
-        match ours {
-            Ours::Named(all) | Ours::Perhaps(all) => all.clone(),
-            Ours::Unreadable(one) => vec![one],
-        }
-    }
 }
 
 /// What every order of a call shares.
