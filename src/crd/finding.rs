@@ -46,7 +46,7 @@ pub(super) enum Whose<'a> {
 }
 
 /// What every order of a call shares.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Ground<'a> {
     /// Policies and forms in force.
     pub published: &'a Published,
@@ -136,7 +136,7 @@ impl Ground<'_> {
         }
         let (policy, hash) = match verdict.source {
             Source::Policy { policy, version, hash, .. } => (Some((policy, version)), hash),
-            Source::List { .. } | Source::NoBillingCode => (None, rules.hash().to_owned()),
+            _ => (None, rules.hash().to_owned()),
         };
         whose(Finding {
             policy,
