@@ -14,19 +14,26 @@
 //! 0 ground    fhir error clock config
 //! ```
 
-pub mod clock;
-pub mod error;
+pub mod access;
 pub mod auth;
+pub mod clock;
 pub mod config;
+pub mod crd;
 pub mod deadlines;
 pub mod dtr;
+pub mod error;
 pub mod fhir;
 pub mod forms;
+pub mod ig;
+pub mod jobs;
 pub mod mail;
 pub mod net;
+pub mod pas;
 pub mod plan;
 pub mod prior_auth;
 pub mod rules;
 pub mod state;
 pub mod store;
+pub mod telemetry;
+pub mod web;
 pub mod wire;

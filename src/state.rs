@@ -1,5 +1,6 @@
 //! What every handler gets: settings, clock, store, the published policies and forms, the ways out of the house.
 
+use crate::auth::KeyCache;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::deadlines::Clocks;
@@ -30,6 +31,8 @@ pub struct Shared {
     pub net: Net,
     /// Mail.
     pub mail: Mailer,
+    /// Public keys of partners, as fetched.
+    pub keys: KeyCache,
     published: ArcSwap<Published>,
 }
 
@@ -67,7 +70,7 @@ impl State {
         published: Published,
     ) -> Self {
         let published = ArcSwap::from_pointee(published);
-        Self(Arc::new(Shared { config, clock, store, net, mail, published }))
+        Self(Arc::new(Shared { config, clock, store, net, mail, keys: KeyCache::default(), published }))
     }
 
     /// The policies and forms in force now; hold on to it for one whole request.

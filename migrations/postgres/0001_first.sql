@@ -7,11 +7,13 @@ CREATE TABLE client (
     client_id TEXT COLLATE "C" NOT NULL,
     name TEXT COLLATE "C" NOT NULL,
     doc TEXT COMPRESSION lz4 NOT NULL,
+    issuer TEXT COLLATE "C",
     disabled BOOLEAN NOT NULL,
     created TIMESTAMPTZ NOT NULL,
     changed TIMESTAMPTZ NOT NULL
 );
 CREATE UNIQUE INDEX client_client_id ON client (client_id);
+CREATE UNIQUE INDEX client_issuer ON client (issuer);
 
 CREATE TABLE person (
     id UUID NOT NULL PRIMARY KEY,

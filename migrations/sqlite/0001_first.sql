@@ -6,11 +6,13 @@ CREATE TABLE client (
     client_id TEXT NOT NULL,
     name TEXT NOT NULL,
     doc TEXT NOT NULL,
+    issuer TEXT,
     disabled INTEGER NOT NULL,
     created TEXT NOT NULL,
     changed TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX client_client_id ON client (client_id);
+CREATE UNIQUE INDEX client_issuer ON client (issuer);
 
 CREATE TABLE person (
     id BLOB NOT NULL PRIMARY KEY,

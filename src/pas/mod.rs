@@ -12,7 +12,8 @@ mod submit;
 mod subscription;
 
 pub use notification::{Kind as NotificationKind, build as notification};
-pub use response::{Answer, bundle as response_bundle};
+pub use request::Request;
+pub use response::{Answer as ResponseAnswer, bundle as response_bundle};
 pub use subscription::{channel, endpoint};
 
 use crate::state::State;

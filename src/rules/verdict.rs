@@ -43,6 +43,8 @@ pub enum Source {
         /// Its title.
         title: String,
     },
+    /// The coverage itself: it is not in force, so no policy was asked.
+    Coverage,
     /// A row of `rules/lists`.
     List {
         /// The file; empty when no row answered.

@@ -1,0 +1,166 @@
+//! Reads from the EHR with the token of the call (CRD section "Fetching extra data from the EHR"). Only a server that
+//! is registered for the client is asked, only for what the token's scope allows, within one deadline for all reads.
+//! The token goes nowhere else and is not kept.
+
+use super::request::Chart;
+use crate::auth::Client;
+use crate::fhir::reference::unversioned;
+use crate::fhir::{list, resource_type};
+use crate::net::{Allowed, Fetched, Net};
+use crate::state::State;
+use std::time::Duration;
+use tokio::time::Instant;
+use url::Url;
+
+/// The chart server of one call.
+pub(super) struct Ehr<'a> {
+    net: &'a Net,
+    base: Url,
+    token: &'a str,
+    scope: Option<&'a str>,
+    allowed: Allowed<'a>,
+    deadline: Instant,
+}
+
+impl<'a> Ehr<'a> {
+    /// The chart of a call, if it may be read at all: a token is there and the server is one of the client's.
+    pub(super) fn reach(state: &'a State, client: &'a Client, chart: Chart<'a>) -> Option<Self> {
+        let allowed = Allowed { hosts: &client.doc.fhir_hosts, loopback_http: client.doc.loopback_http };
+        Some(Self {
+            net: &state.net,
+            base: registered(chart.server?, allowed)?,
+            token: chart.token?,
+            scope: chart.scope,
+            allowed,
+            deadline: Instant::now() + Duration::from_millis(state.config.limits.fetch_ms),
+        })
+    }
+
+    /// Reads one resource by its id.
+    pub(super) async fn read(&self, kind: &str, id: &str) -> Fetched {
+        if !is_id(id) || !allows(self.scope, kind, 'r') {
+            return Fetched::NotThere;
+        }
+        match self.get(&[kind, id], None).await {
+            Fetched::Found(resource) if resource_type(&resource) == Some(kind) => Fetched::Found(resource),
+            Fetched::Found(_) => Fetched::Failed(format!("the read of a {kind} gave another resource")),
+            other => other,
+        }
+    }
+
+    /// Reads what a reference names: relative, or on this very server. A reference to anywhere else is not there,
+    /// since the token must not go there.
+    pub(super) async fn follow(&self, reference: &str, kind: &str) -> Fetched {
+        let reference = unversioned(reference);
+        let relative = if reference.contains(':') { reference.strip_prefix(self.base.as_str()) } else { Some(reference) };
+        match relative.and_then(|r| r.split_once('/')) {
+            Some((named, id)) if named == kind => self.read(kind, id).await,
+            _ => Fetched::NotThere,
+        }
+    }
+
+    /// Searches by one parameter. An empty result is "not there".
+    pub(super) async fn search(&self, kind: &str, query: &[(&str, &str)]) -> Fetched {
+        if !allows(self.scope, kind, 's') {
+            return Fetched::NotThere;
+        }
+        match self.get(&[kind], Some(query)).await {
+            Fetched::Found(bundle) if resource_type(&bundle) != Some("Bundle") => {
+                Fetched::Failed(format!("the search for {kind} gave no bundle"))
+            }
+            Fetched::Found(bundle) if list(&bundle, "entry").next().is_none() => Fetched::NotThere,
+            other => other,
+        }
+    }
+
+    async fn get(&self, path: &[&str], query: Option<&[(&str, &str)]>) -> Fetched {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        if let Some(query) = query {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Fetched::Failed("no time was left for the chart server".to_owned());
+        }
+        let answer = self.net.get_json_as(url.as_str(), self.token, self.allowed, left).await;
+        if matches!(answer, Fetched::Failed(_)) {
+            // The address holds the patient's id, so only the type is told.
+            tracing::warn!(resource = path.first().copied().unwrap_or("-"), "a read from a chart server failed");
+        }
+        answer
+    }
+}
+
+/// The base of `server` with a slash at its end, if the client's registration covers it.
+fn registered(server: &str, allowed: Allowed<'_>) -> Option<Url> {
+    let base = Url::parse(&format!("{}/", server.trim_end_matches('/'))).ok()?;
+    let plain = base.query().is_none() && base.fragment().is_none();
+    (plain && allowed.check(base.as_str()).is_ok()).then_some(base)
+}
+
+/// FHIR's `id`. Dots alone would climb out of the server's base.
+fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.')
+        && text.chars().any(|c| c != '.')
+}
+
+/// Whether a SMART scope allows to read (`r`) or search (`s`) this type, in the spelling of version 1 or 2. A call
+/// without a scope says nothing, so it is tried.
+fn allows(scope: Option<&str>, kind: &str, wanted: char) -> bool {
+    let Some(scope) = scope.map(str::trim).filter(|s| !s.is_empty()) else { return true };
+    scope.split_whitespace().any(|one| {
+        let Some((_, rest)) = one.split_once('/') else { return false };
+        let Some((named, verbs)) = rest.split_once('.') else { return false };
+        let verbs = verbs.split('?').next().unwrap_or("");
+        (named == "*" || named == kind) && (verbs == "*" || verbs == "read" || is_v2(verbs, wanted))
+    })
+}
+
+fn is_v2(verbs: &str, wanted: char) -> bool {
+    verbs.chars().all(|c| "cruds".contains(c)) && verbs.contains(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_registered_server_is_asked() {
+        let hosts = ["https://ehr.example.org/fhir".to_owned()];
+        let allowed = Allowed { hosts: &hosts, loopback_http: false };
+        for good in ["https://ehr.example.org/fhir", "https://ehr.example.org/fhir/", "https://EHR.example.org/fhir/r4"] {
+            assert!(registered(good, allowed).is_some(), "{good}");
+        }
+        for bad in [
+            "https://ehr.example.org/fhirx",
+            "https://ehr.example.org/fhir/../admin",
+            "https://ehr.example.org@evil.example/fhir",
+            "http://ehr.example.org/fhir",
+            "https://ehr.example.org/fhir?x=",
+            "nonsense",
+        ] {
+            assert!(registered(bad, allowed).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn scopes_of_both_spellings_are_obeyed() {
+        assert!(allows(None, "Patient", 'r'));
+        assert!(allows(Some("user/Patient.read user/Observation.read"), "Patient", 'r'));
+        assert!(!allows(Some("user/Patient.read"), "Coverage", 'r'));
+        assert!(allows(Some("patient/Coverage.rs"), "Coverage", 's'));
+        assert!(!allows(Some("patient/Coverage.r"), "Coverage", 's'));
+        assert!(allows(Some("system/*.cruds"), "Organization", 'r'));
+        assert!(!allows(Some("patient/Coverage.write openid launch"), "Coverage", 'r'));
+    }
+
+    #[test]
+    fn an_id_cannot_climb_out() {
+        assert!(is_id("p1") && is_id("A.b-9"));
+        assert!(!is_id("..") && !is_id("a/b") && !is_id("") && !is_id("a?b"));
+    }
+}

@@ -1,0 +1,114 @@
+//! The table `client`: partner systems. The issuer has its own column, copied from the document when it is written,
+//! because every hook call looks for it.
+
+use super::{Tx, bad_row, database, on};
+use crate::auth::Client;
+use crate::error::{Error, Result};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+#[derive(sqlx::FromRow)]
+struct ClientRow {
+    id: Uuid,
+    client_id: String,
+    name: String,
+    doc: String,
+    disabled: bool,
+}
+
+impl ClientRow {
+    fn client(self) -> Result<Client> {
+        let doc = serde_json::from_str(&self.doc).map_err(|e| bad_row("client", "doc", self.id, e))?;
+        Ok(Client {
+            id: self.id,
+            client_id: self.client_id,
+            name: self.name,
+            disabled: self.disabled,
+            doc,
+        })
+    }
+}
+
+impl Tx {
+    /// Stores a client, new or changed. A `client_id` or issuer that another row has is a conflict.
+    pub async fn put_client(&mut self, client: &Client, now: DateTime<Utc>) -> Result<()> {
+        let doc = serde_json::to_string(&client.doc).map_err(Error::internal)?;
+        on!(self, c => sqlx::query(
+            "INSERT INTO client (id, client_id, name, doc, issuer, disabled, created, changed) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO UPDATE SET client_id = excluded.client_id, \
+             name = excluded.name, doc = excluded.doc, issuer = excluded.issuer, disabled = excluded.disabled, \
+             changed = excluded.changed",
+        )
+        .bind(client.id)
+        .bind(&client.client_id)
+        .bind(&client.name)
+        .bind(&doc)
+        .bind(&client.doc.issuer)
+        .bind(client.disabled)
+        .bind(now)
+        .bind(now)
+        .execute(c)
+        .await
+        .map(drop))
+        .map_err(database)
+    }
+
+    /// A client by its row.
+    pub async fn client(&mut self, id: Uuid) -> Result<Option<Client>> {
+        let row = on!(self, c => sqlx::query_as::<_, ClientRow>(
+            "SELECT id, client_id, name, doc, disabled FROM client WHERE id = $1",
+        )
+        .bind(id)
+        .fetch_optional(c)
+        .await)
+        .map_err(database)?;
+        row.map(ClientRow::client).transpose()
+    }
+
+    /// A client by its OAuth `client_id`.
+    pub async fn client_by_client_id(&mut self, client_id: &str) -> Result<Option<Client>> {
+        let row = on!(self, c => sqlx::query_as::<_, ClientRow>(
+            "SELECT id, client_id, name, doc, disabled FROM client WHERE client_id = $1",
+        )
+        .bind(client_id)
+        .fetch_optional(c)
+        .await)
+        .map_err(database)?;
+        row.map(ClientRow::client).transpose()
+    }
+
+    /// A client by the issuer of its hook calls.
+    pub async fn client_by_issuer(&mut self, issuer: &str) -> Result<Option<Client>> {
+        let row = on!(self, c => sqlx::query_as::<_, ClientRow>(
+            "SELECT id, client_id, name, doc, disabled FROM client WHERE issuer = $1",
+        )
+        .bind(issuer)
+        .fetch_optional(c)
+        .await)
+        .map_err(database)?;
+        row.map(ClientRow::client).transpose()
+    }
+
+    /// All clients, by `client_id`.
+    pub async fn clients(&mut self) -> Result<Vec<Client>> {
+        let rows = on!(self, c => sqlx::query_as::<_, ClientRow>(
+            "SELECT id, client_id, name, doc, disabled FROM client ORDER BY client_id",
+        )
+        .fetch_all(c)
+        .await)
+        .map_err(database)?;
+        rows.into_iter().map(ClientRow::client).collect()
+    }
+
+    /// Shuts a client out; false when there is none with this `client_id`.
+    pub async fn disable_client(&mut self, client_id: &str, now: DateTime<Utc>) -> Result<bool> {
+        on!(self, c => sqlx::query("UPDATE client SET disabled = $1, changed = $2 WHERE client_id = $3")
+            .bind(true)
+            .bind(now)
+            .bind(client_id)
+            .execute(c)
+            .await
+            .map(|r| r.rows_affected() > 0))
+        .map_err(database)
+    }
+}
