@@ -23,6 +23,7 @@ pub struct Client {
 }
 
 /// What a client holds and may do; stored as JSON.
+#[expect(clippy::struct_excessive_bools, reason = "each is one switch of the operator")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientDoc {

@@ -318,7 +318,7 @@ impl Scopes {
                     }
                 }
                 Scope::Access(asked) => {
-                    granted.extend(registered.0.iter().flat_map(|r| meet(asked, r, &offered)))
+                    granted.extend(registered.0.iter().flat_map(|r| meet(asked, r, &offered)));
                 }
             }
         }
