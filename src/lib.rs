@@ -14,9 +14,11 @@
 //! 0 ground    fhir error clock config
 //! ```
 
+pub mod access;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod crd;
 pub mod deadlines;
 pub mod error;
 pub mod fhir;

@@ -57,9 +57,8 @@ impl Tx {
             .bind(&a.order_ref).bind(&a.coverage_ref).bind(&a.patient_ref).bind(&a.order_json)
             .bind(&a.policy).bind(&a.policy_version).bind(&a.policy_hash).bind(&a.case_document)
             .bind(&a.answer_json).bind(&a.forms).bind(a.created)
-            .execute(c).await)
+            .execute(c).await.map(drop))
         .map_err(database)
-        .map(drop)
     }
 
     /// The client's own assertion with this id; another client's is none.

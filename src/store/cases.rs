@@ -43,7 +43,7 @@ impl Tx {
     pub async fn open_case(&mut self, case: &PriorAuth, events: &[Event], request: &str) -> Result<()> {
         let received = &case.received;
         on!(self, c => sqlx::query("INSERT INTO blob (id, kind, body, created) VALUES ($1, 'pas-request', $2, $3)")
-            .bind(received.request).bind(request).bind(case.received_at).execute(c).await)
+            .bind(received.request).bind(request).bind(case.received_at).execute(c).await.map(drop))
         .map_err(database)?;
         on!(self, c => sqlx::query(
             "INSERT INTO prior_auth (id, client, member, coverage, request, line, status, queue, urgent, received, \
@@ -51,13 +51,13 @@ impl Tx {
             .bind(case.id).bind(received.client).bind(received.member).bind(received.coverage)
             .bind(received.request).bind(&received.line).bind(case.status()).bind(case.queue())
             .bind(received.urgent).bind(case.received_at).bind(received.due.work)
-            .bind(i64::from(case.version)).bind(case.changed).execute(c).await)
+            .bind(i64::from(case.version)).bind(case.changed).execute(c).await.map(drop))
         .map_err(database)?;
         for item in &case.items {
             on!(self, c => sqlx::query(
                 "INSERT INTO item (case_id, sequence, system, code, status) VALUES ($1, $2, $3, $4, $5)")
                 .bind(case.id).bind(i64::from(item.sequence)).bind(&item.system).bind(&item.code)
-                .bind(item.status.as_str()).execute(c).await)
+                .bind(item.status.as_str()).execute(c).await.map(drop))
             .map_err(database)?;
             self.add_number(case.id, &item.reference_number, "reference", case.received_at).await?;
         }
@@ -79,7 +79,7 @@ impl Tx {
         }
         for item in &after.items {
             on!(self, c => sqlx::query("UPDATE item SET status = $1 WHERE case_id = $2 AND sequence = $3")
-                .bind(item.status.as_str()).bind(before.id).bind(i64::from(item.sequence)).execute(c).await)
+                .bind(item.status.as_str()).bind(before.id).bind(i64::from(item.sequence)).execute(c).await.map(drop))
             .map_err(database)?;
         }
         let last: String = on!(self, c => sqlx::query_scalar("SELECT hash FROM event WHERE case_id = $1 AND seq = $2")
@@ -101,7 +101,7 @@ impl Tx {
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
                 .bind(case).bind(i64::from(event.seq)).bind(event.at).bind(event.body.kind())
                 .bind(actor_key(&event.actor)).bind(event.actor.role()).bind(&credential).bind(&body)
-                .bind(&previous).bind(&hash).execute(c).await)
+                .bind(&previous).bind(&hash).execute(c).await.map(drop))
             .map_err(database)?;
             if let Body::Decided { outcome: crate::prior_auth::Outcome::Approved(approval), .. } = &event.body {
                 self.add_number(case, &approval.number, "authorization", event.at).await?;
@@ -113,9 +113,8 @@ impl Tx {
 
     async fn add_number(&mut self, case: Uuid, number: &str, kind: &str, now: DateTime<Utc>) -> Result<()> {
         on!(self, c => sqlx::query("INSERT INTO number_alias (number, case_id, kind, created) VALUES ($1, $2, $3, $4)")
-            .bind(number).bind(case).bind(kind).bind(now).execute(c).await)
+            .bind(number).bind(case).bind(kind).bind(now).execute(c).await.map(drop))
         .map_err(database)
-        .map(drop)
     }
 
     /// Every event of a case in order. A broken chain or an unreadable row is an error that names the row.
@@ -196,9 +195,8 @@ impl Tx {
     /// Keeps a text that is not looked into (feedback of a card, for one).
     pub async fn add_blob(&mut self, id: Uuid, kind: &str, body: &str, now: DateTime<Utc>) -> Result<()> {
         on!(self, c => sqlx::query("INSERT INTO blob (id, kind, body, created) VALUES ($1, $2, $3, $4)")
-            .bind(id).bind(kind).bind(body).bind(now).execute(c).await)
+            .bind(id).bind(kind).bind(body).bind(now).execute(c).await.map(drop))
         .map_err(database)
-        .map(drop)
     }
 
     /// The case behind a number: an authorization number or a tracking number, however old.
@@ -227,16 +225,15 @@ impl Tx {
     ) -> Result<()> {
         if replaces {
             on!(self, c => sqlx::query("DELETE FROM submission WHERE client = $1 AND key = $2")
-                .bind(client).bind(key).execute(c).await)
+                .bind(client).bind(key).execute(c).await.map(drop))
             .map_err(database)?;
         }
         on!(self, c => sqlx::query(
             "INSERT INTO submission (client, key, case_id, version, response, created) \
              VALUES ($1, $2, $3, $4, $5, $6)")
             .bind(client).bind(key).bind(case.id).bind(i64::from(case.version)).bind(response)
-            .bind(case.received_at).execute(c).await)
+            .bind(case.received_at).execute(c).await.map(drop))
         .map_err(database)
-        .map(drop)
     }
 }
 

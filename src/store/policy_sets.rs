@@ -10,9 +10,8 @@ impl Tx {
         let files = serde_json::to_string(files).map_err(Error::internal)?;
         on!(self, c => sqlx::query(
             "INSERT INTO policy_set (hash, files, published) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING")
-            .bind(hash).bind(&files).bind(now).execute(c).await)
+            .bind(hash).bind(&files).bind(now).execute(c).await.map(drop))
         .map_err(database)
-        .map(drop)
     }
 
     /// How many sets were published.

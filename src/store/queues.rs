@@ -59,9 +59,8 @@ impl Tx {
         on!(self, c => sqlx::query(
             "INSERT INTO job (id, kind, payload, dedupe_key, state, attempts, next_at, created) \
              VALUES ($1, $2, $3, $4, 'queued', 0, $5, $5) ON CONFLICT (dedupe_key) DO NOTHING")
-            .bind(id).bind(kind).bind(payload).bind(dedupe_key).bind(now).execute(c).await)
+            .bind(id).bind(kind).bind(payload).bind(dedupe_key).bind(now).execute(c).await.map(drop))
         .map_err(database)
-        .map(drop)
     }
 
     /// Adds an effect; the same key again adds nothing. True when it is new.
@@ -175,9 +174,8 @@ impl Tx {
         on!(self, c => sqlx::query(
             "INSERT INTO worker (name, last_run, seen, done) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO UPDATE \
              SET last_run = excluded.last_run, seen = excluded.seen, done = excluded.done")
-            .bind(name).bind(now).bind(seen).bind(done).execute(c).await)
+            .bind(name).bind(now).bind(seen).bind(done).execute(c).await.map(drop))
         .map_err(database)
-        .map(drop)
     }
 
     /// When a sweep ran last.

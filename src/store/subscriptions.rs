@@ -61,9 +61,8 @@ impl Tx {
              VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $7) ON CONFLICT (id) DO UPDATE SET status = excluded.status, \
              doc = excluded.doc, senders = excluded.senders, error = excluded.error, changed = excluded.changed")
             .bind(it.id).bind(it.client).bind(&it.status).bind(it.doc.to_string()).bind(&senders)
-            .bind(&it.error).bind(now).execute(c).await)
+            .bind(&it.error).bind(now).execute(c).await.map(drop))
         .map_err(database)
-        .map(drop)
     }
 
     /// A subscription of a client.
@@ -94,9 +93,8 @@ impl Tx {
         now: DateTime<Utc>,
     ) -> Result<()> {
         on!(self, c => sqlx::query("UPDATE subscription SET status = $2, error = $3, changed = $4 WHERE id = $1")
-            .bind(id).bind(status).bind(why).bind(now).execute(c).await)
+            .bind(id).bind(status).bind(why).bind(now).execute(c).await.map(drop))
         .map_err(database)
-        .map(drop)
     }
 
     /// Takes the next event number of a subscription; numbers have no gaps.
