@@ -59,6 +59,15 @@ pub struct AddClient {
     /// An app's redirect address (may be repeated)
     #[arg(long = "redirect-uri", value_name = "URL")]
     redirect_uris: Vec<String>,
+    /// Who makes the app; members see it
+    #[arg(long)]
+    company: Option<String>,
+    /// The app's site
+    #[arg(long, value_name = "URL")]
+    client_uri: Option<String>,
+    /// The app's privacy policy
+    #[arg(long, value_name = "URL")]
+    policy_uri: Option<String>,
     /// An app that can keep no secret
     #[arg(long, conflicts_with = "secret")]
     public: bool,
@@ -148,6 +157,9 @@ fn document(new: AddClient) -> Result<ClientDoc> {
         npis: new.npis,
         callback_hosts: new.callback_hosts,
         redirect_uris: new.redirect_uris,
+        company: new.company,
+        client_uri: new.client_uri,
+        policy_uri: new.policy_uri,
         public: new.public,
         secret_hash: None,
         versions: new.versions,

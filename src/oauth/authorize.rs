@@ -4,7 +4,7 @@
 //! A request with an unknown client or redirect address is never redirected: it gets a page. Every other fault goes
 //! back to the app.
 
-use super::{MEMBER_API, Parameters, client_login, pkce};
+use super::{MEMBER_API, Parameters, client_login, exchange, pkce};
 use crate::auth::scopes::FOR_APPS;
 use crate::auth::{Client, Scopes, fingerprint};
 use crate::clock::new_secret;
@@ -58,6 +58,15 @@ impl AuthorizeRequest {
     /// Whether the app asked to keep its access without the member being there.
     pub fn lasts(&self) -> bool {
         self.scopes.has("offline_access")
+    }
+
+    /// How long the access holds without asking again; one that lasts starts anew with each use.
+    pub fn duration(&self) -> Duration {
+        if self.lasts() {
+            exchange::refresh_waits()
+        } else {
+            exchange::app_access()
+        }
     }
 }
 

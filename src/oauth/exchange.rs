@@ -22,7 +22,7 @@ pub fn backend_access() -> Duration {
 }
 
 /// How long a refresh token waits for its use; each use starts anew.
-fn refresh_waits() -> Duration {
+pub fn refresh_waits() -> Duration {
     Duration::days(90)
 }
 

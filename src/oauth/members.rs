@@ -1,18 +1,18 @@
 //! What a member sees and ends: the apps that may read the member's data. The page is in `web`.
 
-use crate::auth::Scopes;
+use crate::auth::{Client, Scopes};
 use crate::error::{Error, Result};
 use crate::state::State;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 /// An app's access, as the member sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MemberGrant {
     /// The row; what the Remove button sends.
     pub id: Uuid,
-    /// The app's name.
-    pub app: String,
+    /// The app as registered.
+    pub app: Client,
     /// What it may read.
     pub scopes: Scopes,
     /// Whether the member shares what is marked sensitive.
@@ -21,6 +21,8 @@ pub struct MemberGrant {
     pub created: DateTime<Utc>,
     /// When the app last got a token for it.
     pub last_used: Option<DateTime<Utc>>,
+    /// When it ends unless the app comes again.
+    pub until: Option<DateTime<Utc>>,
 }
 
 impl MemberGrant {
@@ -41,13 +43,15 @@ pub async fn grants(state: &State, member: Uuid) -> Result<Vec<MemberGrant>> {
                     let Some(client) = tx.client(grant.client).await? else {
                         continue;
                     };
+                    let until = tx.grant_until(grant.id).await?;
                     all.push(MemberGrant {
                         id: grant.id,
-                        app: client.name,
+                        app: client,
                         scopes: Scopes::read(&grant.scope),
                         sensitive: grant.sensitive,
                         created: grant.created,
                         last_used: grant.last_used,
+                        until,
                     });
                 }
                 Ok(all)
