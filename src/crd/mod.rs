@@ -58,7 +58,10 @@ impl FromRequestParts<State> for KnownService {
     type Rejection = HookFailure;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Self::Rejection> {
-        let id = Path::<String>::from_request_parts(parts, state).await.map(|Path(id)| id).unwrap_or_default();
+        let id = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map(|Path(id)| id)
+            .unwrap_or_default();
         if id == ORDER_SIGN {
             return Ok(Self);
         }
@@ -68,6 +71,9 @@ impl FromRequestParts<State> for KnownService {
 
 /// 200 with JSON that is text already.
 fn json_answer(text: String) -> Response {
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     (headers, text).into_response()
 }
