@@ -14,6 +14,7 @@
 //! 0 ground    fhir error clock config
 //! ```
 
+pub mod access;
 pub mod auth;
 pub mod clock;
 pub mod config;
