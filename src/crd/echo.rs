@@ -134,17 +134,7 @@ mod tests {
     fn an_order_without_white_space_is_echoed_byte_for_byte() {
         let order = r#"{"resourceType":"ServiceRequest","id":"1","note":[{"text":"\u00e9 \/ \n"}]}"#;
         let text = echoed(order, &ours("covered"));
-        assert!(
-            text.starts_with(
-                order
-                    .trim_end_matches('}')
-                    .trim_end_matches("]}")
-                    .split("\"note\"")
-                    .next()
-                    .unwrap()
-            )
-        );
-        assert!(text.contains(r#""note":[{"text":"\u00e9 \/ \n"}]"#), "{text}");
+        assert!(text.starts_with(&order[..order.len() - 1]), "{text}");
     }
 
     #[test]

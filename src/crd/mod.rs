@@ -4,7 +4,8 @@
 //!
 //! `order_sign` is the walk through one call; `request` reads it, `prefetch` and `ehr` bring what it names, `payer`
 //! and `member` say whose it is (section "Coverage and member resolution"), `finding` asks the rules,
-//! `coverage_information` and `cards` write the answer, `echo` puts it into the order's own text.
+//! `coverage_information` and `cards` write the answer, `invariants` holds it against the guide, `echo` puts it into
+//! the order's own text.
 //!
 //! This door never changes an order beside its coverage information, never gives a case number, never keeps the
 //! EHR's token.
@@ -16,6 +17,7 @@ mod echo;
 mod ehr;
 mod feedback;
 mod finding;
+mod invariants;
 mod member;
 mod order_sign;
 mod payer;

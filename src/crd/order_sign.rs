@@ -3,9 +3,10 @@
 //! be stored the answer is 503, and every other trouble is an answer of its own.
 
 use super::cards::{self, Guideline};
-use super::coverage_information::{Frame, broken_invariants, extension, says_nothing_new};
+use super::coverage_information::{Frame, extension, says_nothing_new};
 use super::ehr::Ehr;
 use super::finding::{Finding, Ground, Whose, of_orders};
+use super::invariants::broken_invariants;
 use super::member::{self, Person};
 use super::payer::{self, Ours};
 use super::prefetch::{Material, Sent};
