@@ -5,8 +5,8 @@ use crate::config::{Config, Payer};
 use crate::deadlines::Due;
 use crate::plan::{Coverage, Member};
 use crate::prior_auth::{
-    Approve, Credential, CredentialKind, Deny, ItemOpening, Opening, PriorAuth, Received, Refer, Reviewer,
-    Role,
+    Approve, Credential, CredentialKind, Deny, Event, ItemOpening, Opening, PriorAuth, Received, Refer,
+    Reviewer, Role,
 };
 use crate::rules::{CoverageAnswer, Decision, DenialReason, Grant, Pend, Source, Verdict};
 use chrono::{DateTime, Utc};
@@ -108,8 +108,8 @@ fn received() -> Received {
     }
 }
 
-/// A case whose first line is home oxygen, the second a code of its own; one decision for each.
-pub fn case(id: Uuid, decisions: Vec<Decision>) -> PriorAuth {
+/// The events of a case whose first line is home oxygen, the second a code of its own; one decision for each.
+pub fn events(id: Uuid, decisions: Vec<Decision>) -> Vec<Event> {
     let codes = ["E1390", "E0431"];
     let items = (1..).zip(codes).zip(decisions).map(|((sequence, code), decision)| ItemOpening {
         sequence,
@@ -127,7 +127,12 @@ pub fn case(id: Uuid, decisions: Vec<Decision>) -> PriorAuth {
         received: received(),
         items: items.collect(),
     };
-    PriorAuth::replay(id, &PriorAuth::open(opening)).unwrap()
+    PriorAuth::open(opening)
+}
+
+/// The case that those events add up to.
+pub fn case(id: Uuid, decisions: Vec<Decision>) -> PriorAuth {
+    PriorAuth::replay(id, &events(id, decisions)).unwrap()
 }
 
 pub fn physician() -> Reviewer {
