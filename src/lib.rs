@@ -18,6 +18,7 @@ pub mod access;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod crd;
 pub mod deadlines;
 pub mod error;
 pub mod fhir;

@@ -1,2 +1,18 @@
-//! Assent.
-fn main() {}
+//! The binary: reads the command line, runs one command, says in one sentence what went wrong.
+
+use clap::Parser;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let command = assent::cli::Command::parse();
+    match assent::cli::run(command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("assent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -3,7 +3,6 @@
 //! (resp-43 to resp-45).
 
 use super::member::{Person, Standing, facts, service_day, settle};
-use super::payer::Ours;
 use super::prefetch::Material;
 use super::request::Order;
 use crate::fhir::text;
@@ -46,18 +45,8 @@ pub(super) enum Whose<'a> {
     Unsettled(&'a Value, &'static str),
 }
 
-impl<'a> Whose<'a> {
-    /// Where the payer's organization cannot be read, nothing more can be found out.
-    pub(super) fn coverages(ours: &Ours<'a>) -> Vec<&'a Value> {
-        match ours {
-            Ours::Named(all) | Ours::Perhaps(all) => all.clone(),
-            Ours::Unreadable(one) => vec![one],
-        }
-    }
-}
-
 /// What every order of a call shares.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Ground<'a> {
     /// Policies and forms in force.
     pub published: &'a Published,
@@ -147,7 +136,7 @@ impl Ground<'_> {
         }
         let (policy, hash) = match verdict.source {
             Source::Policy { policy, version, hash, .. } => (Some((policy, version)), hash),
-            Source::List { .. } | Source::NoBillingCode => (None, rules.hash().to_owned()),
+            _ => (None, rules.hash().to_owned()),
         };
         whose(Finding {
             policy,

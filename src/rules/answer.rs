@@ -24,7 +24,7 @@ macro_rules! codes {
     };
 }
 
-codes!(Covered { Covered = "covered", NotCovered = "not-covered", Conditional = "conditional", Indeterminate = "indeterminate" });
+codes!(Coverage { Covered = "covered", NotCovered = "not-covered", Conditional = "conditional", Indeterminate = "indeterminate" });
 codes!(PaNeeded { NoAuth = "no-auth", AuthNeeded = "auth-needed", PerformPa = "performpa", Conditional = "conditional", Indeterminate = "indeterminate" });
 codes!(DocNeeded { Clinical = "clinical", Admin = "admin", Patient = "patient", Conditional = "conditional", Indeterminate = "indeterminate" });
 codes!(DocPurpose { WithPa = "withpa", WithClaim = "withclaim", WithOrder = "withorder", RetainDoc = "retain-doc", Other = "OTH" });
@@ -35,7 +35,7 @@ codes!(DetailCategory { Limitation = "cat-limitation", Decisional = "cat-decisio
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AnswerKeys {
-    covered: Covered,
+    covered: Coverage,
     pa: Option<PaNeeded>,
     #[serde(default)]
     doc: Vec<DocNeeded>,
@@ -117,7 +117,7 @@ fn reasons<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ReasonKeys>, D::Err
 impl AnswerKeys {
     /// Whether authorization may be needed, so that the criteria are worth evaluating.
     pub(super) fn needs_authorization(&self) -> bool {
-        self.covered != Covered::NotCovered && self.pa != Some(PaNeeded::NoAuth)
+        self.covered != Coverage::NotCovered && self.pa != Some(PaNeeded::NoAuth)
     }
 
     /// The forms that the answer names.
@@ -127,12 +127,12 @@ impl AnswerKeys {
 
     /// What CRD's invariants find wrong, one sentence each.
     pub(super) fn mistakes(&self) -> Vec<String> {
-        let not_covered = self.covered == Covered::NotCovered;
+        let not_covered = self.covered == Coverage::NotCovered;
         let settled = not_covered || self.pa == Some(PaNeeded::NoAuth);
-        let conditional = self.covered == Covered::Conditional
+        let conditional = self.covered == Coverage::Conditional
             || self.pa == Some(PaNeeded::Conditional)
             || self.doc.contains(&DocNeeded::Conditional);
-        let indeterminate = self.covered == Covered::Indeterminate
+        let indeterminate = self.covered == Coverage::Indeterminate
             || self.pa == Some(PaNeeded::Indeterminate)
             || self.doc.contains(&DocNeeded::Indeterminate);
         let no_reason = self.reason.iter().all(|r| r.text.trim().is_empty());
@@ -140,7 +140,7 @@ impl AnswerKeys {
         [
             (not_covered && self.pa.is_some(), "'not-covered' forbids 'pa'"),
             (
-                self.pa.is_none() && !not_covered && self.covered != Covered::Indeterminate,
+                self.pa.is_none() && !not_covered && self.covered != Coverage::Indeterminate,
                 "'pa' is missing: say whether authorization is needed",
             ),
             (!self.questionnaires.is_empty() && self.doc.is_empty(), "'questionnaires' needs 'doc'"),

@@ -107,18 +107,22 @@ impl CaseDocument {
             }
         }
         let received_day = input.received.with_timezone(&input.zone).date_naive();
-        let json = json!({
-            "kind": input.kind.word(),
-            "received": instant_text(input.received),
-            "zone": input.zone.name(),
-            "today": received_day.to_string(),
-            "priority": input.priority,
-            "member": member_json(&input.member),
-            "item": input.item,
-            "res": res,
-            "answers": answers,
-        });
-        Self::indexed(json, input.zone, received_day)
+        let members = [
+            ("kind", json!(input.kind.word())),
+            ("received", json!(instant_text(input.received))),
+            ("zone", json!(input.zone.name())),
+            ("today", json!(received_day.to_string())),
+            ("priority", json!(input.priority)),
+            ("member", member_json(&input.member)),
+            ("item", input.item),
+            ("res", Value::Object(res)),
+            ("answers", answers),
+        ];
+        let json = members
+            .map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect();
+        Self::indexed(Value::Object(json), input.zone, received_day)
     }
 
     /// Takes a stored document or a fixture. It must be an object with `received`, an instant; `zone` defaults to

@@ -195,8 +195,8 @@ impl Fact {
                 date: self.date(node.0, zone)?,
                 path,
             }),
-            Err(note) => Evidence::Unreadable {
-                note,
+            Err(why) => Evidence::Unreadable {
+                note: why,
                 path: Some(path),
             },
         })
@@ -388,9 +388,9 @@ impl Kind {
     }
 }
 
-fn unreadable(note: &str, node: &Found<'_>) -> Evidence {
+fn unreadable(why: &str, node: &Found<'_>) -> Evidence {
     Evidence::Unreadable {
-        note: note.to_owned(),
+        note: why.to_owned(),
         path: Some(node.1.clone()),
     }
 }
@@ -407,7 +407,7 @@ fn join(base: &str, below: &str) -> String {
     format!("{base}{}", below.strip_prefix('$').unwrap_or(below))
 }
 
-/// A code written bare, as a Coding, or as a CodeableConcept with one coding.
+/// A code written bare, as a Coding, or as a `CodeableConcept` with one coding.
 fn typed_code(value: &Value) -> Option<(String, String)> {
     if let Some(code) = value.as_str() {
         return Some((String::new(), code.to_owned()));

@@ -33,7 +33,7 @@ pub fn item_of_claim(claim: &Value, item: &Value) -> Value {
     Value::Object(facts)
 }
 
-/// A ServiceRequest, DeviceRequest, MedicationRequest, NutritionOrder, CommunicationRequest or VisionPrescription as
+/// An order of CRD (`ServiceRequest`, `DeviceRequest`, `MedicationRequest`, `NutritionOrder`, `CommunicationRequest`, `VisionPrescription`) as
 /// item facts. Billing options count as codes.
 pub fn item_of_order(order: &Value) -> Value {
     let mut facts = Map::new();

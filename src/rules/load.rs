@@ -21,6 +21,9 @@ pub(super) struct NamedAnswer {
     pub answer: AnswerKeys,
     /// Where a request waits, when the answer needs authorization.
     pub queue: Option<String>,
+    /// File and line, for findings.
+    #[serde(skip)]
+    place: (String, Option<usize>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,8 +94,9 @@ impl Parts {
                 "The format of this folder is pa-answers/1",
             );
         }
-        for (name, answer) in answers.answers {
+        for (name, mut answer) in answers.answers {
             let line = lines.at(&format!("answers/{name}"));
+            answer.place = (file.to_owned(), line);
             for mistake in answer.answer.mistakes() {
                 self.find(file, line, format!("In the answer '{name}': {mistake}"));
             }
@@ -153,11 +157,8 @@ pub(super) fn load(
 }
 
 fn hash_of(files: &[(&str, &str)]) -> String {
-    let all: String = files
-        .iter()
-        .map(|(file, text)| format!("{file} {}\n", sha256(text.as_bytes())))
-        .collect();
-    sha256(all.as_bytes())
+    let one = |(file, text): &(&str, &str)| format!("{file} {}", sha256(text.as_bytes()));
+    sha256(files.iter().map(one).collect::<Vec<_>>().join("\n").as_bytes())
 }
 
 /// Rows name answers and policies that exist, no two of them say different things of one code, and every line that a
@@ -195,12 +196,10 @@ fn check_rows(
     }
     let used: BTreeSet<&str> = parts.rows.iter().map(|r| r.answer.as_str()).collect();
     for (name, answer) in &parts.answers {
+        let (file, line) = &answer.place;
+        let mut find = |message: String| findings.push(Finding::new(file, *line, message));
         if !used.contains(name.as_str()) {
-            findings.push(Finding::new(
-                "answers",
-                None,
-                format!("No list row uses the answer '{name}'"),
-            ));
+            find(format!("No list row uses the answer '{name}'"));
         }
         for form in answer
             .answer
@@ -208,11 +207,7 @@ fn check_rows(
             .iter()
             .filter(|f| forms(f).is_none())
         {
-            findings.push(Finding::new(
-                "answers",
-                None,
-                format!("The answer '{name}' names the form '{form}', which does not exist"),
-            ));
+            find(format!("There is no form '{form}'"));
         }
     }
     let lines: BTreeSet<&str> = parts.plans.iter().map(|p| p.line.as_str()).collect();

@@ -157,7 +157,7 @@ impl RuleSet {
                     None,
                 )
             }
-            Answering::Nothing => self.unanswered(),
+            Answering::Nothing => unanswered(),
         }
     }
 
@@ -173,7 +173,7 @@ impl RuleSet {
             answer: row.answer.clone(),
         };
         let Some(named) = self.answers.get(&row.answer) else {
-            return self.unanswered();
+            return unanswered();
         };
         let coverage = named.answer.answer();
         let queue = named.queue.as_deref().unwrap_or("clinical-review");
@@ -184,22 +184,23 @@ impl RuleSet {
         };
         untraced(source, coverage, decision, error)
     }
+}
 
-    fn unanswered(&self) -> Verdict {
-        let source = Source::List {
-            file: String::new(),
-            line: 0,
-            answer: String::new(),
-        };
-        let coverage = CoverageAnswer::indeterminate("No rule answers for this coverage");
-        let waits = pend("administrative", "evaluation-error", Vec::new());
-        untraced(
-            source,
-            coverage,
-            waits,
-            Some("no list row speaks for the line of business on that day".into()),
-        )
-    }
+/// No row speaks for the line: a person looks.
+fn unanswered() -> Verdict {
+    let source = Source::List {
+        file: String::new(),
+        line: 0,
+        answer: String::new(),
+    };
+    let coverage = CoverageAnswer::indeterminate("No rule answers for this coverage");
+    let waits = pend("administrative", "evaluation-error", Vec::new());
+    untraced(
+        source,
+        coverage,
+        waits,
+        Some("no list row speaks for the line of business on that day".into()),
+    )
 }
 
 /// A verdict without criteria.

@@ -77,7 +77,7 @@ fn leaf_text(leaf: &Leaf) -> String {
         ("  <- ", &leaf.path, ""),
     ] {
         if let Some(part) = part {
-            words += &format!("{before}{part}{after}");
+            words.extend([before, part, after]);
         }
     }
     words

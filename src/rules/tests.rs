@@ -1,1 +1,415 @@
-//! Tables of the three values, units and dates.
+//! The rule set as it is shipped: it loads, its embedded tests pass, items find their policy or row, and nothing
+//! panics on any document.
+
+use super::*;
+use proptest::prelude::*;
+use serde_json::json;
+use std::path::Path;
+
+const HCPCS: &str = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
+
+/// Every file below `rules/`.
+pub(super) fn shipped_files() -> Vec<(String, String)> {
+    fn walk(folder: &Path, below: &str, files: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let name = format!("{below}{}", entry.file_name().into_string().unwrap());
+            if entry.file_type().unwrap().is_dir() {
+                walk(&entry.path(), &format!("{name}/"), files);
+            } else {
+                files.push((name, std::fs::read_to_string(entry.path()).unwrap()));
+            }
+        }
+    }
+    let mut files = Vec::new();
+    walk(
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/rules")),
+        "",
+        &mut files,
+    );
+    files
+}
+
+/// The questions of the three forms that the policies name.
+pub(super) fn forms(name: &str) -> Option<Vec<String>> {
+    let questions: &[&str] = match name {
+        "home-oxygen|1.0.0" => &[
+            "oxygen.test-ordered-by-treating-practitioner",
+            "oxygen.test-performed-by-dme-supplier",
+            "oxygen.test-condition",
+            "oxygen.dependent-edema",
+        ],
+        "support-surfaces|1.0.0" => &[
+            "surface.ulcers",
+            "surface.trunk-or-pelvis",
+            "surface.program-one-month",
+            "surface.not-improving",
+            "surface.flap-date",
+            "surface.on-group-2-or-3-before-discharge",
+            "surface.discharge-date",
+        ],
+        "pneumatic-compression|1.0.0" => &[
+            "compression.diagnosis",
+            "compression.trial-weeks",
+            "compression.symptoms-remain",
+        ],
+        _ => return None,
+    };
+    Some(questions.iter().map(|q| (*q).to_owned()).collect())
+}
+
+/// The shipped rules.
+pub(super) fn shipped() -> RuleSet {
+    RuleSet::load(&shipped_files(), &forms).unwrap_or_else(|findings| {
+        let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        panic!("{}", all.join("\n"))
+    })
+}
+
+/// A fixture with one member changed.
+pub(super) fn fixture(name: &str, change: impl FnOnce(&mut Value)) -> CaseDocument {
+    let path = format!("{}/rules/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let mut json: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    change(&mut json);
+    CaseDocument::from_json(json).unwrap()
+}
+
+fn with_code(system: &str, code: &str, line: &str) -> CaseDocument {
+    fixture("oxygen", |json| {
+        json["item"]["codes"] = json!([{ "system": system, "code": code }]);
+        json["member"]["line"] = json!(line);
+    })
+}
+
+#[test]
+fn every_embedded_test_passes() {
+    let reports = shipped().run_tests();
+    assert_eq!(
+        reports.iter().filter(|r| r.policy == "dme.home-oxygen").count(),
+        14
+    );
+    for report in &reports {
+        assert!(
+            report.passed(),
+            "{}: {}: {:?}",
+            report.policy,
+            report.name,
+            report.failures
+        );
+    }
+}
+
+#[test]
+fn the_shipped_forms_ask_what_the_shipped_policies_read() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/questionnaires"));
+    let link_ids = |form: &str| {
+        let (name, version) = form.split_once('|')?;
+        let text =
+            std::fs::read_to_string(folder.join(name).join(version).join("questionnaire.json")).ok()?;
+        let mut open = vec![serde_json::from_str::<Value>(&text).ok()?];
+        let mut ids = Vec::new();
+        while let Some(item) = open.pop() {
+            ids.extend(item["linkId"].as_str().map(str::to_owned));
+            open.extend(item["item"].as_array().into_iter().flatten().cloned());
+        }
+        Some(ids)
+    };
+    assert_eq!(RuleSet::load(&shipped_files(), &link_ids).err(), None);
+}
+
+#[test]
+fn a_replay_gives_the_identical_verdict_and_trace_hash() {
+    let rules = shipped();
+    let first = rules.evaluate(&fixture("oxygen", |_| ()));
+    let stored: Verdict = serde_json::from_str(&serde_json::to_string(&first).unwrap()).unwrap();
+    let document = CaseDocument::from_json(fixture("oxygen", |_| ()).as_json().clone()).unwrap();
+    let again = shipped().evaluate(&document);
+    assert_eq!(stored, again);
+    assert!(first.trace_hash.starts_with("sha256:") && first.trace_hash.len() == 71);
+    let other = rules.evaluate(&fixture("oxygen", |j| {
+        j["res"]["Observation"][0]["valueQuantity"]["value"] = json!(88)
+    }));
+    assert_ne!(first.trace_hash, other.trace_hash);
+}
+
+#[test]
+fn an_approval_grants_what_was_asked_for_the_policys_period() {
+    let verdict = shipped().evaluate(&fixture("oxygen", |_| ()));
+    let Decision::Approve(grant) = &verdict.decision else {
+        panic!("{verdict:?}");
+    };
+    assert_eq!(grant.period.as_deref(), Some("12 months"));
+    assert!(
+        matches!(&verdict.source, Source::Policy { policy, version, .. } if policy == "dme.home-oxygen" && version == "2026.2")
+    );
+    assert_eq!(verdict.coverage.questionnaires, ["home-oxygen|1.0.0"]);
+}
+
+#[test]
+fn the_trace_reads_as_text() {
+    let text = readable(&shipped().evaluate(&fixture("oxygen", |_| ())));
+    for line in [
+        "    [unknown] in-transition = none (nothing found); wants on_or_after \"received\"\n",
+        "coverage: auth-needed\n",
+        "        first_known of:\n",
+        "[met] spo2.rest = 87 % on 2026-09-24T09:30:00-04:00; wants at_most \"88 %\"  <- $['res']['Observation'][0]['valueQuantity']\n",
+        "[not-met] cor-pulmonale = none (nothing found; missing counts as not met); wants exists true\n",
+        "[met] months.asked = 12 mo; wants at_most \"12 mo\"  <- $['item']['quantity']\n",
+        "decision: approve\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn a_list_row_that_needs_authorization_pends_to_its_queue() {
+    let rules = shipped();
+    for (system, code) in [
+        (HCPCS, "33510"),
+        ("http://www.ama-assn.org/go/cpt", "33510"),
+        (HCPCS, "G0154"),
+    ] {
+        let verdict = rules.evaluate(&with_code(system, code, "QHP"));
+        assert!(
+            matches!(&verdict.decision, Decision::Pend(p) if p.queue == "clinical-review"),
+            "{code}: {verdict:?}"
+        );
+        assert_eq!(verdict.coverage.pa.as_deref(), Some("auth-needed"));
+        assert_eq!(verdict.error, None);
+    }
+}
+
+#[test]
+fn a_code_without_a_row_is_answered_by_the_row_of_its_line() {
+    let rules = shipped();
+    for (code, line, answer) in [
+        ("B4184", "MA", "covered-nutrition-supply"),
+        ("99212", "CHIP", "no-authorization"),
+        ("E1390", "QHP", "no-authorization"),
+    ] {
+        let verdict = rules.evaluate(&with_code(HCPCS, code, line));
+        assert!(
+            matches!(&verdict.decision, Decision::NotRequired { .. }),
+            "{code} {verdict:?}"
+        );
+        assert!(
+            matches!(&verdict.source, Source::List { answer: a, .. } if a == answer),
+            "{code} {verdict:?}"
+        );
+    }
+}
+
+#[test]
+fn an_item_without_a_billing_code_waits_in_intake() {
+    let rules = shipped();
+    for document in [
+        with_code("http://snomed.info/sct", "426160001", "MA"),
+        fixture("oxygen", |j| j["item"]["codes"] = json!([])),
+        fixture("oxygen", |j| j["item"] = json!("nothing")),
+    ] {
+        let verdict = rules.evaluate(&document);
+        assert_eq!(verdict.source, Source::NoBillingCode);
+        assert_eq!(verdict.coverage.covered, "conditional");
+        assert_eq!(verdict.coverage.info_needed, ["detail-code"]);
+        assert!(matches!(&verdict.decision, Decision::Pend(p) if p.queue == "intake"));
+    }
+}
+
+#[test]
+fn a_line_that_no_row_speaks_for_pends_with_an_error() {
+    let verdict = shipped().evaluate(&with_code(HCPCS, "99212", "VISION"));
+    assert!(verdict.error.is_some());
+    assert_eq!(verdict.coverage.covered, "indeterminate");
+    assert!(matches!(&verdict.decision, Decision::Pend(p) if p.queue == "administrative"));
+}
+
+#[test]
+fn of_several_codes_the_one_that_asks_for_something_wins() {
+    let rules = shipped();
+    let several = |codes: [&str; 2]| {
+        fixture("oxygen", |j| {
+            j["item"]["codes"] = codes
+                .map(|c| json!({ "system": HCPCS, "code": c }))
+                .into_iter()
+                .collect();
+        })
+    };
+    let verdict = rules.evaluate(&several(["B4184", "G0154"]));
+    assert!(matches!(&verdict.source, Source::List { answer, .. } if answer == "auth-needed-home-care"));
+    let verdict = rules.evaluate(&several(["G0154", "E1390"]));
+    assert!(matches!(&verdict.source, Source::Policy { .. }));
+}
+
+#[test]
+fn a_policy_answers_only_inside_its_window() {
+    let verdict = shipped().evaluate(&fixture("oxygen", |j| {
+        j["received"] = json!("2026-06-30T23:30:00Z")
+    }));
+    assert!(matches!(&verdict.source, Source::List { answer, .. } if answer == "no-authorization"));
+    // The first day begins at midnight of the plan's zone.
+    let edge = |received: &str| {
+        fixture("oxygen", |j| {
+            j["received"] = json!(received);
+            j["zone"] = json!("America/New_York");
+        })
+    };
+    assert!(matches!(
+        shipped().evaluate(&edge("2026-07-01T03:59:59Z")).source,
+        Source::List { .. }
+    ));
+    assert!(matches!(
+        shipped().evaluate(&edge("2026-07-01T04:00:00Z")).source,
+        Source::Policy { .. }
+    ));
+}
+
+#[test]
+fn a_document_holds_the_answers_of_the_policys_forms() {
+    let rules = shipped();
+    let response = json!({ "resourceType": "QuestionnaireResponse", "status": "completed", "authored": "2026-10-01T10:00:00Z",
+        "questionnaire": "http://127.0.0.1:8642/dtr/2.2/Questionnaire/home-oxygen|1.0.0",
+        "item": [{ "linkId": "oxygen.dependent-edema", "answer": [{ "valueBoolean": true }] }] });
+    let foreign = json!({ "resourceType": "QuestionnaireResponse", "status": "completed",
+        "questionnaire": "http://elsewhere.example/Questionnaire/other|1.0.0",
+        "item": [{ "linkId": "oxygen.test-condition", "answer": [{ "valueString": "exercise" }] }] });
+    let bundle =
+        json!({ "resourceType": "Bundle", "entry": [{ "resource": response }, { "resource": foreign }] });
+    let document = rules.document(CaseInput {
+        kind: CaseKind::Pas,
+        received: "2026-10-01T14:05:00Z".parse().unwrap(),
+        zone: chrono_tz::America::New_York,
+        priority: "normal",
+        member: MemberFacts {
+            line: "MA".into(),
+            ..MemberFacts::default()
+        },
+        item: json!({ "codes": [{ "system": HCPCS, "code": "E1390" }] }),
+        resources: vec![&bundle],
+    });
+    assert_eq!(
+        document.as_json()["answers"],
+        json!({ "oxygen.dependent-edema": [true] })
+    );
+    assert_eq!(document.as_json()["kind"], "pas");
+    assert!(matches!(rules.evaluate(&document).source, Source::Policy { .. }));
+}
+
+#[test]
+fn plans_and_denial_reasons_are_read() {
+    let rules = shipped();
+    let plan = rules.plan("H1234-001", "2026-10-01".parse().unwrap()).unwrap();
+    assert_eq!(
+        (plan.line.as_str(), plan.contract.as_str(), plan.zone),
+        ("MA", "H1234", chrono_tz::America::New_York)
+    );
+    assert_eq!(rules.plan("H1234-001", "2020-01-01".parse().unwrap()), None);
+    assert!(
+        rules
+            .denial_reasons()
+            .iter()
+            .any(|r| r.code == "0F" && r.carc == "50")
+    );
+    assert_eq!(rules.policies().count(), 3);
+    assert_ne!(rules.hash(), RuleSet::load(&[], &forms).unwrap().hash());
+}
+
+/// Any JSON, with the names and values that rules look for sprinkled in.
+fn any_json() -> impl Strategy<Value = Value> {
+    let words = prop::sample::select(vec![
+        "",
+        "E1390",
+        HCPCS,
+        "http://loinc.org",
+        "59408-5",
+        "2703-7",
+        "final",
+        "%",
+        "mm[Hg]",
+        "mo",
+        "active",
+        "2026",
+        "2026-09",
+        "2026-09-24",
+        "2026-09-24T09:30:00-04:00",
+        "9999-12-31",
+        "rest-awake-room-air",
+        "MA",
+        "OH",
+        "'",
+        "é€😀",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        words.prop_map(Value::from),
+    ];
+    let names = prop::sample::select(vec![
+        "code",
+        "coding",
+        "system",
+        "status",
+        "valueQuantity",
+        "value",
+        "unit",
+        "effectiveDateTime",
+        "clinicalStatus",
+        "codes",
+        "quantity",
+        "period",
+        "start",
+        "end",
+        "line",
+        "state",
+        "transition_until",
+        "Observation",
+        "Condition",
+        "comparator",
+        "oxygen.test-condition",
+        "oxygen.dependent-edema",
+        "resourceType",
+    ]);
+    leaf.prop_recursive(5, 60, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(names.clone().prop_map(str::to_owned), inner, 0..6)
+                .prop_map(|m| Value::Object(m.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    #[test]
+    fn no_document_makes_a_rule_panic(
+        member in any_json(), item in any_json(), res in any_json(), answers in any_json(), observations in any_json(),
+        whole in 0..4_u8,
+    ) {
+        thread_local!(static RULES: RuleSet = shipped());
+        let mut json = json!({ "received": "2026-10-01T14:05:00Z", "zone": "America/New_York",
+            "member": member, "item": item, "res": res, "answers": answers });
+        if whole > 0 {
+            json["member"] = json!({ "line": "MA" });
+            json["item"] = json!({ "codes": [{ "system": HCPCS, "code": "E1390" }] });
+        }
+        if whole > 1 {
+            json["res"] = json!({ "Observation": observations, "Condition": res });
+        }
+        let document = CaseDocument::from_json(json).unwrap();
+        RULES.with(|rules| {
+            let verdict = rules.evaluate(&document);
+            assert_eq!(verdict, rules.evaluate(&document));
+            assert!(!readable(&verdict).is_empty());
+            let text = serde_json::to_string(&verdict).unwrap();
+            assert_eq!(serde_json::from_str::<Verdict>(&text).unwrap(), verdict);
+        });
+    }
+
+    #[test]
+    fn no_order_or_claim_makes_the_item_panic(claim in any_json(), item in any_json()) {
+        prop_assert!(item_of_claim(&claim, &item).is_object());
+        prop_assert!(item_of_order(&item).is_object());
+    }
+}

@@ -29,17 +29,18 @@ fn finding(file: &str, error: &serde_saphyr::Error) -> Finding {
         .location()
         .and_then(|l| usize::try_from(l.line()).ok())
         .filter(|l| *l > 0);
-    let message = error.to_string();
-    let deny = message.contains(NO_DENY);
-    Finding::new(file, line, if deny { NO_DENY.to_owned() } else { message })
+    Finding::new(file, line, error.to_string())
 }
 
 /// The line of every key, by its path: `criteria/test-age/all/0/fact`.
 #[derive(Debug, Default)]
-pub(super) struct Lines(HashMap<String, usize>);
+pub(super) struct Lines {
+    by_path: HashMap<String, usize>,
+    deny: Option<usize>,
+}
 
 impl Lines {
-    /// Walks the file once. A key named `deny`, anywhere, ends the walk with its own sentence.
+    /// Walks the file once. A key named `deny`, anywhere, is refused with its own sentence.
     pub(super) fn of(file: &str, text: &str) -> Result<Self, Finding> {
         let mut lines = Self::default();
         let walk = |de: serde_saphyr::Deserializer<'_, '_>| {
@@ -51,14 +52,17 @@ impl Lines {
         };
         serde_saphyr::with_deserializer_from_str_with_options(text, options(), walk)
             .map_err(|error| finding(file, &error))?;
-        Ok(lines)
+        match lines.deny {
+            Some(line) => Err(Finding::new(file, Some(line), NO_DENY)),
+            None => Ok(lines),
+        }
     }
 
     /// The line of a key; of the nearest key above it, where the path itself has none.
     pub(super) fn at(&self, path: &str) -> Option<usize> {
         let mut path = path;
         loop {
-            if let Some(line) = self.0.get(path) {
+            if let Some(line) = self.by_path.get(path) {
                 return Some(*line);
             }
             path = path.rsplit_once('/')?.0;
@@ -103,12 +107,12 @@ impl<'de> Visitor<'de> for At<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<Spanned<String>>()? {
-            if key.value == "deny" {
-                return Err(de::Error::custom(NO_DENY));
-            }
             let below = self.below(&key.value);
             if let Ok(line) = usize::try_from(key.referenced.line()) {
-                below.lines.0.insert(below.path.clone(), line);
+                below.lines.by_path.insert(below.path.clone(), line);
+                if key.value == "deny" {
+                    below.lines.deny.get_or_insert(line);
+                }
             }
             map.next_value_seed(below)?;
         }

@@ -1,15 +1,18 @@
 //! Load-time checks of one policy: every name resolves and is used, paths compile, tests of facts fit their types,
 //! CRD's invariants hold, forms and their questions exist. All findings at once, each with its line.
 
+mod compile;
+mod conditions;
+
 use super::Finding;
-use super::criteria::{FactTest, IfMissing, Limit, Literal, Node, Test, is_unit};
-use super::facts::{Fact, Sets, Source};
+use super::facts::{Fact, Sets};
 use super::index::code_key;
 use super::jsonpath::Path;
 use super::load::Parts;
-use super::model::{From, Kind, Pick, PolicyKeys, Status};
+use super::model::{PolicyKeys, Status};
 use super::policy::Policy;
 use super::yaml::Lines;
+use conditions::node;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -74,7 +77,7 @@ pub(super) fn policy(
     head(&keys, sheet);
     let mut used = Used::default();
     let sets = sets(&keys, parts, sheet);
-    let facts = facts(&keys, &mut used, sheet);
+    let facts = compile::facts(&keys, &mut used, sheet);
     for (name, criterion) in &keys.criteria {
         node(
             &criterion.node,
@@ -100,10 +103,10 @@ pub(super) fn policy(
     coverage(&keys, &facts, &mut used, sheet);
     let approve = &keys.decision.approve.when;
     node(approve, "decision/approve/when", &facts, &mut used, sheet);
-    let asked = asked(approve);
+    let asked = conditions::asked(approve);
     asks(&keys, &asked, sheet);
     names(&keys, &used, sheet);
-    cycles(&keys, sheet);
+    conditions::cycles(&keys, sheet);
     form_questions(&keys, forms, sheet);
     tests(&keys, parts, sheet);
     Policy {
@@ -173,84 +176,6 @@ fn sets(keys: &PolicyKeys, parts: &Parts, sheet: &mut Sheet<'_>) -> Sets {
     sets
 }
 
-fn facts(keys: &PolicyKeys, used: &mut Used, sheet: &mut Sheet<'_>) -> BTreeMap<String, Fact> {
-    let mut facts = BTreeMap::new();
-    for (name, fact) in &keys.facts {
-        let at = format!("facts/{name}");
-        let read = fact.read.as_ref();
-        let source = match (&fact.from, &fact.answer) {
-            (Some(From::Search(search)), None) => {
-                used.sets.extend(search.code_in.clone());
-                Some(Source::Search(search.clone()))
-            }
-            (Some(From::Path(path)), None) => sheet.path(&at, path).map(Source::Path),
-            (None, Some(link_id)) => Some(Source::Answer(link_id.clone())),
-            _ => {
-                sheet.find(&at, format!("The fact '{name}' has either 'from' or 'answer'"));
-                None
-            }
-        };
-        let (kind, unit) = match (read, fact.kind) {
-            (Some(read), None) if fact.from.is_some() => {
-                (Some(read.kind), read.unit.clone().or(fact.unit.clone()))
-            }
-            (None, Some(kind)) if fact.answer.is_some() => (Some(kind), fact.unit.clone()),
-            _ => {
-                sheet.find(
-                    &at,
-                    format!("The fact '{name}' needs 'read' beside 'from', or 'as' beside 'answer'"),
-                );
-                (None, None)
-            }
-        };
-        let convert = read.map(|r| r.convert.clone()).unwrap_or_default();
-        if (kind == Some(Kind::Quantity)) != unit.is_some() {
-            sheet.find(
-                &at,
-                format!("The fact '{name}': a quantity has a 'unit', and nothing else has one"),
-            );
-        }
-        for unit in unit.iter().chain(convert.keys()).filter(|u| !is_unit(u)) {
-            sheet.find(&at, format!("'{unit}' has not the shape of a UCUM unit"));
-        }
-        if convert
-            .values()
-            .any(|factor| !factor.is_finite() || *factor <= 0.0)
-        {
-            sheet.find(&at, "A conversion factor is a number above zero");
-        }
-        let by_date = matches!(fact.pick, Some(Pick::Newest | Pick::Oldest));
-        if by_date && fact.dated.is_none() {
-            sheet.find(&at, format!("The fact '{name}' picks by date and has no 'dated'"));
-        }
-        let by_value = matches!(fact.pick, Some(Pick::Lowest | Pick::Highest));
-        if by_value && !matches!(kind, Some(Kind::Number | Kind::Quantity)) {
-            sheet.find(&at, format!("The fact '{name}' picks by value and is no number"));
-        }
-        let read_path = read.map(|r| sheet.path(&at, &r.path));
-        let dated = fact.dated.as_ref().map(|d| sheet.path(&at, d));
-        let mut keep = Vec::new();
-        for one in &fact.keep {
-            used.sets.insert(one.in_set.clone());
-            keep.extend(sheet.path(&at, &one.path).map(|path| (path, one.in_set.clone())));
-        }
-        if let (Some(source), Some(kind)) = (source, kind) {
-            let fact = Fact {
-                source,
-                keep,
-                read: read_path.flatten(),
-                dated: dated.flatten(),
-                pick: fact.pick,
-                kind,
-                unit,
-                convert,
-            };
-            facts.insert(name.clone(), fact);
-        }
-    }
-    facts
-}
-
 fn coverage(keys: &PolicyKeys, facts: &BTreeMap<String, Fact>, used: &mut Used, sheet: &mut Sheet<'_>) {
     let last = keys.coverage.len().saturating_sub(1);
     for (n, rule) in keys.coverage.iter().enumerate() {
@@ -280,118 +205,6 @@ fn coverage(keys: &PolicyKeys, facts: &BTreeMap<String, Fact>, used: &mut Used, 
             "No coverage rule ever needs authorization; a list row is enough for that",
         );
     }
-}
-
-fn node(node: &Node, at: &str, facts: &BTreeMap<String, Fact>, used: &mut Used, sheet: &mut Sheet<'_>) {
-    match node {
-        Node::All(of) | Node::Any(of) | Node::FirstKnown(of) | Node::AtLeast(_, of) => {
-            if of.is_empty() {
-                sheet.find(at, "An empty list of conditions decides nothing");
-            }
-            if let Node::AtLeast(n, of) = node
-                && (*n == 0 || *n > of.len())
-            {
-                sheet.find(
-                    at,
-                    format!("'at_least {n}' of {} conditions decides nothing", of.len()),
-                );
-            }
-            for one in of {
-                self::node(one, at, facts, used, sheet);
-            }
-        }
-        Node::Not(one) => self::node(one, at, facts, used, sheet),
-        Node::Criterion(name) => {
-            used.criteria.insert(name.clone());
-        }
-        Node::Test(test) => {
-            used.facts.insert(test.fact.clone());
-            if let Test::InSet(set) = &test.test {
-                used.sets.insert(set.clone());
-            }
-            // An unknown fact is told by name later.
-            if let Some(fact) = facts.get(&test.fact)
-                && let Err(message) = fits(test, fact)
-            {
-                sheet.find(at, format!("In the test of '{}': {message}", test.fact));
-            }
-        }
-    }
-}
-
-/// Whether a test can be made of a fact of this type.
-fn fits(test: &FactTest, fact: &Fact) -> Result<(), String> {
-    let kind = fact.kind;
-    let limit = |limit: &Limit| match (kind, &limit.unit) {
-        (Kind::Number, None) => Ok(()),
-        (Kind::Number, Some(_)) => Err("the fact is a number without unit".to_owned()),
-        (Kind::Quantity, None) => Err("a test of a quantity needs a unit, like \"55 mm[Hg]\"".to_owned()),
-        (Kind::Quantity, Some(unit)) if Some(unit) == fact.unit.as_ref() => Ok(()),
-        (Kind::Quantity, Some(unit)) => Err(format!("the limit's unit '{unit}' is not the fact's")),
-        _ => Err(format!("a {} has no limit", kind.word())),
-    };
-    let wrong = |what: &str| Err(format!("a {} cannot be tested with '{what}'", kind.word()));
-    match &test.test {
-        Test::AtMost(l) | Test::AtLeast(l) | Test::LessThan(l) | Test::MoreThan(l) => limit(l)?,
-        Test::Between(low, high) => {
-            limit(low)?;
-            limit(high)?;
-            if low.value > high.value {
-                return Err("the lower limit is above the upper".into());
-            }
-        }
-        Test::Equals(literal) => {
-            let same = matches!(
-                (kind, literal),
-                (Kind::Boolean, Literal::Bool(_))
-                    | (Kind::Number, Literal::Number(_))
-                    | (Kind::Text | Kind::Code, Literal::Text(_))
-            );
-            if !same {
-                return Err(format!("a {} never equals {literal}", kind.word()));
-            }
-        }
-        Test::InSet(_) if kind != Kind::Code => return wrong("in_set"),
-        Test::DatedWithin(_) | Test::OnOrAfter(_) | Test::OnOrBefore(_)
-            if kind != Kind::Date && fact.dated.is_none() =>
-        {
-            return wrong("a date; it has no 'dated'");
-        }
-        Test::Exists(wanted) => {
-            let natural = if *wanted {
-                IfMissing::NotMet
-            } else {
-                IfMissing::Met
-            };
-            match test.if_missing {
-                None => return Err("'exists' needs 'if_missing': say what absence counts as".into()),
-                Some(given) if given != natural => return Err("'if_missing' contradicts 'exists'".into()),
-                Some(_) => {}
-            }
-        }
-        Test::InSet(_) | Test::DatedWithin(_) | Test::OnOrAfter(_) | Test::OnOrBefore(_) => {}
-    }
-    if test.if_missing == Some(IfMissing::Met) && !matches!(test.test, Test::Exists(false)) {
-        return Err("missing data never counts as met, except for 'exists: false'".into());
-    }
-    Ok(())
-}
-
-/// The criteria that `approve.when` names itself, in order.
-fn asked(when: &Node) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut open = vec![when];
-    while let Some(node) = open.pop() {
-        match node {
-            Node::All(of) | Node::Any(of) | Node::FirstKnown(of) | Node::AtLeast(_, of) => {
-                open.extend(of.iter().rev())
-            }
-            Node::Not(one) => open.push(one),
-            Node::Criterion(name) if !names.contains(name) => names.push(name.clone()),
-            Node::Criterion(_) | Node::Test(_) => {}
-        }
-    }
-    names
 }
 
 fn asks(keys: &PolicyKeys, asked: &[String], sheet: &mut Sheet<'_>) {
@@ -438,52 +251,6 @@ fn names(keys: &PolicyKeys, used: &Used, sheet: &mut Sheet<'_>) {
                 format!("Nothing uses the {what} '{name}'"),
             );
         }
-    }
-}
-
-/// Criteria that need each other. Each is walked once; what lies on the way down must not come again.
-fn cycles(keys: &PolicyKeys, sheet: &mut Sheet<'_>) {
-    fn walk<'k>(
-        keys: &'k PolicyKeys,
-        name: &'k str,
-        way: &mut Vec<&'k str>,
-        done: &mut BTreeSet<&'k str>,
-    ) -> bool {
-        if way.contains(&name) {
-            return true;
-        }
-        if !done.insert(name) {
-            return false;
-        }
-        way.push(name);
-        let below = keys
-            .criteria
-            .get_key_value(name)
-            .map(|(_, c)| references(&c.node))
-            .unwrap_or_default();
-        let found = below.into_iter().any(|next| walk(keys, next, way, done));
-        way.pop();
-        found
-    }
-    let mut done = BTreeSet::new();
-    for name in keys.criteria.keys() {
-        if walk(keys, name, &mut Vec::new(), &mut done) {
-            sheet.find(
-                &format!("criteria/{name}"),
-                format!("The criterion '{name}' leads back to itself"),
-            );
-        }
-    }
-}
-
-fn references(node: &Node) -> Vec<&str> {
-    match node {
-        Node::All(of) | Node::Any(of) | Node::FirstKnown(of) | Node::AtLeast(_, of) => {
-            of.iter().flat_map(references).collect()
-        }
-        Node::Not(one) => references(one),
-        Node::Criterion(name) => vec![name],
-        Node::Test(_) => Vec::new(),
     }
 }
 

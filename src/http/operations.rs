@@ -1,0 +1,35 @@
+//! For the operator: alive, ready, metrics. Nothing here holds data of a member.
+
+use crate::state::State;
+use crate::telemetry;
+use axum::extract::State as Held;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+
+/// `/healthz`, `/readyz`, `/metrics`.
+pub fn routes() -> Router<State> {
+    Router::new()
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+}
+
+/// Ready when the database answers; names the policy set in force.
+async fn ready(Held(state): Held<State>) -> Response {
+    let policies = state.published().rules.hash().to_owned();
+    match state.store.ping().await {
+        Ok(()) => Json(json!({ "ready": true, "policies": policies })).into_response(),
+        Err(error) => {
+            tracing::error!(cause = %error, "not ready");
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "policies": policies }))).into_response()
+        }
+    }
+}
+
+async fn metrics() -> Response {
+    let text = telemetry::start_metrics().render();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}

@@ -1,0 +1,172 @@
+//! Conditions: whether each test fits its fact, what they name, and whether criteria lead back to themselves.
+
+use super::{Sheet, Used};
+use crate::rules::criteria::{FactTest, IfMissing, Limit, Literal, Node, Test};
+use crate::rules::facts::Fact;
+use crate::rules::model::{Kind, PolicyKeys};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Checks a condition and notes what it names.
+pub(super) fn node(
+    node: &Node,
+    at: &str,
+    facts: &BTreeMap<String, Fact>,
+    used: &mut Used,
+    sheet: &mut Sheet<'_>,
+) {
+    match node {
+        Node::All(of) | Node::Any(of) | Node::FirstKnown(of) | Node::AtLeast(_, of) => {
+            if of.is_empty() {
+                sheet.find(at, "An empty list of conditions decides nothing");
+            }
+            if let Node::AtLeast(n, of) = node
+                && (*n == 0 || *n > of.len())
+            {
+                sheet.find(
+                    at,
+                    format!("'at_least {n}' of {} conditions decides nothing", of.len()),
+                );
+            }
+            for one in of {
+                self::node(one, at, facts, used, sheet);
+            }
+        }
+        Node::Not(one) => self::node(one, at, facts, used, sheet),
+        Node::Criterion(name) => {
+            used.criteria.insert(name.clone());
+        }
+        Node::Test(test) => {
+            used.facts.insert(test.fact.clone());
+            if let Test::InSet(set) = &test.test {
+                used.sets.insert(set.clone());
+            }
+            // An unknown fact is told by name later.
+            if let Some(fact) = facts.get(&test.fact)
+                && let Err(message) = fits(test, fact)
+            {
+                sheet.find(at, format!("In the test of '{}': {message}", test.fact));
+            }
+        }
+    }
+}
+
+/// Whether a test can be made of a fact of this type.
+fn fits(test: &FactTest, fact: &Fact) -> Result<(), String> {
+    let kind = fact.kind;
+    let limit = |limit: &Limit| match (kind, &limit.unit) {
+        (Kind::Number, None) => Ok(()),
+        (Kind::Number, Some(_)) => Err("the fact is a number without unit".to_owned()),
+        (Kind::Quantity, None) => Err("a test of a quantity needs a unit, like \"55 mm[Hg]\"".to_owned()),
+        (Kind::Quantity, Some(unit)) if Some(unit) == fact.unit.as_ref() => Ok(()),
+        (Kind::Quantity, Some(unit)) => Err(format!("the limit's unit '{unit}' is not the fact's")),
+        _ => Err(format!("a {} has no limit", kind.word())),
+    };
+    let wrong = |what: &str| Err(format!("a {} cannot be tested with '{what}'", kind.word()));
+    match &test.test {
+        Test::AtMost(l) | Test::AtLeast(l) | Test::LessThan(l) | Test::MoreThan(l) => limit(l)?,
+        Test::Between(low, high) => {
+            limit(low)?;
+            limit(high)?;
+            if low.value > high.value {
+                return Err("the lower limit is above the upper".into());
+            }
+        }
+        Test::Equals(literal) => {
+            let same = matches!(
+                (kind, literal),
+                (Kind::Boolean, Literal::Bool(_))
+                    | (Kind::Number, Literal::Number(_))
+                    | (Kind::Text | Kind::Code, Literal::Text(_))
+            );
+            if !same {
+                return Err(format!("a {} never equals {literal}", kind.word()));
+            }
+        }
+        Test::InSet(_) if kind != Kind::Code => return wrong("in_set"),
+        Test::DatedWithin(_) | Test::OnOrAfter(_) | Test::OnOrBefore(_)
+            if kind != Kind::Date && fact.dated.is_none() =>
+        {
+            return wrong("a date; it has no 'dated'");
+        }
+        Test::Exists(wanted) => {
+            let natural = if *wanted {
+                IfMissing::NotMet
+            } else {
+                IfMissing::Met
+            };
+            match test.if_missing {
+                None => return Err("'exists' needs 'if_missing': say what absence counts as".into()),
+                Some(given) if given != natural => return Err("'if_missing' contradicts 'exists'".into()),
+                Some(_) => {}
+            }
+        }
+        Test::InSet(_) | Test::DatedWithin(_) | Test::OnOrAfter(_) | Test::OnOrBefore(_) => {}
+    }
+    if test.if_missing == Some(IfMissing::Met) && !matches!(test.test, Test::Exists(false)) {
+        return Err("missing data never counts as met, except for 'exists: false'".into());
+    }
+    Ok(())
+}
+
+/// The criteria that `approve.when` names itself, in order.
+pub(super) fn asked(when: &Node) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut open = vec![when];
+    while let Some(node) = open.pop() {
+        match node {
+            Node::All(of) | Node::Any(of) | Node::FirstKnown(of) | Node::AtLeast(_, of) => {
+                open.extend(of.iter().rev());
+            }
+            Node::Not(one) => open.push(one),
+            Node::Criterion(name) if !names.contains(name) => names.push(name.clone()),
+            Node::Criterion(_) | Node::Test(_) => {}
+        }
+    }
+    names
+}
+
+/// Criteria that need each other. Each is walked once; what lies on the way down must not come again.
+pub(super) fn cycles(keys: &PolicyKeys, sheet: &mut Sheet<'_>) {
+    fn walk<'k>(
+        keys: &'k PolicyKeys,
+        name: &'k str,
+        way: &mut Vec<&'k str>,
+        done: &mut BTreeSet<&'k str>,
+    ) -> bool {
+        if way.contains(&name) {
+            return true;
+        }
+        if !done.insert(name) {
+            return false;
+        }
+        way.push(name);
+        let below = keys
+            .criteria
+            .get_key_value(name)
+            .map(|(_, c)| references(&c.node))
+            .unwrap_or_default();
+        let found = below.into_iter().any(|next| walk(keys, next, way, done));
+        way.pop();
+        found
+    }
+    let mut done = BTreeSet::new();
+    for name in keys.criteria.keys() {
+        if walk(keys, name, &mut Vec::new(), &mut done) {
+            sheet.find(
+                &format!("criteria/{name}"),
+                format!("The criterion '{name}' leads back to itself"),
+            );
+        }
+    }
+}
+
+fn references(node: &Node) -> Vec<&str> {
+    match node {
+        Node::All(of) | Node::Any(of) | Node::FirstKnown(of) | Node::AtLeast(_, of) => {
+            of.iter().flat_map(references).collect()
+        }
+        Node::Not(one) => references(one),
+        Node::Criterion(name) => vec![name],
+        Node::Test(_) => Vec::new(),
+    }
+}
