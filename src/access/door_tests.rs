@@ -283,3 +283,31 @@ async fn what_is_sensitive_stays_with_whoever_may_not_have_it() {
         StatusCode::NOT_FOUND
     );
 }
+
+#[tokio::test]
+async fn a_browser_app_of_any_origin_may_call_with_a_token() {
+    let house = house(&samples::request()).await;
+    let preflight = Request::options(EOB)
+        .header(header::ORIGIN, "https://app.example")
+        .header(header::ACCESS_CONTROL_REQUEST_METHOD, "GET")
+        .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "authorization")
+        .body(Body::empty())
+        .unwrap();
+    let answer = super::routes()
+        .with_state(house.state.clone())
+        .oneshot(preflight)
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(
+        answer.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN).unwrap(),
+        "*"
+    );
+    assert_eq!(
+        answer
+            .headers()
+            .get(header::ACCESS_CONTROL_ALLOW_HEADERS)
+            .unwrap(),
+        "authorization,content-type,accept"
+    );
+}

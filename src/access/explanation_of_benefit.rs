@@ -218,7 +218,11 @@ fn put_decided(eob: &mut Value, request: &Request<'_>, items: &[&Item], setting:
     put_list(eob, "processNote", notes.json());
     let approvals: Vec<_> = items.iter().filter_map(|item| approval(item)).collect();
     let numbers: BTreeSet<&str> = approvals.iter().map(|a| a.number.as_str()).collect();
-    put_list(eob, "preAuthRef", numbers.iter().map(|number| json!(number)).collect());
+    put_list(
+        eob,
+        "preAuthRef",
+        numbers.iter().map(|number| json!(number)).collect(),
+    );
     if let Some(start) = approvals.iter().map(|a| a.start).min() {
         let ends: Option<Vec<NaiveDate>> = approvals.iter().map(|a| a.end).collect();
         let mut period = json!({ "start": start });

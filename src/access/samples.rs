@@ -164,7 +164,9 @@ pub fn denied(mut case: PriorAuth, sequence: u32) -> PriorAuth {
         reason: reason.into(),
     };
     let events = case.deny(&command, at("2026-10-06T10:30:00Z")).unwrap();
-    events.iter().for_each(|event| case.apply(event));
+    for event in &events {
+        case.apply(event);
+    }
     case
 }
 
@@ -178,7 +180,9 @@ pub fn referred(mut case: PriorAuth) -> PriorAuth {
         question: "I would deny this".into(),
     };
     let events = case.refer(command, at("2026-10-06T09:00:00Z")).unwrap();
-    events.iter().for_each(|event| case.apply(event));
+    for event in &events {
+        case.apply(event);
+    }
     case
 }
 
@@ -194,7 +198,9 @@ pub fn approved_until(mut case: PriorAuth, end: &str) -> PriorAuth {
         reason: "Criteria are met".into(),
     };
     let events = case.approve(command, at("2026-10-05T16:00:00Z")).unwrap();
-    events.iter().for_each(|event| case.apply(event));
+    for event in &events {
+        case.apply(event);
+    }
     case
 }
 
