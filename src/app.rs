@@ -51,7 +51,11 @@ impl App {
     }
 
     /// Answers until `stop` comes true, finishes what it has begun, stops the workers, closes the database.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<()> {
         let workers = Workers::start(&self.state);
         let router = http::router(self.state.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let served = axum::serve(listener, router).with_graceful_shutdown(stop).await;
@@ -77,7 +81,8 @@ pub fn load(rules: &Path, forms: &Path) -> Result<Published> {
 pub fn files(folder: &Path) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     let mut waiting = vec![folder.to_owned()];
-    let failed = |path: &Path, e: std::io::Error| Error::malformed(format!("{} cannot be read: {e}", path.display()));
+    let failed =
+        |path: &Path, e: std::io::Error| Error::malformed(format!("{} cannot be read: {e}", path.display()));
     while let Some(at) = waiting.pop() {
         for entry in std::fs::read_dir(&at).map_err(|e| failed(&at, e))? {
             let path = entry.map_err(|e| failed(&at, e))?.path();
@@ -86,7 +91,11 @@ pub fn files(folder: &Path) -> Result<Vec<(String, String)>> {
                 continue;
             }
             let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
-            let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+            let name = path
+                .strip_prefix(folder)
+                .unwrap_or(&path)
+                .to_string_lossy()
+                .replace('\\', "/");
             found.push((name, text));
         }
     }

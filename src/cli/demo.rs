@@ -19,7 +19,10 @@ pub async fn run(config: Config, log: &str) -> Result<()> {
     let listener = app.listen().await?;
     let sign_ins = seed::run(&app.state, &data).await?;
     let text = welcome(&app.state.config, &sign_ins);
-    #[expect(clippy::print_stdout, reason = "the demo speaks to the person at the terminal")]
+    #[expect(
+        clippy::print_stdout,
+        reason = "the demo speaks to the person at the terminal"
+    )]
     {
         println!("{text}");
     }

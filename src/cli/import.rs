@@ -27,7 +27,11 @@ pub async fn run(command: Import, config: &Config) -> Result<ExitCode> {
     let store = Store::open(config).await?;
     let mut import = import::Import::new(store.clone(), published, Clock::System.now());
     let files = files(&command.paths)?;
-    let bytes = files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
+    let bytes = files
+        .iter()
+        .filter_map(|f| f.metadata().ok())
+        .map(|m| m.len())
+        .sum();
     let bar = ProgressBar::new(bytes);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {msg}") {
         bar.set_style(style);
@@ -38,7 +42,11 @@ pub async fn run(command: Import, config: &Config) -> Result<ExitCode> {
     let report = import.finish().await?;
     bar.finish_and_clear();
     store.close().await;
-    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to the terminal")]
+    #[expect(
+        clippy::print_stdout,
+        clippy::print_stderr,
+        reason = "a command speaks to the terminal"
+    )]
     {
         for row in &report.refused {
             eprintln!("{}:{}: {}", row.file, row.line, row.reason);
@@ -50,11 +58,16 @@ pub async fn run(command: Import, config: &Config) -> Result<ExitCode> {
             report.refused.len()
         );
     }
-    Ok(if report.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(if report.refused.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
+    })
 }
 
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let failed = |path: &Path, e: std::io::Error| Error::malformed(format!("{} cannot be read: {e}", path.display()));
+    let failed =
+        |path: &Path, e: std::io::Error| Error::malformed(format!("{} cannot be read: {e}", path.display()));
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {

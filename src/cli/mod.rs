@@ -63,7 +63,10 @@ impl Command {
             ),
             None => None,
         };
-        let flag = self.database.iter().map(|url| ("DATABASE".to_owned(), url.clone()));
+        let flag = self
+            .database
+            .iter()
+            .map(|url| ("DATABASE".to_owned(), url.clone()));
         Config::layered(file.as_deref(), config::environment().chain(flag))
     }
 }
@@ -71,7 +74,10 @@ impl Command {
 /// Runs one command; the error is one sentence for the terminal.
 pub fn run(command: Command) -> Result<ExitCode> {
     let config = command.config()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::internal)?;
     let log = command.log;
     runtime.block_on(async move {
         match command.action {
@@ -79,14 +85,22 @@ pub fn run(command: Command) -> Result<ExitCode> {
             Action::Demo => demo::run(config, &log).await?,
             Action::Walk(walk) => return walk::run(walk, config).await,
             Action::Migrate => drop(Store::open(&config).await?),
-            Action::Client(action) => client::run(action, &Store::open(&config).await?, Clock::System.now()).await?,
+            Action::Client(action) => {
+                let store = Store::open(&config).await?;
+                say(&client::run(action, &store, Clock::System.now()).await?);
+            }
             Action::User(action) => {
-                let work = config.password_work;
-                user::run(action, &Store::open(&config).await?, work, Clock::System.now()).await?;
+                let store = Store::open(&config).await?;
+                say(&user::run(action, &store, config.password_work, Clock::System.now()).await?);
             }
             Action::Import(import) => return import::run(import, &config).await,
             Action::Healthcheck => serve::ask(&config).await?,
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+#[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
+fn say(text: &str) {
+    println!("{}", text.trim_end());
 }

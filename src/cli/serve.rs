@@ -19,11 +19,20 @@ pub async fn run(config: Config, log: &str) -> Result<()> {
 pub async fn ask(config: &Config) -> Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let failed = |e: std::io::Error| Error::unavailable(format!("the server does not answer: {e}"));
-    let mut stream = tokio::net::TcpStream::connect(config.listen).await.map_err(failed)?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.map_err(failed)?;
+    let mut stream = tokio::net::TcpStream::connect(config.listen)
+        .await
+        .map_err(failed)?;
+    stream
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await
+        .map_err(failed)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.map_err(failed)?;
-    if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(Error::unavailable("the server is not ready")) }
+    if answer.starts_with("HTTP/1.1 200") {
+        Ok(())
+    } else {
+        Err(Error::unavailable("the server is not ready"))
+    }
 }
 
 /// Comes when the process is asked to stop.

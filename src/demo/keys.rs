@@ -40,8 +40,10 @@ pub fn sign_ins(data: &Path, people: &[(&str, &str)]) -> Result<SignIns> {
     let mut all = read_sign_ins(data).unwrap_or_default();
     let before = all.len();
     for (username, who) in people {
-        all.entry((*username).to_owned())
-            .or_insert_with(|| SignIn { who: (*who).to_owned(), password: password::generate() });
+        all.entry((*username).to_owned()).or_insert_with(|| SignIn {
+            who: (*who).to_owned(),
+            password: password::generate(),
+        });
     }
     if all.len() != before {
         private_folder(data)?;

@@ -64,7 +64,10 @@ async fn records(state: &State) -> Result<()> {
     let report = import.finish().await?;
     match report.refused.first() {
         None => Ok(()),
-        Some(first) => Err(Error::internal(format!("demo record {}: {}", first.line, first.reason))),
+        Some(first) => Err(Error::internal(format!(
+            "demo record {}: {}",
+            first.line, first.reason
+        ))),
     }
 }
 
@@ -76,7 +79,13 @@ pub fn plan_records() -> Vec<Value> {
         all.push(member.coverage());
     };
     let person = Person::default();
-    add(&Person { id: WALK_MEMBER, given: "Ruth", family: "Ellery", born: "1953-03-14", ..person });
+    add(&Person {
+        id: WALK_MEMBER,
+        given: "Ruth",
+        family: "Ellery",
+        born: "1953-03-14",
+        ..person
+    });
     add(&Person {
         id: "12345678901",
         subscriber: "1122334455",
@@ -104,7 +113,14 @@ pub fn plan_records() -> Vec<Value> {
         plan: "QHP-SILVER-01",
         ..person
     });
-    add(&Person { id: "C300400500", given: "Lena", family: "Park", born: "2018-09-30", plan: "OH-CHIP-01", ..person });
+    add(&Person {
+        id: "C300400500",
+        given: "Lena",
+        family: "Park",
+        born: "2018-09-30",
+        plan: "OH-CHIP-01",
+        ..person
+    });
     add(&Person {
         id: "D400500600",
         given: "Carl",
@@ -171,7 +187,11 @@ impl Person<'_> {
         if let Some(end) = self.ends {
             crate::fhir::put(&mut period, "end", json!(end));
         }
-        let subscriber = if self.subscriber.is_empty() { self.id } else { self.subscriber };
+        let subscriber = if self.subscriber.is_empty() {
+            self.id
+        } else {
+            self.subscriber
+        };
         json!({
             "resourceType": "Coverage",
             "id": format!("{}-1", self.id),
@@ -216,7 +236,12 @@ fn providers() -> Vec<Value> {
 fn clients(state: &State, data: &Path) -> Result<Vec<Client>> {
     let now = state.now();
     let words = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let backend = ["system/Claim.cruds", "system/Subscription.cruds", "system/Questionnaire.rs", "system/Library.rs"];
+    let backend = [
+        "system/Claim.cruds",
+        "system/Subscription.cruds",
+        "system/Questionnaire.rs",
+        "system/Library.rs",
+    ];
     let ehr = ClientDoc {
         issuer: Some("https://ehr.demo.example".to_owned()),
         jwks: Some(keys::partner_key(data, EHR)?.jwks()),
@@ -269,12 +294,27 @@ async fn people(state: &State, sign_ins: &SignIns) -> Result<()> {
         specialty: Some("207R00000X".to_owned()),
         expires: None,
     };
-    let nurse = Credential { kind: CredentialKind::Nurse, npi: None, specialty: None, ..physician("RN-204417", "") };
+    let nurse = Credential {
+        kind: CredentialKind::Nurse,
+        npi: None,
+        specialty: None,
+        ..physician("RN-204417", "")
+    };
     let staff = [
         ("ivy", "Ivy Ortega", Role::Intake, None),
         ("nora", "Nora Lindqvist RN", Role::Nurse, Some(nurse)),
-        ("paul", "Paul Adeyemi MD", Role::Physician, Some(physician("35-088123", "1720312345"))),
-        ("petra", "Petra Hale MD", Role::Physician, Some(physician("35-090456", "1720398765"))),
+        (
+            "paul",
+            "Paul Adeyemi MD",
+            Role::Physician,
+            Some(physician("35-088123", "1720312345")),
+        ),
+        (
+            "petra",
+            "Petra Hale MD",
+            Role::Physician,
+            Some(physician("35-090456", "1720398765")),
+        ),
         ("sam", "Sam Whitfield", Role::Supervisor, None),
     ];
     for (username, name, role, credential) in staff {
@@ -290,7 +330,12 @@ async fn people(state: &State, sign_ins: &SignIns) -> Result<()> {
         };
         again_is_fine(registration::enroll(&state.store, new, work, state.now()).await)?;
     }
-    let members = [("ruth", WALK_MEMBER), ("joe", "12345678901"), ("amy", "88800933501"), ("carl", "D400500600")];
+    let members = [
+        ("ruth", WALK_MEMBER),
+        ("joe", "12345678901"),
+        ("amy", "88800933501"),
+        ("carl", "D400500600"),
+    ];
     for (username, member_id) in members {
         if known(state, username, false).await? {
             continue;

@@ -47,7 +47,11 @@ pub(super) fn choose<'a>(
     };
     let mut packages = split(one_version_each(wanted, &mut issues));
     let before = packages.len();
-    packages.retain(|package| request.changed_since.is_none_or(|since| changed(package.form, ground, since)));
+    packages.retain(|package| {
+        request
+            .changed_since
+            .is_none_or(|since| changed(package.form, ground, since))
+    });
     if packages.is_empty() && before > 0 {
         issues.push(Issue::information("Nothing has changed since then"));
     }
@@ -64,13 +68,19 @@ fn needed<'a>(judged: &'a [Judged<'a>], ground: Ground<'a>, issues: &mut Vec<Iss
         for key in &order.forms {
             let found = ground.forms.find(key, ground.today).form();
             let Some(form) = found.filter(|form| form.is_current(ground.today)) else {
-                let message = format!("A form is needed for this order, and none is in force; ask {}", ground.phone);
+                let message = format!(
+                    "A form is needed for this order, and none is in force; ask {}",
+                    ground.phone
+                );
                 issues.push(Issue::warning(Code::NotFound, order.path.clone(), message));
                 continue;
             };
             match wanted.iter_mut().find(|package| package.form.key() == form.key()) {
                 Some(package) => package.orders.push(order),
-                None => wanted.push(Package { form, orders: vec![order] }),
+                None => wanted.push(Package {
+                    form,
+                    orders: vec![order],
+                }),
             }
         }
     }
@@ -89,7 +99,10 @@ fn asked_for<'a>(
         let why = match ground.forms.find(canonical.what, ground.today) {
             Found::Form(form) => {
                 if !wanted.iter().any(|package| package.form.key() == form.key()) {
-                    wanted.push(Package { form, orders: orders_of(form, judged) });
+                    wanted.push(Package {
+                        form,
+                        orders: orders_of(form, judged),
+                    });
                 }
                 continue;
             }
@@ -103,8 +116,15 @@ fn asked_for<'a>(
 }
 
 fn orders_of<'a>(form: &Form, judged: &'a [Judged<'a>]) -> Vec<&'a Judged<'a>> {
-    let needing: Vec<&Judged<'_>> = judged.iter().filter(|order| order.forms.contains(&form.key())).collect();
-    if needing.is_empty() { judged.iter().collect() } else { needing }
+    let needing: Vec<&Judged<'_>> = judged
+        .iter()
+        .filter(|order| order.forms.contains(&form.key()))
+        .collect();
+    if needing.is_empty() {
+        judged.iter().collect()
+    } else {
+        needing
+    }
 }
 
 /// Two versions of a form may only go out for different orders (oper-7): the newest one keeps an order.
@@ -116,12 +136,23 @@ fn one_version_each<'a>(wanted: Vec<Package<'a>>, issues: &mut Vec<Issue>) -> Ve
         let is_taken = |order: &Judged<'_>| {
             newers().any(|other| other.orders.iter().any(|o| std::ptr::eq::<Judged<'_>>(*o, order)))
         };
-        let orders: Vec<&Judged<'_>> = package.orders.iter().copied().filter(|order| !is_taken(order)).collect();
+        let orders: Vec<&Judged<'_>> = package
+            .orders
+            .iter()
+            .copied()
+            .filter(|order| !is_taken(order))
+            .collect();
         let stands = newers().next().is_none() || !orders.is_empty();
         if stands {
-            kept.push(Package { form: package.form, orders });
+            kept.push(Package {
+                form: package.form,
+                orders,
+            });
         } else {
-            let message = format!("A newer version than {} goes out for the same purpose", package.form.version());
+            let message = format!(
+                "A newer version than {} goes out for the same purpose",
+                package.form.version()
+            );
             issues.push(Issue::warning(Code::Duplicate, "", message));
         }
     }
@@ -135,7 +166,14 @@ fn split(wanted: Vec<Package<'_>>) -> Vec<Package<'_>> {
         .flat_map(|package| {
             if package.form.is_request_specific() && package.orders.len() > 1 {
                 let form = package.form;
-                package.orders.into_iter().map(|order| Package { form, orders: vec![order] }).collect()
+                package
+                    .orders
+                    .into_iter()
+                    .map(|order| Package {
+                        form,
+                        orders: vec![order],
+                    })
+                    .collect()
             } else {
                 vec![package]
             }
@@ -156,7 +194,9 @@ fn without_form(order: &Judged<'_>, phone: &str) -> Issue {
     let verdict = &order.verdict;
     let warning = |code, message: String| Issue::warning(code, order.path.clone(), message);
     if verdict.error.is_some() {
-        let message = format!("The plan's rules could not be evaluated for this order; ask {phone} which papers are needed");
+        let message = format!(
+            "The plan's rules could not be evaluated for this order; ask {phone} which papers are needed"
+        );
         return warning(Code::Exception, message);
     }
     if verdict.source == Source::NoBillingCode {
@@ -175,7 +215,10 @@ fn without_form(order: &Judged<'_>, phone: &str) -> Issue {
     } else {
         "No form is needed for this order"
     };
-    Issue { expression: order.path.clone(), ..Issue::information(message) }
+    Issue {
+        expression: order.path.clone(),
+        ..Issue::information(message)
+    }
 }
 
 /// What the sender should know about the orders themselves.
@@ -184,11 +227,18 @@ pub(super) fn remarks(judged: &[Judged<'_>], with_context: bool) -> Vec<Issue> {
     for order in judged {
         if with_context && !order.is_of_context {
             let message = "The code of this order is not the one that the context was given for; the order was looked at anew";
-            issues.push(Issue { expression: order.path.clone(), ..Issue::information(message) });
+            issues.push(Issue {
+                expression: order.path.clone(),
+                ..Issue::information(message)
+            });
         }
         if order.reference.is_none() {
             let message = "The order has no id, so the draft response cannot point at it";
-            issues.push(Issue::warning(Code::Incomplete, format!("{}.id", order.path), message));
+            issues.push(Issue::warning(
+                Code::Incomplete,
+                format!("{}.id", order.path),
+                message,
+            ));
         }
     }
     issues
@@ -196,8 +246,11 @@ pub(super) fn remarks(judged: &[Judged<'_>], with_context: bool) -> Vec<Issue> {
 
 /// The purposes of the answers, over all orders of a package.
 pub(super) fn purposes(package: &Package<'_>) -> Vec<String> {
-    let mut purposes: Vec<String> =
-        package.orders.iter().flat_map(|order| order.verdict.coverage.doc_purpose.iter().cloned()).collect();
+    let mut purposes: Vec<String> = package
+        .orders
+        .iter()
+        .flat_map(|order| order.verdict.coverage.doc_purpose.iter().cloned())
+        .collect();
     purposes.sort_unstable();
     purposes.dedup();
     purposes
@@ -205,7 +258,11 @@ pub(super) fn purposes(package: &Package<'_>) -> Vec<String> {
 
 /// The orders as the client references them.
 pub(super) fn references(package: &Package<'_>) -> Vec<String> {
-    package.orders.iter().filter_map(|order| order.reference.clone()).collect()
+    package
+        .orders
+        .iter()
+        .filter_map(|order| order.reference.clone())
+        .collect()
 }
 
 /// The patient as the first order references it.

@@ -57,7 +57,11 @@ fn answer(request: &Request<'_>, known: &Known, house: House<'_>, now: DateTime<
     let mut issues = request.remarks.clone();
     if !known.insured.in_force {
         let message = "The coverage is not in force today";
-        issues.push(Issue::warning(Code::BusinessRule, request.coverage.path.clone(), message));
+        issues.push(Issue::warning(
+            Code::BusinessRule,
+            request.coverage.path.clone(),
+            message,
+        ));
     }
     issues.extend(choice::remarks(&judged, stored.is_some()));
     issues.extend(chosen);
@@ -73,12 +77,19 @@ fn answer(request: &Request<'_>, known: &Known, house: House<'_>, now: DateTime<
 /// The patient on the client: of the coverage, of an order, or of the hook.
 fn subject(request: &Request<'_>, known: &Known, judged: &[Judged<'_>]) -> Result<String> {
     let of_hook = || known.assertion.as_ref().map(|a| a.patient_ref.as_str());
-    let candidates = [text(request.coverage.what, &["beneficiary", "reference"]), choice::subject(judged), of_hook()];
+    let candidates = [
+        text(request.coverage.what, &["beneficiary", "reference"]),
+        choice::subject(judged),
+        of_hook(),
+    ];
     let outside = candidates.into_iter().flatten().find(|r| is_the_clients(r));
     let at = format!("{}.beneficiary", request.coverage.path);
-    outside
-        .map(str::to_owned)
-        .ok_or_else(|| Error::invalid(at, "The coverage does not say whose it is, so no response can be drafted"))
+    outside.map(str::to_owned).ok_or_else(|| {
+        Error::invalid(
+            at,
+            "The coverage does not say whose it is, so no response can be drafted",
+        )
+    })
 }
 
 /// The coverage on the client.

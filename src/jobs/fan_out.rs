@@ -32,14 +32,20 @@ pub(super) async fn run_due(state: &State) -> Result<usize> {
     let leased = state
         .store
         .write(now, |tx, now| {
-            Box::pin(async move { tx.lease(Queue::Job, *now, *now + Duration::seconds(LEASE), MOST).await })
+            Box::pin(async move {
+                tx.lease(Queue::Job, *now, *now + Duration::seconds(LEASE), MOST)
+                    .await
+            })
         })
         .await?;
     let count = leased.len();
     for job in leased {
         let id = job.id;
         let attempts = job.attempts;
-        let done = state.store.write((job, now), |tx, (job, now)| Box::pin(run(tx, job, *now))).await;
+        let done = state
+            .store
+            .write((job, now), |tx, (job, now)| Box::pin(run(tx, job, *now)))
+            .await;
         if let Err(error) = done {
             tracing::error!(job = %id, attempts, cause = %error, "a job failed");
             let next = (attempts < TRIES).then(|| now + Duration::seconds(5 * attempts.pow(2)));
@@ -62,7 +68,10 @@ async fn run(tx: &mut Tx, job: &Waiting, now: DateTime<Utc>) -> Result<()> {
     }
     let task: Task = serde_json::from_str(&job.payload)
         .map_err(|e| Error::internal(format!("job {} has no usable payload: {e}", job.id)))?;
-    let case = tx.case(task.case).await?.ok_or_else(|| Error::not_found("case", task.case))?;
+    let case = tx
+        .case(task.case)
+        .await?
+        .ok_or_else(|| Error::not_found("case", task.case))?;
     if !task.answered {
         notify_subscribers(tx, &case, task.seq, now).await?;
         knock_provider(tx, &case, task.seq, now).await?;
@@ -72,14 +81,19 @@ async fn run(tx: &mut Tx, job: &Waiting, now: DateTime<Utc>) -> Result<()> {
 
 async fn notify_subscribers(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTime<Utc>) -> Result<()> {
     for subscription in tx.subscriptions_of(case.received.client).await? {
-        if !subscription.senders.iter().any(|sender| case.received.senders.contains(sender)) {
+        if !subscription
+            .senders
+            .iter()
+            .any(|sender| case.received.senders.contains(sender))
+        {
             continue;
         }
         let number = tx.next_event_number(subscription.id).await?;
         if subscription.status == "error" {
             continue;
         }
-        let payload = json!({ "subscription": subscription.id, "case": case.id, "seq": seq, "number": number });
+        let payload =
+            json!({ "subscription": subscription.id, "case": case.id, "seq": seq, "number": number });
         let effect = Effect {
             id: new_id(now),
             case: Some(case.id),
@@ -94,8 +108,12 @@ async fn notify_subscribers(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTi
 }
 
 async fn knock_provider(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTime<Utc>) -> Result<()> {
-    let Some(npi) = &case.received.requester_npi else { return Ok(()) };
-    let Some(provider) = tx.provider_by_npi(npi).await? else { return Ok(()) };
+    let Some(npi) = &case.received.requester_npi else {
+        return Ok(());
+    };
+    let Some(provider) = tx.provider_by_npi(npi).await? else {
+        return Ok(());
+    };
     if provider.email.is_none() {
         return Ok(());
     }
@@ -111,7 +129,14 @@ async fn knock_member(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTime<Utc
     Ok(())
 }
 
-async fn knock(tx: &mut Tx, case: &PriorAuth, whom: &str, id: &str, seq: u32, now: DateTime<Utc>) -> Result<()> {
+async fn knock(
+    tx: &mut Tx,
+    case: &PriorAuth,
+    whom: &str,
+    id: &str,
+    seq: u32,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let to_ref = format!("{whom}/{id}");
     let payload = json!({ "whom": whom, "id": id }).to_string();
     let effect = Effect {

@@ -33,24 +33,40 @@ impl Workers {
         let mut running = Vec::new();
         let second = Duration::from_secs(1);
         if wanted.jobs {
-            running.push(repeat("jobs", state, second, stopped.clone(), |state| async move {
-                fan_out::run_due(&state).await
-            }));
+            running.push(repeat(
+                "jobs",
+                state,
+                second,
+                stopped.clone(),
+                |state| async move { fan_out::run_due(&state).await },
+            ));
         }
         if wanted.outbox {
-            running.push(repeat("outbox", state, second, stopped.clone(), |state| async move {
-                outbox::run_due(&state).await
-            }));
+            running.push(repeat(
+                "outbox",
+                state,
+                second,
+                stopped.clone(),
+                |state| async move { outbox::run_due(&state).await },
+            ));
         }
         if wanted.deadlines {
-            running.push(repeat("deadlines", state, second * 60, stopped.clone(), |state| async move {
-                deadlines_watch::sweep(&state).await.map(|()| 0)
-            }));
+            running.push(repeat(
+                "deadlines",
+                state,
+                second * 60,
+                stopped.clone(),
+                |state| async move { deadlines_watch::sweep(&state).await.map(|()| 0) },
+            ));
         }
         if wanted.purge {
-            running.push(repeat("purge", state, second * 3600, stopped, |state| async move {
-                purge(&state).await.map(|()| 0)
-            }));
+            running.push(repeat(
+                "purge",
+                state,
+                second * 3600,
+                stopped,
+                |state| async move { purge(&state).await.map(|()| 0) },
+            ));
         }
         Self { stop, running }
     }
@@ -94,7 +110,10 @@ where
     W: Future<Output = Result<usize>> + Send,
 {
     let state = state.clone();
-    #[expect(clippy::disallowed_methods, reason = "workers are tracked by Workers, which stops them")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "workers are tracked by Workers, which stops them"
+    )]
     tokio::spawn(async move {
         let wake = state.store.wake();
         while !*stopped.borrow() {
@@ -131,7 +150,8 @@ async fn purge(state: &State) -> Result<()> {
         .write(now, |tx, now| {
             Box::pin(async move {
                 let gone = tx.purge(*now, *now - Span::days(90)).await?;
-                tx.beat("purge", *now, 0, i64::try_from(gone).unwrap_or(i64::MAX)).await?;
+                tx.beat("purge", *now, 0, i64::try_from(gone).unwrap_or(i64::MAX))
+                    .await?;
                 Ok(gone)
             })
         })

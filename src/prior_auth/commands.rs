@@ -95,7 +95,10 @@ impl PriorAuth {
         let zone = opening.received.zone;
         let at = opening.at;
         let today = at.with_timezone(&zone).date_naive();
-        let mut bodies = vec![(Actor::Client { id: client }, Body::Received(Box::new(opening.received)))];
+        let mut bodies = vec![(
+            Actor::Client { id: client },
+            Body::Received(Box::new(opening.received)),
+        )];
         for line in opening.items {
             let (item, outcome) = judge(line, today);
             let sequence = item.sequence;
@@ -104,16 +107,23 @@ impl PriorAuth {
                 bodies.push((Actor::Software, Body::Decided { sequence, outcome }));
             }
         }
-        (1..).zip(bodies).map(|(seq, (actor, body))| Event { seq, at, actor, body }).collect()
+        (1..)
+            .zip(bodies)
+            .map(|(seq, (actor, body))| Event { seq, at, actor, body })
+            .collect()
     }
 
     /// Approves one line as asked.
     pub fn approve(&self, command: Approve<'_>, now: DateTime<Utc>) -> Result<Vec<Event>, Refused> {
         let today = self.today(now);
         if !command.by.may_approve(today) {
-            return Err(Refused::NotPermitted("Only a nurse or physician with a valid license may approve"));
+            return Err(Refused::NotPermitted(
+                "Only a nurse or physician with a valid license may approve",
+            ));
         }
-        let item = self.item(command.sequence).ok_or(Refused::NoSuchItem(command.sequence))?;
+        let item = self
+            .item(command.sequence)
+            .ok_or(Refused::NoSuchItem(command.sequence))?;
         if let Some(decided) = &item.decision {
             return match (&decided.outcome, &decided.by) {
                 (Outcome::Approved(_), Actor::Staff(by)) if by.id == command.by.id => Ok(Vec::new()),
@@ -123,36 +133,62 @@ impl PriorAuth {
         self.seen(command.seen)?;
         let start = item.serviced.unwrap_or(today).max(today);
         if command.end.is_some_and(|end| end < start) {
-            return Err(Refused::Incomplete("end", "The last day certified lies before the first"));
+            return Err(Refused::Incomplete(
+                "end",
+                "The last day certified lies before the first",
+            ));
         }
-        let approval = Approval { number: command.number, start, end: command.end, reason: command.reason };
-        Ok(self.by_staff(command.by, now, Body::Decided {
-            sequence: command.sequence,
-            outcome: Outcome::Approved(approval),
-        }))
+        let approval = Approval {
+            number: command.number,
+            start,
+            end: command.end,
+            reason: command.reason,
+        };
+        Ok(self.by_staff(
+            command.by,
+            now,
+            Body::Decided {
+                sequence: command.sequence,
+                outcome: Outcome::Approved(approval),
+            },
+        ))
     }
 
     /// Denies one line; the physician attests it.
     pub fn deny(&self, command: &Deny<'_>, now: DateTime<Utc>) -> Result<Vec<Event>, Refused> {
         let denial = Denial::attest(command.by, &command.reason_code, &command.reason, self.today(now))?;
-        let item = self.item(command.sequence).ok_or(Refused::NoSuchItem(command.sequence))?;
+        let item = self
+            .item(command.sequence)
+            .ok_or(Refused::NoSuchItem(command.sequence))?;
         if let Some(decided) = &item.decision {
             let same = decided.outcome == Outcome::Denied(denial);
-            return if same { Ok(Vec::new()) } else { Err(Refused::AlreadyDecided) };
+            return if same {
+                Ok(Vec::new())
+            } else {
+                Err(Refused::AlreadyDecided)
+            };
         }
         self.seen(command.seen)?;
-        Ok(self.by_staff(command.by, now, Body::Decided {
-            sequence: command.sequence,
-            outcome: Outcome::Denied(denial),
-        }))
+        Ok(self.by_staff(
+            command.by,
+            now,
+            Body::Decided {
+                sequence: command.sequence,
+                outcome: Outcome::Denied(denial),
+            },
+        ))
     }
 
     /// Sends one line up to a physician. The clock runs on.
     pub fn refer(&self, command: Refer<'_>, now: DateTime<Utc>) -> Result<Vec<Event>, Refused> {
         if !command.by.may_approve(self.today(now)) {
-            return Err(Refused::NotPermitted("Only a nurse or physician with a valid license may refer a request"));
+            return Err(Refused::NotPermitted(
+                "Only a nurse or physician with a valid license may refer a request",
+            ));
         }
-        let item = self.item(command.sequence).ok_or(Refused::NoSuchItem(command.sequence))?;
+        let item = self
+            .item(command.sequence)
+            .ok_or(Refused::NoSuchItem(command.sequence))?;
         if item.decision.is_some() {
             return Err(Refused::AlreadyDecided);
         }
@@ -162,9 +198,19 @@ impl PriorAuth {
         self.seen(command.seen)?;
         let question = command.question.trim().to_owned();
         if question.is_empty() {
-            return Err(Refused::Incomplete("question", "Say what the physician should look at"));
+            return Err(Refused::Incomplete(
+                "question",
+                "Say what the physician should look at",
+            ));
         }
-        Ok(self.by_staff(command.by, now, Body::Referred { sequence: command.sequence, question }))
+        Ok(self.by_staff(
+            command.by,
+            now,
+            Body::Referred {
+                sequence: command.sequence,
+                question,
+            },
+        ))
     }
 
     fn today(&self, now: DateTime<Utc>) -> NaiveDate {
@@ -182,7 +228,12 @@ impl PriorAuth {
     }
 
     fn by_staff(&self, by: &Reviewer, at: DateTime<Utc>, body: Body) -> Vec<Event> {
-        vec![Event { seq: self.version + 1, at, actor: Actor::Staff(by.clone()), body }]
+        vec![Event {
+            seq: self.version + 1,
+            at,
+            actor: Actor::Staff(by.clone()),
+            body,
+        }]
     }
 }
 
@@ -197,14 +248,26 @@ fn judge(line: ItemOpening, today: NaiveDate) -> (Item, Option<Outcome>) {
                 end: grant.ends(start),
                 reason: grant.reason.clone(),
             };
-            (ItemStatus::ClinicalReview, None, Some(Outcome::Approved(approval)))
+            (
+                ItemStatus::ClinicalReview,
+                None,
+                Some(Outcome::Approved(approval)),
+            )
         }
-        Decision::NotRequired { reason } => {
-            (ItemStatus::Intake, None, Some(Outcome::NotRequired { reason: reason.clone() }))
-        }
+        Decision::NotRequired { reason } => (
+            ItemStatus::Intake,
+            None,
+            Some(Outcome::NotRequired {
+                reason: reason.clone(),
+            }),
+        ),
         Decision::Pend(pend) => {
             let intake = matches!(pend.queue.as_str(), "intake" | "administrative");
-            let status = if intake { ItemStatus::Intake } else { ItemStatus::ClinicalReview };
+            let status = if intake {
+                ItemStatus::Intake
+            } else {
+                ItemStatus::ClinicalReview
+            };
             (status, Some(pend.queue.clone()), None)
         }
     };

@@ -83,13 +83,28 @@ macro_rules! on {
 pub(crate) use on;
 
 /// What a unit of work looks like: it gets the transaction and its own input, both borrowed.
-pub trait Unit<C, T>: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static {}
-impl<C, T, F> Unit<C, T> for F where F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static
-{}
+pub trait Unit<C, T>:
+    for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static
+{
+}
+impl<C, T, F> Unit<C, T> for F where
+    F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static
+{
+}
 
 /// A folder that only the owner may enter, made if it is missing.
 pub fn private_folder(folder: &std::path::Path) -> Result<()> {
     sqlite::make_private(folder).map_err(|e| Error::unavailable(format!("{}: {e}", folder.display())))
+}
+
+/// Makes a schema on a PostgreSQL server and answers with the URL that works in it.
+pub async fn create_schema(url: &str, name: &str) -> Result<String> {
+    postgres::create_schema(url, name).await
+}
+
+/// Drops a schema with everything in it.
+pub async fn drop_schema(url: &str, name: &str) -> Result<()> {
+    postgres::drop_schema(url, name).await
 }
 
 impl Store {
@@ -97,9 +112,9 @@ impl Store {
     pub async fn open(config: &Config) -> Result<Self> {
         match config.database()? {
             Database::Sqlite(path) => Ok(Self::Sqlite(sqlite::Sqlite::open(&path).await?)),
-            Database::Postgres(url) => {
-                Ok(Self::Postgres(postgres::Postgres::open(&url, &config.postgres).await?))
-            }
+            Database::Postgres(url) => Ok(Self::Postgres(
+                postgres::Postgres::open(&url, &config.postgres).await?,
+            )),
         }
     }
 
@@ -172,13 +187,20 @@ pub(crate) fn database(error: sqlx::Error) -> Error {
         sqlx::Error::Database(e) if e.is_unique_violation() => {
             Error::conflict("The same thing exists already").logged(e)
         }
-        sqlx::Error::Database(e) if e.is_foreign_key_violation() || e.is_check_violation() => Error::internal(e),
+        sqlx::Error::Database(e) if e.is_foreign_key_violation() || e.is_check_violation() => {
+            Error::internal(e)
+        }
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => Error::internal(&error),
         _ => Error::unavailable(&error),
     }
 }
 
 /// A row that does not hold what its column promises: names table, column and id.
-pub(crate) fn bad_row(table: &str, column: &str, id: impl std::fmt::Display, why: impl std::fmt::Display) -> Error {
+pub(crate) fn bad_row(
+    table: &str,
+    column: &str,
+    id: impl std::fmt::Display,
+    why: impl std::fmt::Display,
+) -> Error {
     Error::internal(format!("{table}.{column} of row {id} cannot be read: {why}"))
 }

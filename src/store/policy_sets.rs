@@ -6,7 +6,12 @@ use chrono::{DateTime, Utc};
 
 impl Tx {
     /// Keeps a published set; the same set again changes nothing.
-    pub async fn add_policy_set(&mut self, hash: &str, files: &[(String, String)], now: DateTime<Utc>) -> Result<()> {
+    pub async fn add_policy_set(
+        &mut self,
+        hash: &str,
+        files: &[(String, String)],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         let files = serde_json::to_string(files).map_err(Error::internal)?;
         on!(self, c => sqlx::query(
             "INSERT INTO policy_set (hash, files, published) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING")
@@ -23,6 +28,7 @@ impl Tx {
 
     /// How many sets were published.
     pub async fn count_policy_sets(&mut self) -> Result<i64> {
-        on!(self, c => sqlx::query_scalar("SELECT COUNT(*) FROM policy_set").fetch_one(c).await).map_err(database)
+        on!(self, c => sqlx::query_scalar("SELECT COUNT(*) FROM policy_set").fetch_one(c).await)
+            .map_err(database)
     }
 }

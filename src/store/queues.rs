@@ -153,8 +153,10 @@ impl Tx {
         match queue {
             Queue::Job => on!(self, c => sqlx::query_scalar("SELECT COUNT(*) FROM job WHERE state = $1")
                 .bind(state).fetch_one(c).await),
-            Queue::Outbox => on!(self, c => sqlx::query_scalar("SELECT COUNT(*) FROM outbox WHERE state = $1")
-                .bind(state).fetch_one(c).await),
+            Queue::Outbox => {
+                on!(self, c => sqlx::query_scalar("SELECT COUNT(*) FROM outbox WHERE state = $1")
+                .bind(state).fetch_one(c).await)
+            }
         }
         .map_err(database)
     }
@@ -188,16 +190,24 @@ impl Tx {
     /// Removes what has expired: spent token ids, codes, tokens, sessions, finished work older than `before`.
     pub async fn purge(&mut self, now: DateTime<Utc>, before: DateTime<Utc>) -> Result<u64> {
         let mut gone = 0;
-        gone += on!(self, c => sqlx::query("DELETE FROM seen_jti WHERE expires < $1").bind(now).execute(c).await
-            .map(|r| r.rows_affected())).map_err(database)?;
+        gone +=
+            on!(self, c => sqlx::query("DELETE FROM seen_jti WHERE expires < $1").bind(now).execute(c).await
+            .map(|r| r.rows_affected()))
+            .map_err(database)?;
         gone += on!(self, c => sqlx::query("DELETE FROM oauth_code WHERE expires < $1").bind(before).execute(c).await
             .map(|r| r.rows_affected())).map_err(database)?;
-        gone += on!(self, c => sqlx::query("DELETE FROM token WHERE expires < $1").bind(before).execute(c).await
-            .map(|r| r.rows_affected())).map_err(database)?;
-        gone += on!(self, c => sqlx::query("DELETE FROM session WHERE expires < $1").bind(now).execute(c).await
-            .map(|r| r.rows_affected())).map_err(database)?;
-        gone += on!(self, c => sqlx::query("DELETE FROM job WHERE state = 'done' AND next_at < $1").bind(before)
-            .execute(c).await.map(|r| r.rows_affected())).map_err(database)?;
+        gone +=
+            on!(self, c => sqlx::query("DELETE FROM token WHERE expires < $1").bind(before).execute(c).await
+            .map(|r| r.rows_affected()))
+            .map_err(database)?;
+        gone +=
+            on!(self, c => sqlx::query("DELETE FROM session WHERE expires < $1").bind(now).execute(c).await
+            .map(|r| r.rows_affected()))
+            .map_err(database)?;
+        gone +=
+            on!(self, c => sqlx::query("DELETE FROM job WHERE state = 'done' AND next_at < $1").bind(before)
+            .execute(c).await.map(|r| r.rows_affected()))
+            .map_err(database)?;
         gone += on!(self, c => sqlx::query("DELETE FROM outbox WHERE state = 'sent' AND sent_at < $1").bind(before)
             .execute(c).await.map(|r| r.rows_affected())).map_err(database)?;
         Ok(gone)
