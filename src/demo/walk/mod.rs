@@ -3,9 +3,9 @@
 //! stands in the step. Every run makes new ids and dates.
 
 mod ehr;
-mod http;
+pub mod http;
 mod member;
-mod messages;
+pub mod messages;
 mod review;
 mod subscriber;
 
