@@ -27,6 +27,7 @@ pub mod ig;
 pub mod jobs;
 pub mod mail;
 pub mod net;
+pub mod oauth;
 pub mod pas;
 pub mod plan;
 pub mod prior_auth;

@@ -23,8 +23,9 @@ pub struct Client {
 }
 
 /// What a client holds and may do; stored as JSON.
+#[expect(clippy::struct_excessive_bools, reason = "each is one switch of the operator")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct ClientDoc {
     /// `iss` of its CDS Hooks calls; unique.
     pub issuer: Option<String>,
@@ -44,6 +45,12 @@ pub struct ClientDoc {
     pub callback_hosts: Vec<String>,
     /// An app's redirect addresses, compared letter by letter.
     pub redirect_uris: Vec<String>,
+    /// Who makes an app, for the consent page.
+    pub company: Option<String>,
+    /// An app's site.
+    pub client_uri: Option<String>,
+    /// An app's privacy policy.
+    pub policy_uri: Option<String>,
     /// An app that can keep no secret.
     pub public: bool,
     /// The fingerprint of a confidential app's secret.
@@ -88,6 +95,9 @@ impl Default for ClientDoc {
             npis: Vec::new(),
             callback_hosts: Vec::new(),
             redirect_uris: Vec::new(),
+            company: None,
+            client_uri: None,
+            policy_uri: None,
             public: false,
             secret_hash: None,
             versions: Vec::new(),

@@ -1,5 +1,5 @@
 //! Signed JWTs of partners: read, then checked against a JWK set. Asymmetric algorithms only; the key is chosen by
-//! `kid`; the time is a parameter. SMART App Launch 2.2 (private_key_jwt) and CDS Hooks 2.0 ("JWT").
+//! `kid`; the time is a parameter. SMART App Launch 2.2 (`private_key_jwt`) and CDS Hooks 2.0 ("JWT").
 //!
 //! Nothing of a token may be used before `verify` held, except to find out whose keys to ask for.
 
@@ -118,7 +118,7 @@ fn claims(payload: &Value) -> Result<Claims, Fault> {
     })
 }
 
-/// A NumericDate: whole seconds; a fraction is cut off.
+/// A `NumericDate`: whole seconds; a fraction is cut off.
 fn seconds(payload: &Value, name: &str) -> Result<Option<i64>, Fault> {
     let Some(value) = payload.get(name) else {
         return Ok(None);
@@ -169,6 +169,7 @@ impl Unverified<'_> {
 
 /// The one key with this `kid` that fits the algorithm.
 fn choose(keys: &Value, kid: &str, algorithm: Algorithm) -> Result<DecodingKey, Fault> {
+    const UNUSABLE: Fault = Fault::Refused("The registered key cannot be used");
     let listed = keys
         .get("keys")
         .and_then(Value::as_array)
@@ -181,7 +182,6 @@ fn choose(keys: &Value, kid: &str, algorithm: Algorithm) -> Result<DecodingKey, 
     if more.is_some() {
         return Err(Fault::Refused("The token's kid names more than one key"));
     }
-    const UNUSABLE: Fault = Fault::Refused("The registered key cannot be used");
     let jwk: Jwk = serde_json::from_value(key.clone()).map_err(|_| UNUSABLE)?;
     DecodingKey::from_jwk(&jwk).map_err(|_| UNUSABLE)
 }

@@ -96,11 +96,13 @@ pub fn mistakes(client: &Client) -> Vec<String> {
     for scope in &doc.scopes {
         check(Scopes::is_one(scope), format!("{scope} is no scope."));
     }
+    let pages = doc.client_uri.iter().chain(&doc.policy_uri);
     for address in doc
         .redirect_uris
         .iter()
         .chain(&doc.jwks_uri)
         .chain(&doc.fhir_hosts)
+        .chain(pages)
     {
         check(
             doc.may_use(address),

@@ -165,7 +165,7 @@ impl Tx {
 
     /// A permission by row.
     pub async fn grant(&mut self, id: Uuid) -> Result<Option<Grant>> {
-        on!(self, c => sqlx::query_as::<_, Grant>("SELECT * FROM \"grant\" WHERE id = $1")
+        on!(self, c => sqlx::query_as::<_, Grant>("SELECT id, client, login, member, scope, sensitive, created, last_used, ended FROM \"grant\" WHERE id = $1")
             .bind(id)
             .fetch_optional(c)
             .await)
@@ -175,7 +175,7 @@ impl Tx {
     /// The permissions of a member that still open something, newest first.
     pub async fn live_grants(&mut self, member: Uuid, now: DateTime<Utc>) -> Result<Vec<Grant>> {
         on!(self, c => sqlx::query_as::<_, Grant>(
-            "SELECT * FROM \"grant\" WHERE member = $1 AND ended IS NULL AND EXISTS (SELECT 1 FROM token \
+            "SELECT id, client, login, member, scope, sensitive, created, last_used, ended FROM \"grant\" WHERE member = $1 AND ended IS NULL AND EXISTS (SELECT 1 FROM token \
              WHERE token.grant_id = \"grant\".id AND token.ended IS NULL AND token.expires > $2) \
              ORDER BY created DESC, id DESC",
         )
@@ -184,6 +184,18 @@ impl Tx {
         .fetch_all(c)
         .await)
         .map_err(database)
+    }
+
+    /// When the last token of a permission ends by itself; none when none holds.
+    pub async fn grant_until(&mut self, id: Uuid) -> Result<Option<DateTime<Utc>>> {
+        let row = on!(self, c => sqlx::query_scalar::<_, DateTime<Utc>>(
+            "SELECT expires FROM token WHERE grant_id = $1 AND ended IS NULL ORDER BY expires DESC LIMIT 1",
+        )
+        .bind(id)
+        .fetch_optional(c)
+        .await)
+        .map_err(database)?;
+        Ok(row)
     }
 
     /// Notes that a token was given out for a permission.
@@ -235,7 +247,7 @@ impl Tx {
 
     /// A code by its fingerprint.
     pub async fn code(&mut self, hash: &str) -> Result<Option<Code>> {
-        on!(self, c => sqlx::query_as::<_, Code>("SELECT * FROM oauth_code WHERE code_hash = $1")
+        on!(self, c => sqlx::query_as::<_, Code>("SELECT code_hash, grant_id, redirect_uri, challenge, expires, used FROM oauth_code WHERE code_hash = $1")
             .bind(hash)
             .fetch_optional(c)
             .await)
@@ -276,7 +288,7 @@ impl Tx {
 
     /// A token by its fingerprint, over or not.
     pub async fn token(&mut self, hash: &str) -> Result<Option<Token>> {
-        let row = on!(self, c => sqlx::query_as::<_, TokenRow>("SELECT * FROM token WHERE hash = $1")
+        let row = on!(self, c => sqlx::query_as::<_, TokenRow>("SELECT hash, kind, client, grant_id, scope, aud, created, expires, ended FROM token WHERE hash = $1")
             .bind(hash)
             .fetch_optional(c)
             .await)
@@ -345,29 +357,5 @@ impl Tx {
         .await)
         .map_err(database)?;
         Ok(row > 0)
-    }
-
-    /// Removes what is over: spent ids, codes and tokens of yesterday. Returns how many rows went.
-    pub async fn purge_oauth(&mut self, now: DateTime<Utc>) -> Result<u64> {
-        let yesterday = now - Duration::days(1);
-        let mut gone = on!(self, c => sqlx::query("DELETE FROM seen_jti WHERE expires < $1")
-            .bind(now)
-            .execute(c)
-            .await
-            .map(|r| r.rows_affected()))
-        .map_err(database)?;
-        gone += on!(self, c => sqlx::query("DELETE FROM oauth_code WHERE expires < $1")
-            .bind(yesterday)
-            .execute(c)
-            .await
-            .map(|r| r.rows_affected()))
-        .map_err(database)?;
-        gone += on!(self, c => sqlx::query("DELETE FROM token WHERE expires < $1")
-            .bind(yesterday)
-            .execute(c)
-            .await
-            .map(|r| r.rows_affected()))
-        .map_err(database)?;
-        Ok(gone)
     }
 }

@@ -151,7 +151,7 @@ impl Tx {
 
     /// A member of staff by row.
     pub async fn person(&mut self, id: Uuid) -> Result<Option<Person>> {
-        let row = on!(self, c => sqlx::query_as::<_, PersonRow>("SELECT * FROM person WHERE id = $1")
+        let row = on!(self, c => sqlx::query_as::<_, PersonRow>("SELECT id, username, name, password, roles, credential, disabled, created FROM person WHERE id = $1")
             .bind(id)
             .fetch_optional(c)
             .await)
@@ -161,7 +161,7 @@ impl Tx {
 
     /// A member of staff by sign-in name (folded).
     pub async fn person_by_username(&mut self, username: &str) -> Result<Option<Person>> {
-        let row = on!(self, c => sqlx::query_as::<_, PersonRow>("SELECT * FROM person WHERE username = $1")
+        let row = on!(self, c => sqlx::query_as::<_, PersonRow>("SELECT id, username, name, password, roles, credential, disabled, created FROM person WHERE username = $1")
             .bind(username)
             .fetch_optional(c)
             .await)
@@ -171,7 +171,7 @@ impl Tx {
 
     /// All members of staff, by sign-in name.
     pub async fn people(&mut self) -> Result<Vec<Person>> {
-        let rows = on!(self, c => sqlx::query_as::<_, PersonRow>("SELECT * FROM person ORDER BY username")
+        let rows = on!(self, c => sqlx::query_as::<_, PersonRow>("SELECT id, username, name, password, roles, credential, disabled, created FROM person ORDER BY username")
             .fetch_all(c)
             .await)
         .map_err(database)?;
@@ -200,7 +200,7 @@ impl Tx {
 
     /// A member's sign-in by row.
     pub async fn login(&mut self, id: Uuid) -> Result<Option<Login>> {
-        let row = on!(self, c => sqlx::query_as::<_, LoginRow>("SELECT * FROM member_login WHERE id = $1")
+        let row = on!(self, c => sqlx::query_as::<_, LoginRow>("SELECT id, username, password, member, email, disabled, created FROM member_login WHERE id = $1")
             .bind(id)
             .fetch_optional(c)
             .await)
@@ -211,7 +211,7 @@ impl Tx {
     /// A member's sign-in by name (folded).
     pub async fn login_by_username(&mut self, username: &str) -> Result<Option<Login>> {
         let row =
-            on!(self, c => sqlx::query_as::<_, LoginRow>("SELECT * FROM member_login WHERE username = $1")
+            on!(self, c => sqlx::query_as::<_, LoginRow>("SELECT id, username, password, member, email, disabled, created FROM member_login WHERE username = $1")
             .bind(username)
             .fetch_optional(c)
             .await)
@@ -222,7 +222,7 @@ impl Tx {
     /// All sign-ins of members, by name.
     pub async fn logins(&mut self) -> Result<Vec<Login>> {
         let rows =
-            on!(self, c => sqlx::query_as::<_, LoginRow>("SELECT * FROM member_login ORDER BY username")
+            on!(self, c => sqlx::query_as::<_, LoginRow>("SELECT id, username, password, member, email, disabled, created FROM member_login ORDER BY username")
             .fetch_all(c)
             .await)
             .map_err(database)?;
@@ -232,7 +232,7 @@ impl Tx {
     /// The sign-ins of one member: where notices knock.
     pub async fn logins_of_member(&mut self, member: Uuid) -> Result<Vec<Login>> {
         let rows = on!(self, c => sqlx::query_as::<_, LoginRow>(
-            "SELECT * FROM member_login WHERE member = $1 ORDER BY username",
+            "SELECT id, username, password, member, email, disabled, created FROM member_login WHERE member = $1 ORDER BY username",
         )
         .bind(member)
         .fetch_all(c)

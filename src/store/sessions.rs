@@ -104,7 +104,7 @@ impl Tx {
     /// The session with this fingerprint, if it is not over.
     pub async fn session(&mut self, hash: &str, now: DateTime<Utc>) -> Result<Option<Session>> {
         let row = on!(self, c => sqlx::query_as::<_, SessionRow>(
-            "SELECT * FROM session WHERE hash = $1 AND expires > $2",
+            "SELECT hash, kind, subject, csrf, created, seen, expires FROM session WHERE hash = $1 AND expires > $2",
         )
         .bind(hash)
         .bind(now)
@@ -141,15 +141,5 @@ impl Tx {
     pub async fn close_sessions_of(&mut self, subject: Uuid) -> Result<()> {
         on!(self, c => sqlx::query("DELETE FROM session WHERE subject = $1").bind(subject).execute(c).await.map(drop))
             .map_err(database)
-    }
-
-    /// Removes sessions that are over. Returns how many went.
-    pub async fn purge_sessions(&mut self, now: DateTime<Utc>) -> Result<u64> {
-        on!(self, c => sqlx::query("DELETE FROM session WHERE expires < $1")
-            .bind(now)
-            .execute(c)
-            .await
-            .map(|r| r.rows_affected()))
-        .map_err(database)
     }
 }
