@@ -20,6 +20,7 @@ pub mod clock;
 pub mod config;
 pub mod crd;
 pub mod deadlines;
+pub mod dtr;
 pub mod error;
 pub mod fhir;
 pub mod forms;

@@ -14,6 +14,13 @@ impl Tx {
         .map_err(database)
     }
 
+    /// When a set was last published.
+    pub async fn last_publication(&mut self) -> Result<Option<DateTime<Utc>>> {
+        on!(self, c => sqlx::query_scalar("SELECT published FROM policy_set ORDER BY published DESC LIMIT 1")
+            .fetch_optional(c).await)
+        .map_err(database)
+    }
+
     /// How many sets were published.
     pub async fn count_policy_sets(&mut self) -> Result<i64> {
         on!(self, c => sqlx::query_scalar("SELECT COUNT(*) FROM policy_set").fetch_one(c).await).map_err(database)
