@@ -15,9 +15,7 @@ pub(super) async fn get(Held(state): Held<State>) -> FhirResponse {
 }
 
 fn statement(public_url: &str) -> Value {
-    let operation = |name: &str| {
-        json!({ "name": name, "definition": format!("{GUIDE}/OperationDefinition/{name}|2.2.0") })
-    };
+    let operation = |name: &str| json!({ "name": name, "definition": format!("{GUIDE}/OperationDefinition/{name}|2.2.0") });
     let search = |name: &str, kind: &str| {
         json!({ "name": name, "type": kind,
             "definition": format!("http://hl7.org/fhir/SearchParameter/conformance-{name}") })

@@ -45,9 +45,13 @@ pub(super) fn choose<'a>(
     } else {
         asked_for(&request.questionnaires, judged, ground, &mut issues)
     };
-    let mut packages = split(one_version_each(wanted, &mut issues));
+    let mut packages = split(one_version_each(&wanted, &mut issues));
     let before = packages.len();
-    packages.retain(|package| request.changed_since.is_none_or(|since| changed(package.form, ground, since)));
+    packages.retain(|package| {
+        request
+            .changed_since
+            .is_none_or(|since| changed(package.form, ground, since))
+    });
     if packages.is_empty() && before > 0 {
         issues.push(Issue::information("Nothing has changed since then"));
     }
@@ -64,13 +68,19 @@ fn needed<'a>(judged: &'a [Judged<'a>], ground: Ground<'a>, issues: &mut Vec<Iss
         for key in &order.forms {
             let found = ground.forms.find(key, ground.today).form();
             let Some(form) = found.filter(|form| form.is_current(ground.today)) else {
-                let message = format!("A form is needed for this order, and none is in force; ask {}", ground.phone);
+                let message = format!(
+                    "A form is needed for this order, and none is in force; ask {}",
+                    ground.phone
+                );
                 issues.push(Issue::warning(Code::NotFound, order.path.clone(), message));
                 continue;
             };
             match wanted.iter_mut().find(|package| package.form.key() == form.key()) {
                 Some(package) => package.orders.push(order),
-                None => wanted.push(Package { form, orders: vec![order] }),
+                None => wanted.push(Package {
+                    form,
+                    orders: vec![order],
+                }),
             }
         }
     }
@@ -89,7 +99,10 @@ fn asked_for<'a>(
         let why = match ground.forms.find(canonical.what, ground.today) {
             Found::Form(form) => {
                 if !wanted.iter().any(|package| package.form.key() == form.key()) {
-                    wanted.push(Package { form, orders: orders_of(form, judged) });
+                    wanted.push(Package {
+                        form,
+                        orders: orders_of(form, judged),
+                    });
                 }
                 continue;
             }
@@ -103,25 +116,43 @@ fn asked_for<'a>(
 }
 
 fn orders_of<'a>(form: &Form, judged: &'a [Judged<'a>]) -> Vec<&'a Judged<'a>> {
-    let needing: Vec<&Judged<'_>> = judged.iter().filter(|order| order.forms.contains(&form.key())).collect();
-    if needing.is_empty() { judged.iter().collect() } else { needing }
+    let needing: Vec<&Judged<'_>> = judged
+        .iter()
+        .filter(|order| order.forms.contains(&form.key()))
+        .collect();
+    if needing.is_empty() {
+        judged.iter().collect()
+    } else {
+        needing
+    }
 }
 
 /// Two versions of a form may only go out for different orders (oper-7): the newest one keeps an order.
-fn one_version_each<'a>(wanted: Vec<Package<'a>>, issues: &mut Vec<Issue>) -> Vec<Package<'a>> {
+fn one_version_each<'a>(wanted: &[Package<'a>], issues: &mut Vec<Issue>) -> Vec<Package<'a>> {
     let newer = |than: &Form, of: &Form| of.name() == than.name() && of.version() > than.version();
     let mut kept = Vec::with_capacity(wanted.len());
-    for package in &wanted {
+    for package in wanted {
         let newers = || wanted.iter().filter(|other| newer(package.form, other.form));
         let is_taken = |order: &Judged<'_>| {
             newers().any(|other| other.orders.iter().any(|o| std::ptr::eq::<Judged<'_>>(*o, order)))
         };
-        let orders: Vec<&Judged<'_>> = package.orders.iter().copied().filter(|order| !is_taken(order)).collect();
+        let orders: Vec<&Judged<'_>> = package
+            .orders
+            .iter()
+            .copied()
+            .filter(|order| !is_taken(order))
+            .collect();
         let stands = newers().next().is_none() || !orders.is_empty();
         if stands {
-            kept.push(Package { form: package.form, orders });
+            kept.push(Package {
+                form: package.form,
+                orders,
+            });
         } else {
-            let message = format!("A newer version than {} goes out for the same purpose", package.form.version());
+            let message = format!(
+                "A newer version than {} goes out for the same purpose",
+                package.form.version()
+            );
             issues.push(Issue::warning(Code::Duplicate, "", message));
         }
     }
@@ -135,7 +166,14 @@ fn split(wanted: Vec<Package<'_>>) -> Vec<Package<'_>> {
         .flat_map(|package| {
             if package.form.is_request_specific() && package.orders.len() > 1 {
                 let form = package.form;
-                package.orders.into_iter().map(|order| Package { form, orders: vec![order] }).collect()
+                package
+                    .orders
+                    .into_iter()
+                    .map(|order| Package {
+                        form,
+                        orders: vec![order],
+                    })
+                    .collect()
             } else {
                 vec![package]
             }
@@ -156,7 +194,9 @@ fn without_form(order: &Judged<'_>, phone: &str) -> Issue {
     let verdict = &order.verdict;
     let warning = |code, message: String| Issue::warning(code, order.path.clone(), message);
     if verdict.error.is_some() {
-        let message = format!("The plan's rules could not be evaluated for this order; ask {phone} which papers are needed");
+        let message = format!(
+            "The plan's rules could not be evaluated for this order; ask {phone} which papers are needed"
+        );
         return warning(Code::Exception, message);
     }
     if verdict.source == Source::NoBillingCode {
@@ -175,7 +215,10 @@ fn without_form(order: &Judged<'_>, phone: &str) -> Issue {
     } else {
         "No form is needed for this order"
     };
-    Issue { expression: order.path.clone(), ..Issue::information(message) }
+    Issue {
+        expression: order.path.clone(),
+        ..Issue::information(message)
+    }
 }
 
 /// What the sender should know about the orders themselves.
@@ -184,11 +227,18 @@ pub(super) fn remarks(judged: &[Judged<'_>], with_context: bool) -> Vec<Issue> {
     for order in judged {
         if with_context && !order.is_of_context {
             let message = "The code of this order is not the one that the context was given for; the order was looked at anew";
-            issues.push(Issue { expression: order.path.clone(), ..Issue::information(message) });
+            issues.push(Issue {
+                expression: order.path.clone(),
+                ..Issue::information(message)
+            });
         }
         if order.reference.is_none() {
             let message = "The order has no id, so the draft response cannot point at it";
-            issues.push(Issue::warning(Code::Incomplete, format!("{}.id", order.path), message));
+            issues.push(Issue::warning(
+                Code::Incomplete,
+                format!("{}.id", order.path),
+                message,
+            ));
         }
     }
     issues
@@ -196,8 +246,11 @@ pub(super) fn remarks(judged: &[Judged<'_>], with_context: bool) -> Vec<Issue> {
 
 /// The purposes of the answers, over all orders of a package.
 pub(super) fn purposes(package: &Package<'_>) -> Vec<String> {
-    let mut purposes: Vec<String> =
-        package.orders.iter().flat_map(|order| order.verdict.coverage.doc_purpose.iter().cloned()).collect();
+    let mut purposes: Vec<String> = package
+        .orders
+        .iter()
+        .flat_map(|order| order.verdict.coverage.doc_purpose.iter().cloned())
+        .collect();
     purposes.sort_unstable();
     purposes.dedup();
     purposes
@@ -205,7 +258,11 @@ pub(super) fn purposes(package: &Package<'_>) -> Vec<String> {
 
 /// The orders as the client references them.
 pub(super) fn references(package: &Package<'_>) -> Vec<String> {
-    package.orders.iter().filter_map(|order| order.reference.clone()).collect()
+    package
+        .orders
+        .iter()
+        .filter_map(|order| order.reference.clone())
+        .collect()
 }
 
 /// The patient as the first order references it.
@@ -214,4 +271,117 @@ pub(super) fn subject<'a>(judged: &[Judged<'a>]) -> Option<&'a str> {
         text(order, &["subject", "reference"]).or_else(|| text(order, &["patient", "reference"]))
     };
     judged.iter().find_map(|judged| subject(judged.order))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtr::samples;
+    use crate::rules::{CaseDocument, RuleSet};
+    use serde_json::json;
+
+    fn judged<'a>(rules: &RuleSet, order: &'a Value, forms: &[&str]) -> Judged<'a> {
+        let document = CaseDocument::from_json(json!({ "received": "2026-10-01T14:00:00Z" })).unwrap();
+        let verdict = rules.evaluate(&document);
+        Judged {
+            order,
+            path: "Parameters.parameter[1].resource".to_owned(),
+            reference: Some("ServiceRequest/o1".to_owned()),
+            document,
+            verdict,
+            forms: forms.iter().map(|f| (*f).to_owned()).collect(),
+            is_of_context: false,
+            asked_for_papers: false,
+        }
+    }
+
+    fn ground(forms: &Forms) -> Ground<'_> {
+        Ground {
+            forms,
+            today: "2026-10-01".parse().unwrap(),
+            published: None,
+            phone: "+1-555",
+        }
+    }
+
+    fn keys(packages: &[Package<'_>]) -> Vec<(String, usize)> {
+        packages.iter().map(|p| (p.form.key(), p.orders.len())).collect()
+    }
+
+    #[test]
+    fn a_form_that_serves_several_requests_goes_out_once_for_all_orders() {
+        let rules = samples::published().rules;
+        let forms = samples::forms(&[("shared", "1.0.0", false), ("own", "1.0.0", true)]);
+        let order = samples::order();
+        let orders = [
+            judged(&rules, &order, &["shared|1.0.0", "own|1.0.0"]),
+            judged(&rules, &order, &["shared|1.0.0", "own|1.0.0"]),
+        ];
+        let mut issues = Vec::new();
+        let packages = split(needed(&orders, ground(&forms), &mut issues));
+        assert_eq!(
+            keys(&packages),
+            [
+                ("shared|1.0.0".into(), 2),
+                ("own|1.0.0".into(), 1),
+                ("own|1.0.0".into(), 1)
+            ]
+        );
+        assert!(issues.is_empty());
+    }
+
+    #[test]
+    fn two_versions_of_a_form_never_go_out_for_one_order() {
+        let rules = samples::published().rules;
+        let forms = samples::forms(&[("oxygen", "1.0.0", false), ("oxygen", "1.1.0", false)]);
+        let order = samples::order();
+        let one = [judged(&rules, &order, &["oxygen|1.0.0", "oxygen|1.1.0"])];
+        let mut issues = Vec::new();
+        let wanted = needed(&one, ground(&forms), &mut issues);
+        assert_eq!(
+            keys(&one_version_each(&wanted, &mut issues)),
+            [("oxygen|1.1.0".into(), 1)]
+        );
+        assert_eq!(issues.len(), 1);
+        let two = [
+            judged(&rules, &order, &["oxygen|1.0.0"]),
+            judged(&rules, &order, &["oxygen|1.1.0"]),
+        ];
+        let wanted = needed(&two, ground(&forms), &mut issues);
+        assert_eq!(one_version_each(&wanted, &mut issues).len(), 2);
+        assert_eq!(issues.len(), 1);
+    }
+
+    #[test]
+    fn a_form_that_a_policy_names_and_nobody_holds_is_a_warning() {
+        let rules = samples::published().rules;
+        let forms = samples::forms(&[]);
+        let order = samples::order();
+        let mut issues = Vec::new();
+        assert!(
+            needed(
+                &[judged(&rules, &order, &["oxygen|1.0.0"])],
+                ground(&forms),
+                &mut issues
+            )
+            .is_empty()
+        );
+        assert_eq!(issues[0].code, Code::NotFound);
+    }
+
+    #[test]
+    fn what_is_not_known_has_changed() {
+        let forms = samples::forms(&[("oxygen", "1.0.0", false)]);
+        let form = forms.all().next().unwrap();
+        let since = "2030-01-01T00:00:00Z".parse().unwrap();
+        let published = |at: &str| Ground {
+            published: Some(at.parse().unwrap()),
+            ..ground(&forms)
+        };
+        assert!(changed(form, ground(&forms), since));
+        assert!(!changed(form, published("2026-09-01T00:00:00Z"), since));
+        assert!(changed(form, published("2030-02-01T00:00:00Z"), since));
+        let before_the_form = "2026-06-30T00:00:00Z".parse().unwrap();
+        assert!(changed(form, published("2026-01-01T00:00:00Z"), before_the_form));
+    }
 }

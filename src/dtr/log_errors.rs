@@ -36,7 +36,9 @@ pub(super) async fn post(
         })
         .await?;
     metrics::counter!("assent_dtr_error_reports_total").increment(1);
-    Ok(FhirResponse::ok(&operation_outcome(&[Issue::information("The report was stored. Thank you.")])))
+    Ok(FhirResponse::ok(&operation_outcome(&[Issue::information(
+        "The report was stored. Thank you.",
+    )])))
 }
 
 /// The `Parameters` of the report, out of its wrapper, if it names a form and an outcome.
@@ -88,7 +90,8 @@ mod tests {
     fn a_report_is_read_in_each_of_its_spellings() {
         let new = plain("questionnaire", "operationOutcome");
         let old = plain("Questionnaire", "OperationOutcome");
-        let wrapped = json!({ "resourceType": "Parameters", "parameter": [{ "name": "resource", "resource": new }] });
+        let wrapped =
+            json!({ "resourceType": "Parameters", "parameter": [{ "name": "resource", "resource": new }] });
         assert_eq!(report(&new).unwrap(), &new);
         assert_eq!(report(&old).unwrap(), &old);
         assert_eq!(report(&wrapped).unwrap(), &new);

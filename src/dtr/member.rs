@@ -67,14 +67,23 @@ pub(super) async fn look_up(
         context: request.context.as_ref().map(|c| c.what.to_owned()),
         client,
     };
-    let records = state.store.read(question, |tx, question| Box::pin(read(tx, question))).await?;
+    let records = state
+        .store
+        .read(question, |tx, question| Box::pin(read(tx, question)))
+        .await?;
     settle(request, records, now)
 }
 
 async fn read(tx: &mut Tx, question: &Question) -> Result<Records> {
-    let Asked { member_ids, subscriber_id } = &question.asked;
+    let Asked {
+        member_ids,
+        subscriber_id,
+    } = &question.asked;
     let mut candidates = Vec::new();
-    for member in tx.members_by_numbers(member_ids, subscriber_id.as_deref()).await? {
+    for member in tx
+        .members_by_numbers(member_ids, subscriber_id.as_deref())
+        .await?
+    {
         let coverages = tx.coverages_of(member.id).await?;
         candidates.push((member, coverages));
     }
@@ -94,12 +103,18 @@ async fn read(tx: &mut Tx, question: &Question) -> Result<Records> {
         None => None,
     };
     let published = tx.last_publication().await?;
-    Ok(Records { candidates, assertion, asserted, published })
+    Ok(Records {
+        candidates,
+        assertion,
+        asserted,
+        published,
+    })
 }
 
 /// The Patient of the coverage, where one came along.
 fn patient<'a>(request: &Request<'a>) -> Option<&'a Value> {
-    let wanted = text(request.coverage.what, &["beneficiary", "reference"]).and_then(reference::type_and_id)?;
+    let wanted =
+        text(request.coverage.what, &["beneficiary", "reference"]).and_then(reference::type_and_id)?;
     request.referenced.iter().copied().find(|r| {
         resource_type(r) == Some("Patient") && text(r, &["id"]).map(|id| ("Patient", id)) == Some(wanted)
     })
@@ -125,7 +140,11 @@ fn settle(request: &Request<'_>, records: Records, now: DateTime<Utc>) -> Result
     }
     checks.finish()?;
     let insured = insured.ok_or_else(|| Error::internal("a coverage was found and lost"))?;
-    Ok(Known { insured, assertion: records.assertion, published: records.published })
+    Ok(Known {
+        insured,
+        assertion: records.assertion,
+        published: records.published,
+    })
 }
 
 /// The one member whom the coverage means, with the coverage of ours. Without any number it is what the client's
@@ -142,7 +161,11 @@ fn insured(request: &Request<'_>, records: &Records, now: DateTime<Utc>) -> Opti
         None => return None,
     };
     let of_assertion = || {
-        let id = records.assertion.as_ref().filter(|_| is_of_assertion(sent, records))?.coverage?;
+        let id = records
+            .assertion
+            .as_ref()
+            .filter(|_| is_of_assertion(sent, records))?
+            .coverage?;
         let coverage = coverages.iter().find(|c| c.id == id)?;
         Some((coverage, coverage.in_force(day)))
     };
@@ -151,7 +174,11 @@ fn insured(request: &Request<'_>, records: &Records, now: DateTime<Utc>) -> Opti
         Found::NotInForce(coverage) => (coverage, false),
         Found::NotFound => of_assertion()?,
     };
-    Some(Insured { member: member.clone(), coverage: coverage.clone(), in_force })
+    Some(Insured {
+        member: member.clone(),
+        coverage: coverage.clone(),
+        in_force,
+    })
 }
 
 fn says_nothing(request: &Request<'_>) -> bool {
@@ -171,13 +198,18 @@ fn one_of<'r>(request: &Request<'_>, records: &'r Records) -> Option<&'r Person>
     let patient = patient(request);
     let numbers = plan::member_numbers(patient, Some(sent)).member_ids;
     let asserted = records.asserted.as_ref().map(|(member, _)| member.id);
-    let fitting = records.candidates.iter().filter(|(member, _)| patient.is_none_or(|p| plan::agrees(member, p)));
+    let fitting = records
+        .candidates
+        .iter()
+        .filter(|(member, _)| patient.is_none_or(|p| plan::agrees(member, p)));
     let mut left: Vec<&Person> = fitting.collect();
     narrow(&mut left, |(member, _)| numbers.contains(&member.member_id));
     narrow(&mut left, |(member, _)| asserted == Some(member.id));
     for sign in [dependent, relationship] {
         let theirs = sign(sent);
-        narrow(&mut left, |(_, coverages)| theirs.is_some() && coverages.iter().any(|c| sign(&c.doc) == theirs));
+        narrow(&mut left, |(_, coverages)| {
+            theirs.is_some() && coverages.iter().any(|c| sign(&c.doc) == theirs)
+        });
     }
     match left.as_slice() {
         [only] => Some(only),
@@ -198,7 +230,9 @@ fn dependent(coverage: &Value) -> Option<&str> {
 
 /// `Coverage.relationship`, as its code.
 fn relationship(coverage: &Value) -> Option<&str> {
-    coding::codings(coverage.get("relationship")?).next().map(|c| c.code)
+    coding::codings(coverage.get("relationship")?)
+        .next()
+        .map(|c| c.code)
 }
 
 #[cfg(test)]
@@ -207,29 +241,11 @@ mod tests {
     use crate::dtr::samples;
     use serde_json::json;
 
-    fn now() -> DateTime<Utc> {
-        "2026-10-01T14:00:00Z".parse().unwrap()
-    }
-
     fn assertion(member: Option<Uuid>, coverage: Option<Uuid>) -> Assertion {
         Assertion {
-            id: "A-1".into(),
-            client: Uuid::from_u128(90),
-            hook: "order-sign".into(),
-            hook_instance: "i".into(),
             member,
             coverage,
-            order_ref: "ServiceRequest/o1".into(),
-            coverage_ref: "Coverage/cov1".into(),
-            patient_ref: "Patient/p1".into(),
-            order_json: "{}".into(),
-            policy: None,
-            policy_version: None,
-            policy_hash: "h".into(),
-            case_document: "{}".into(),
-            answer_json: "{}".into(),
-            forms: "[]".into(),
-            created: now(),
+            ..samples::assertion(&samples::order())
         }
     }
 
@@ -247,8 +263,15 @@ mod tests {
 
     fn records(candidates: Vec<Person>, assertion: Option<Assertion>) -> Records {
         let asserted = assertion.as_ref().and_then(|a| a.member);
-        let asserted = family().into_iter().find(|(member, _)| Some(member.id) == asserted);
-        Records { candidates, assertion, asserted, published: None }
+        let asserted = family()
+            .into_iter()
+            .find(|(member, _)| Some(member.id) == asserted);
+        Records {
+            candidates,
+            assertion,
+            asserted,
+            published: None,
+        }
     }
 
     fn settled(coverage: &Value, context: bool, records: Records) -> Result<Known> {
@@ -261,18 +284,24 @@ mod tests {
         }
         let body = samples::parameters(&Value::Array(parameters));
         let request = Request::read(&body).unwrap();
-        settle(&request, records, now())
+        settle(&request, records, samples::now())
     }
 
     fn places(result: Result<Known>) -> Vec<String> {
-        result.unwrap_err().issues().iter().map(|i| i.expression.clone()).collect()
+        result
+            .unwrap_err()
+            .issues()
+            .iter()
+            .map(|i| i.expression.clone())
+            .collect()
     }
 
     #[test]
     fn an_unknown_coverage_is_told_at_its_place() {
-        assert_eq!(places(settled(&samples::coverage(), false, records(vec![], None))), [
-            "Parameters.parameter[0].resource"
-        ]);
+        assert_eq!(
+            places(settled(&samples::coverage(), false, records(vec![], None))),
+            ["Parameters.parameter[0].resource"]
+        );
     }
 
     #[test]
@@ -290,7 +319,10 @@ mod tests {
 
     #[test]
     fn both_are_told_when_neither_is_found() {
-        assert_eq!(places(settled(&samples::coverage(), true, records(vec![], None))).len(), 2);
+        assert_eq!(
+            places(settled(&samples::coverage(), true, records(vec![], None))).len(),
+            2
+        );
     }
 
     #[test]
@@ -320,7 +352,12 @@ mod tests {
     fn a_coverage_that_has_ended_is_found_and_not_in_force() {
         let (member, mut coverages) = family().remove(0);
         coverages[0].ends = "2026-06-30".parse().ok();
-        let known = settled(&samples::coverage(), false, records(vec![(member, coverages)], None)).unwrap();
+        let known = settled(
+            &samples::coverage(),
+            false,
+            records(vec![(member, coverages)], None),
+        )
+        .unwrap();
         assert!(!known.insured.in_force);
     }
 
@@ -333,6 +370,6 @@ mod tests {
                 "name": [{ "family": "Stone" }], "birthDate": "1999-09-09" } },
         ]));
         let request = Request::read(&body).unwrap();
-        assert!(settle(&request, records(vec![family().remove(0)], None), now()).is_err());
+        assert!(settle(&request, records(vec![family().remove(0)], None), samples::now()).is_err());
     }
 }

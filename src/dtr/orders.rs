@@ -36,14 +36,26 @@ impl Stored {
         };
         let document = parse("case_document", &assertion.case_document)?;
         let by_type = document.get("res").and_then(Value::as_object);
-        let chart = by_type.into_iter().flatten().flat_map(|(_, all)| all.as_array()).flatten().cloned().collect();
+        let chart = by_type
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, all)| all.as_array())
+            .flatten()
+            .cloned()
+            .collect();
         let forms = parse("forms", &assertion.forms)?;
         let answer = parse("answer_json", &assertion.answer_json)?;
         Ok(Self {
             order_ref: assertion.order_ref.clone(),
             order: parse("order_json", &assertion.order_json)?,
             chart,
-            forms: forms.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+            forms: forms
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
             asked_for_papers: extension(&answer, "doc-needed").is_some(),
         })
     }
@@ -81,7 +93,10 @@ pub(super) fn judge<'a>(
     let named;
     let orders = match (request.orders.as_slice(), stored, &request.context) {
         ([], Some(stored), Some(context)) => {
-            named = [Placed { path: context.path.clone(), what: &stored.order }];
+            named = [Placed {
+                path: context.path.clone(),
+                what: &stored.order,
+            }];
             &named[..]
         }
         (orders, _, _) => orders,
@@ -183,7 +198,10 @@ fn document(
         member: MemberFacts {
             line: coverage.line.clone(),
             state: coverage.state.clone(),
-            age: insured.member.birth_date.and_then(|birth| dates::age_on(birth, today)),
+            age: insured
+                .member
+                .birth_date
+                .and_then(|birth| dates::age_on(birth, today)),
             coverage_from: coverage.starts,
             ..MemberFacts::default()
         },

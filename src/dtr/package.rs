@@ -33,7 +33,11 @@ pub(super) fn answer(packages: &[Package<'_>], issues: &[Issue], frame: Frame<'_
         .map(|package| json!({ "name": "packagebundle", "resource": bundle(package, frame) }))
         .collect();
     let nothing = [Issue::information("No form is needed")];
-    let issues = if packages.is_empty() && issues.is_empty() { &nothing } else { issues };
+    let issues = if packages.is_empty() && issues.is_empty() {
+        &nothing
+    } else {
+        issues
+    };
     if !issues.is_empty() {
         parameters.push(json!({ "name": "outcome", "resource": operation_outcome(issues) }));
     }

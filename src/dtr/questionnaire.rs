@@ -34,7 +34,9 @@ pub(super) async fn read(
 
 fn newest<'f>(forms: &'f Forms, name: &str, today: NaiveDate) -> Option<&'f Form> {
     let of_name = || forms.all().filter(|form| form.name() == name);
-    let current = of_name().filter(|form| form.is_current(today)).max_by_key(|form| form.version());
+    let current = of_name()
+        .filter(|form| form.is_current(today))
+        .max_by_key(|form| form.version());
     current.or_else(|| of_name().max_by_key(|form| form.version()))
 }
 
@@ -45,20 +47,35 @@ pub(super) async fn search(
     Query(asked): Query<Search>,
 ) -> Result<FhirResponse, FhirFailure> {
     caller.require("Questionnaire", 's')?;
-    Ok(FhirResponse::ok(&found(&state.published().forms, &asked, &state.config.public_url)?))
+    Ok(FhirResponse::ok(&found(
+        &state.published().forms,
+        &asked,
+        &state.config.public_url,
+    )?))
 }
 
 fn found(forms: &Forms, asked: &Search, public_url: &str) -> Result<Value> {
-    let (url, in_url) = match asked.url.as_deref().map(|url| url.split_once('|').unwrap_or((url, ""))) {
+    let (url, in_url) = match asked
+        .url
+        .as_deref()
+        .map(|url| url.split_once('|').unwrap_or((url, "")))
+    {
         Some((url, version)) => (Some(url), Some(version).filter(|v| !v.is_empty())),
         None => (None, None),
     };
     let wanted = |form: &&Form| {
         let version = form.version().to_string();
         url.is_none_or(|url| form.url(public_url) == url)
-            && [asked.version.as_deref(), in_url].into_iter().flatten().all(|wanted| wanted == version)
+            && [asked.version.as_deref(), in_url]
+                .into_iter()
+                .flatten()
+                .all(|wanted| wanted == version)
     };
-    let entries: Vec<Value> = forms.all().filter(wanted).map(|form| entry(form, public_url)).collect();
+    let entries: Vec<Value> = forms
+        .all()
+        .filter(wanted)
+        .map(|form| entry(form, public_url))
+        .collect();
     let mut bundle = json!({
         "resourceType": "Bundle",
         "type": "searchset",
@@ -99,14 +116,31 @@ mod tests {
     use crate::dtr::samples::{PUBLIC, forms};
 
     fn urls(url: Option<&str>, version: Option<&str>) -> Vec<String> {
-        let forms = forms(&[("oxygen", "1.0.0", true), ("oxygen", "1.1.0", true), ("beds", "1.0.0", true)]);
-        let asked = Search { url: url.map(str::to_owned), version: version.map(str::to_owned) };
+        let forms = forms(&[
+            ("oxygen", "1.0.0", true),
+            ("oxygen", "1.1.0", true),
+            ("beds", "1.0.0", true),
+        ]);
+        let asked = Search {
+            url: url.map(str::to_owned),
+            version: version.map(str::to_owned),
+        };
         let bundle = found(&forms, &asked, PUBLIC).unwrap();
-        let entries = bundle.get("entry").and_then(Value::as_array).cloned().unwrap_or_default();
+        let entries = bundle
+            .get("entry")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         assert_eq!(bundle["total"], entries.len());
         entries
             .iter()
-            .map(|e| format!("{}|{}", e["resource"]["url"].as_str().unwrap(), e["resource"]["version"].as_str().unwrap()))
+            .map(|e| {
+                format!(
+                    "{}|{}",
+                    e["resource"]["url"].as_str().unwrap(),
+                    e["resource"]["version"].as_str().unwrap()
+                )
+            })
             .collect()
     }
 
@@ -114,16 +148,25 @@ mod tests {
     fn forms_are_found_by_url_and_version() {
         let oxygen = "https://plan.example/dtr/2.2/Questionnaire/oxygen";
         assert_eq!(urls(None, None).len(), 3);
-        assert_eq!(urls(Some(oxygen), None), [format!("{oxygen}|1.0.0"), format!("{oxygen}|1.1.0")]);
+        assert_eq!(
+            urls(Some(oxygen), None),
+            [format!("{oxygen}|1.0.0"), format!("{oxygen}|1.1.0")]
+        );
         assert_eq!(urls(Some(oxygen), Some("1.1.0")), [format!("{oxygen}|1.1.0")]);
-        assert_eq!(urls(Some(&format!("{oxygen}|1.1.0")), None), [format!("{oxygen}|1.1.0")]);
+        assert_eq!(
+            urls(Some(&format!("{oxygen}|1.1.0")), None),
+            [format!("{oxygen}|1.1.0")]
+        );
         assert!(urls(Some("https://other.example/dtr/2.2/Questionnaire/oxygen"), None).is_empty());
         assert!(urls(Some(oxygen), Some("9.0.0")).is_empty());
     }
 
     #[test]
     fn the_answer_names_the_search_as_it_was_understood() {
-        let asked = Search { url: Some("https://a/b c".into()), version: None };
+        let asked = Search {
+            url: Some("https://a/b c".into()),
+            version: None,
+        };
         assert_eq!(
             own_address(&asked, PUBLIC).unwrap(),
             "https://plan.example/dtr/2.2/Questionnaire?url=https%3A%2F%2Fa%2Fb+c"
@@ -132,7 +175,11 @@ mod tests {
 
     #[test]
     fn a_read_gives_the_newest_current_version() {
-        let forms = forms(&[("oxygen", "1.0.0", true), ("oxygen", "1.10.0", true), ("oxygen", "1.9.0", true)]);
+        let forms = forms(&[
+            ("oxygen", "1.0.0", true),
+            ("oxygen", "1.10.0", true),
+            ("oxygen", "1.9.0", true),
+        ]);
         let day = "2026-10-01".parse().unwrap();
         assert_eq!(newest(&forms, "oxygen", day).unwrap().key(), "oxygen|1.10.0");
         assert!(newest(&forms, "beds", day).is_none());

@@ -92,12 +92,17 @@ impl<'a> Parts<'a> {
                 self.contexts.extend(found);
             }
             Some("changedsince") => self.since(at, parameter),
-            Some("referenced") => self.referenced.extend(self.resource(at, parameter).map(|r| r.what)),
+            Some("referenced") => {
+                let found = self.resource(at, parameter);
+                self.referenced.extend(found.map(|r| r.what));
+            }
             Some(_) => self.remarks.push(Issue {
                 expression: at.to_owned(),
                 ..Issue::information("This parameter is not known here and was passed over")
             }),
-            None => self.checks.error(Code::Required, format!("{at}.name"), "The parameter has no name"),
+            None => self
+                .checks
+                .error(Code::Required, format!("{at}.name"), "The parameter has no name"),
         }
     }
 
@@ -105,14 +110,18 @@ impl<'a> Parts<'a> {
         let path = format!("{at}.resource");
         let found = parameter.get("resource").filter(|r| resource_type(r).is_some());
         if found.is_none() {
-            self.checks.error(Code::Required, path.clone(), "A resource is expected here");
+            self.checks
+                .error(Code::Required, path.clone(), "A resource is expected here");
         }
         Some(Placed { path, what: found? })
     }
 
     fn value(&mut self, at: &str, parameter: &'a Value, names: &[&str]) -> Option<Placed<'a, str>> {
         let path = format!("{at}.value");
-        let found = names.iter().find_map(|name| text(parameter, &[name])).filter(|t| !t.trim().is_empty());
+        let found = names
+            .iter()
+            .find_map(|name| text(parameter, &[name]))
+            .filter(|t| !t.trim().is_empty());
         if found.is_none() {
             let message = format!("{} is expected here", names.first().unwrap_or(&"A value"));
             self.checks.error(Code::Required, path.clone(), message);
@@ -121,27 +130,35 @@ impl<'a> Parts<'a> {
     }
 
     fn coverage(&mut self, at: &str, parameter: &'a Value) {
-        let Some(found) = self.resource(at, parameter) else { return };
+        let Some(found) = self.resource(at, parameter) else {
+            return;
+        };
         if resource_type(found.what) == Some("Coverage") {
             self.coverages.push(found);
         } else {
-            self.checks.error(Code::Structure, found.path, "This parameter holds a Coverage");
+            self.checks
+                .error(Code::Structure, found.path, "This parameter holds a Coverage");
         }
     }
 
     fn order(&mut self, at: &str, parameter: &'a Value) {
         self.saw_order = true;
-        let Some(found) = self.resource(at, parameter) else { return };
+        let Some(found) = self.resource(at, parameter) else {
+            return;
+        };
         if resource_type(found.what).is_some_and(|kind| ORDERS.contains(&kind)) {
             self.orders.push(found);
         } else {
             let message = "A resource of this type is no order here; it was passed over";
-            self.remarks.push(Issue::warning(Code::NotSupported, found.path, message));
+            self.remarks
+                .push(Issue::warning(Code::NotSupported, found.path, message));
         }
     }
 
     fn since(&mut self, at: &str, parameter: &'a Value) {
-        let Some(found) = self.value(at, parameter, &["valueInstant", "valueDateTime"]) else { return };
+        let Some(found) = self.value(at, parameter, &["valueInstant", "valueDateTime"]) else {
+            return;
+        };
         match instant(found.what) {
             Some(instant) => self.since.push(instant),
             None => self.checks.error(Code::Value, found.path, "This is no instant"),
@@ -162,15 +179,18 @@ impl<'a> Parts<'a> {
         }
         for further in self.coverages.iter().skip(1) {
             let message = "Only the first coverage was looked at";
-            self.remarks.push(Issue::warning(Code::NotSupported, further.path.clone(), message));
+            self.remarks
+                .push(Issue::warning(Code::NotSupported, further.path.clone(), message));
         }
         let coverage = self.coverages.into_iter().next();
         if coverage.is_none() && self.checks.issues().is_empty() {
-            self.checks.error(Code::Required, "Parameters.parameter", "The coverage is missing");
+            self.checks
+                .error(Code::Required, "Parameters.parameter", "The coverage is missing");
         }
         self.checks.finish()?;
         Ok(Request {
-            coverage: coverage.ok_or_else(|| Error::invalid("Parameters.parameter", "The coverage is missing"))?,
+            coverage: coverage
+                .ok_or_else(|| Error::invalid("Parameters.parameter", "The coverage is missing"))?,
             orders: self.orders,
             questionnaires: self.questionnaires,
             context: self.contexts.into_iter().next(),
@@ -216,7 +236,10 @@ mod tests {
         assert_eq!(request.orders[0].path, "Parameters.parameter[1].resource");
         assert_eq!(request.questionnaires[0].path, "Parameters.parameter[2].value");
         assert_eq!(request.context.unwrap().what, "A-1");
-        assert_eq!(request.changed_since.unwrap().to_rfc3339(), "2026-10-01T00:00:00+00:00");
+        assert_eq!(
+            request.changed_since.unwrap().to_rfc3339(),
+            "2026-10-01T00:00:00+00:00"
+        );
         assert_eq!(request.referenced.len(), 1);
         assert!(request.remarks.is_empty());
     }
@@ -249,7 +272,10 @@ mod tests {
     fn every_fault_of_the_shape_is_told_with_its_place() {
         let coverage = json!({ "name": "coverage", "resource": samples::coverage() });
         assert_eq!(places(&json!([coverage])), ["Parameters.parameter"]);
-        assert_eq!(places(&json!([{ "name": "context", "valueString": "A-1" }])), ["Parameters.parameter"]);
+        assert_eq!(
+            places(&json!([{ "name": "context", "valueString": "A-1" }])),
+            ["Parameters.parameter"]
+        );
         assert_eq!(
             places(&json!([
                 { "name": "coverage", "resource": samples::order() },
@@ -280,7 +306,10 @@ mod tests {
 
     #[test]
     fn a_day_stands_for_its_first_moment() {
-        assert_eq!(instant("2026-10-01").unwrap().to_rfc3339(), "2026-10-01T00:00:00+00:00");
+        assert_eq!(
+            instant("2026-10-01").unwrap().to_rfc3339(),
+            "2026-10-01T00:00:00+00:00"
+        );
         assert_eq!(instant("soon"), None);
     }
 }
