@@ -45,7 +45,7 @@ pub(super) fn choose<'a>(
     } else {
         asked_for(&request.questionnaires, judged, ground, &mut issues)
     };
-    let mut packages = split(one_version_each(wanted, &mut issues));
+    let mut packages = split(one_version_each(&wanted, &mut issues));
     let before = packages.len();
     packages.retain(|package| {
         request
@@ -128,10 +128,10 @@ fn orders_of<'a>(form: &Form, judged: &'a [Judged<'a>]) -> Vec<&'a Judged<'a>> {
 }
 
 /// Two versions of a form may only go out for different orders (oper-7): the newest one keeps an order.
-fn one_version_each<'a>(wanted: Vec<Package<'a>>, issues: &mut Vec<Issue>) -> Vec<Package<'a>> {
+fn one_version_each<'a>(wanted: &[Package<'a>], issues: &mut Vec<Issue>) -> Vec<Package<'a>> {
     let newer = |than: &Form, of: &Form| of.name() == than.name() && of.version() > than.version();
     let mut kept = Vec::with_capacity(wanted.len());
-    for package in &wanted {
+    for package in wanted {
         let newers = || wanted.iter().filter(|other| newer(package.form, other.form));
         let is_taken = |order: &Judged<'_>| {
             newers().any(|other| other.orders.iter().any(|o| std::ptr::eq::<Judged<'_>>(*o, order)))
@@ -271,4 +271,117 @@ pub(super) fn subject<'a>(judged: &[Judged<'a>]) -> Option<&'a str> {
         text(order, &["subject", "reference"]).or_else(|| text(order, &["patient", "reference"]))
     };
     judged.iter().find_map(|judged| subject(judged.order))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtr::samples;
+    use crate::rules::{CaseDocument, RuleSet};
+    use serde_json::json;
+
+    fn judged<'a>(rules: &RuleSet, order: &'a Value, forms: &[&str]) -> Judged<'a> {
+        let document = CaseDocument::from_json(json!({ "received": "2026-10-01T14:00:00Z" })).unwrap();
+        let verdict = rules.evaluate(&document);
+        Judged {
+            order,
+            path: "Parameters.parameter[1].resource".to_owned(),
+            reference: Some("ServiceRequest/o1".to_owned()),
+            document,
+            verdict,
+            forms: forms.iter().map(|f| (*f).to_owned()).collect(),
+            is_of_context: false,
+            asked_for_papers: false,
+        }
+    }
+
+    fn ground(forms: &Forms) -> Ground<'_> {
+        Ground {
+            forms,
+            today: "2026-10-01".parse().unwrap(),
+            published: None,
+            phone: "+1-555",
+        }
+    }
+
+    fn keys(packages: &[Package<'_>]) -> Vec<(String, usize)> {
+        packages.iter().map(|p| (p.form.key(), p.orders.len())).collect()
+    }
+
+    #[test]
+    fn a_form_that_serves_several_requests_goes_out_once_for_all_orders() {
+        let rules = samples::published().rules;
+        let forms = samples::forms(&[("shared", "1.0.0", false), ("own", "1.0.0", true)]);
+        let order = samples::order();
+        let orders = [
+            judged(&rules, &order, &["shared|1.0.0", "own|1.0.0"]),
+            judged(&rules, &order, &["shared|1.0.0", "own|1.0.0"]),
+        ];
+        let mut issues = Vec::new();
+        let packages = split(needed(&orders, ground(&forms), &mut issues));
+        assert_eq!(
+            keys(&packages),
+            [
+                ("shared|1.0.0".into(), 2),
+                ("own|1.0.0".into(), 1),
+                ("own|1.0.0".into(), 1)
+            ]
+        );
+        assert!(issues.is_empty());
+    }
+
+    #[test]
+    fn two_versions_of_a_form_never_go_out_for_one_order() {
+        let rules = samples::published().rules;
+        let forms = samples::forms(&[("oxygen", "1.0.0", false), ("oxygen", "1.1.0", false)]);
+        let order = samples::order();
+        let one = [judged(&rules, &order, &["oxygen|1.0.0", "oxygen|1.1.0"])];
+        let mut issues = Vec::new();
+        let wanted = needed(&one, ground(&forms), &mut issues);
+        assert_eq!(
+            keys(&one_version_each(&wanted, &mut issues)),
+            [("oxygen|1.1.0".into(), 1)]
+        );
+        assert_eq!(issues.len(), 1);
+        let two = [
+            judged(&rules, &order, &["oxygen|1.0.0"]),
+            judged(&rules, &order, &["oxygen|1.1.0"]),
+        ];
+        let wanted = needed(&two, ground(&forms), &mut issues);
+        assert_eq!(one_version_each(&wanted, &mut issues).len(), 2);
+        assert_eq!(issues.len(), 1);
+    }
+
+    #[test]
+    fn a_form_that_a_policy_names_and_nobody_holds_is_a_warning() {
+        let rules = samples::published().rules;
+        let forms = samples::forms(&[]);
+        let order = samples::order();
+        let mut issues = Vec::new();
+        assert!(
+            needed(
+                &[judged(&rules, &order, &["oxygen|1.0.0"])],
+                ground(&forms),
+                &mut issues
+            )
+            .is_empty()
+        );
+        assert_eq!(issues[0].code, Code::NotFound);
+    }
+
+    #[test]
+    fn what_is_not_known_has_changed() {
+        let forms = samples::forms(&[("oxygen", "1.0.0", false)]);
+        let form = forms.all().next().unwrap();
+        let since = "2030-01-01T00:00:00Z".parse().unwrap();
+        let published = |at: &str| Ground {
+            published: Some(at.parse().unwrap()),
+            ..ground(&forms)
+        };
+        assert!(changed(form, ground(&forms), since));
+        assert!(!changed(form, published("2026-09-01T00:00:00Z"), since));
+        assert!(changed(form, published("2030-02-01T00:00:00Z"), since));
+        let before_the_form = "2026-06-30T00:00:00Z".parse().unwrap();
+        assert!(changed(form, published("2026-01-01T00:00:00Z"), before_the_form));
+    }
 }

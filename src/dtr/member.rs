@@ -241,29 +241,11 @@ mod tests {
     use crate::dtr::samples;
     use serde_json::json;
 
-    fn now() -> DateTime<Utc> {
-        "2026-10-01T14:00:00Z".parse().unwrap()
-    }
-
     fn assertion(member: Option<Uuid>, coverage: Option<Uuid>) -> Assertion {
         Assertion {
-            id: "A-1".into(),
-            client: Uuid::from_u128(90),
-            hook: "order-sign".into(),
-            hook_instance: "i".into(),
             member,
             coverage,
-            order_ref: "ServiceRequest/o1".into(),
-            coverage_ref: "Coverage/cov1".into(),
-            patient_ref: "Patient/p1".into(),
-            order_json: "{}".into(),
-            policy: None,
-            policy_version: None,
-            policy_hash: "h".into(),
-            case_document: "{}".into(),
-            answer_json: "{}".into(),
-            forms: "[]".into(),
-            created: now(),
+            ..samples::assertion(&samples::order())
         }
     }
 
@@ -302,7 +284,7 @@ mod tests {
         }
         let body = samples::parameters(&Value::Array(parameters));
         let request = Request::read(&body).unwrap();
-        settle(&request, records, now())
+        settle(&request, records, samples::now())
     }
 
     fn places(result: Result<Known>) -> Vec<String> {
@@ -388,6 +370,6 @@ mod tests {
                 "name": [{ "family": "Stone" }], "birthDate": "1999-09-09" } },
         ]));
         let request = Request::read(&body).unwrap();
-        assert!(settle(&request, records(vec![family().remove(0)], None), now()).is_err());
+        assert!(settle(&request, records(vec![family().remove(0)], None), samples::now()).is_err());
     }
 }

@@ -39,7 +39,7 @@ impl Stored {
         let chart = by_type
             .into_iter()
             .flatten()
-            .flat_map(|(_, all)| all.as_array())
+            .filter_map(|(_, all)| all.as_array())
             .flatten()
             .cloned()
             .collect();

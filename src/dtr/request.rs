@@ -92,9 +92,10 @@ impl<'a> Parts<'a> {
                 self.contexts.extend(found);
             }
             Some("changedsince") => self.since(at, parameter),
-            Some("referenced") => self
-                .referenced
-                .extend(self.resource(at, parameter).map(|r| r.what)),
+            Some("referenced") => {
+                let found = self.resource(at, parameter);
+                self.referenced.extend(found.map(|r| r.what));
+            }
             Some(_) => self.remarks.push(Issue {
                 expression: at.to_owned(),
                 ..Issue::information("This parameter is not known here and was passed over")

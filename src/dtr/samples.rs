@@ -2,6 +2,9 @@
 
 use crate::forms::Forms;
 use crate::plan::{Coverage, Member};
+use crate::state::Published;
+use crate::store::assertions::Assertion;
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -75,4 +78,66 @@ pub(super) fn forms(names: &[(&str, &str, bool)]) -> Forms {
         files.push((format!("{name}/{version}/prefill.yaml"), prefill.to_owned()));
     }
     Forms::load(&files).unwrap()
+}
+
+/// Every file below a folder of the project, named from that folder.
+fn files_below(folder: &str) -> Vec<(String, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut files = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let below = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+                files.push((below, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The policies and forms that ship with the project.
+pub(super) fn published() -> Published {
+    Published::load(&files_below("rules"), &files_below("questionnaires")).unwrap()
+}
+
+/// The instant of the tests: ten in the morning at the plan.
+pub(super) fn now() -> DateTime<Utc> {
+    "2026-10-01T14:00:00Z".parse().unwrap()
+}
+
+/// An answer of the hook about this order, to the first member; the chart held one oximetry result.
+pub(super) fn assertion(order: &Value) -> Assertion {
+    let chart = json!({ "res": {
+        "Observation": [{ "resourceType": "Observation", "id": "spo2", "status": "final",
+            "effectiveDateTime": "2026-09-24",
+            "code": { "coding": [{ "system": "http://loinc.org", "code": "59408-5" }] },
+            "valueQuantity": { "value": 87, "code": "%" } }],
+        "ServiceRequest": [order],
+    } });
+    let answer = json!({ "url": "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information",
+        "extension": [{ "url": "doc-needed", "valueCode": "clinical" }] });
+    Assertion {
+        id: "A-1".into(),
+        client: Uuid::from_u128(90),
+        hook: "order-sign".into(),
+        hook_instance: "i".into(),
+        member: Some(Uuid::from_u128(1)),
+        coverage: Some(Uuid::from_u128(11)),
+        order_ref: "ServiceRequest/o1".into(),
+        coverage_ref: "Coverage/cov1".into(),
+        patient_ref: "Patient/p1".into(),
+        order_json: order.to_string(),
+        policy: None,
+        policy_version: None,
+        policy_hash: "h".into(),
+        case_document: chart.to_string(),
+        answer_json: answer.to_string(),
+        forms: json!(["home-oxygen|1.0.0"]).to_string(),
+        created: now(),
+    }
 }
