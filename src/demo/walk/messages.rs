@@ -79,10 +79,9 @@ impl Run {
             "subject": { "reference": "Patient/p1" },
             "authoredOn": self.today,
             "requester": { "reference": "Practitioner/dr1" },
-            "parameter": [{
-                "code": { "text": "months" },
-                "valueQuantity": { "value": 12, "unit": "mo", "system": "http://unitsofmeasure.org", "code": "mo" },
-            }],
+            "occurrenceTiming": { "repeat": { "boundsDuration": {
+                "value": 12, "unit": "mo", "system": "http://unitsofmeasure.org", "code": "mo",
+            } } },
         });
         let mammography = json!({
             "resourceType": "ServiceRequest",
