@@ -65,7 +65,7 @@ both! {
         assert_eq!(draft["questionnaire"], format!("{FORM}|1.0.0"));
         assert_eq!(draft["subject"]["reference"], "Patient/p1");
         let extensions = draft["extension"].to_string();
-        for reference in ["\"Coverage/c1\"", "\"DeviceRequest/oxygen\"", "\"withpa\""] {
+        for reference in ["\"Coverage/c1\"", "\"ServiceRequest/oxygen\"", "\"withpa\""] {
             assert!(extensions.contains(reference), "{reference}");
         }
         let items = draft["item"].to_string();

@@ -69,19 +69,17 @@ impl Run {
     /// `order-sign` with a home oxygen concentrator and a mammography that carries no billing code.
     pub fn hook(&self) -> Value {
         let oxygen = json!({
-            "resourceType": "DeviceRequest",
+            "resourceType": "ServiceRequest",
             "id": "oxygen",
             "status": "draft",
             "intent": "original-order",
-            "codeCodeableConcept": { "coding": [{
+            "code": { "coding": [{
                 "system": "https://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "code": "E1390",
             }] },
+            "quantityQuantity": { "value": 12, "unit": "mo", "system": "http://unitsofmeasure.org", "code": "mo" },
             "subject": { "reference": "Patient/p1" },
             "authoredOn": self.today,
             "requester": { "reference": "Practitioner/dr1" },
-            "occurrenceTiming": { "repeat": { "boundsDuration": {
-                "value": 12, "unit": "mo", "system": "http://unitsofmeasure.org", "code": "mo",
-            } } },
         });
         let mammography = json!({
             "resourceType": "ServiceRequest",
@@ -174,8 +172,8 @@ impl Run {
             json!({ "value": 12, "unit": "MO", "system": "https://codesystem.x12.org/005010/673", "code": "MO" }),
         );
         let mut order = json!({
-            "resourceType": "DeviceRequest", "id": "oxygen", "status": "active", "intent": "original-order",
-            "codeCodeableConcept": { "coding": [{ "system": HCPCS, "code": "E1390" }] },
+            "resourceType": "ServiceRequest", "id": "oxygen", "status": "active", "intent": "original-order",
+            "code": { "coding": [{ "system": HCPCS, "code": "E1390" }] },
             "subject": { "reference": "Patient/p1" }, "authoredOn": self.today,
             "requester": { "reference": "Practitioner/dr1" },
         });
