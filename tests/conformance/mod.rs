@@ -71,13 +71,17 @@ fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The names of the functions in `source` that carry a test attribute.
+/// The names of the functions in `source` that carry a test attribute, or are stories inside `both!`.
 fn tests_in(source: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut is_test = false;
     for line in source.lines().map(str::trim) {
-        if line.starts_with("#[test") || line.starts_with("#[tokio::test") {
+        let is_story = line.starts_with("async fn ") && line.contains(": &TestApp) {");
+        if is_story || line.starts_with("#[test") || line.starts_with("#[tokio::test") {
             is_test = true;
+        }
+        if line.starts_with("#[") {
+            continue;
         } else if let Some((_, after)) = line.split_once("fn ")
             && is_test
         {
@@ -149,8 +153,9 @@ fn a_row_that_says_more_than_the_tests_is_found() {
     ] {
         assert_eq!(problem(&bad, &tests).as_deref(), Some(why));
     }
-    let source = "#[test]\nfn one() {}\nfn two() {}\n#[tokio::test]\n#[ignore]\nasync fn three() {}";
-    assert_eq!(tests_in(source), ["one", "three"]);
+    let source = "#[test]\nfn one() {}\nfn two() {}\n#[tokio::test]\n#[ignore]\nasync fn three() {}\nasync fn \
+                  four(app: &TestApp) {";
+    assert_eq!(tests_in(source), ["one", "three", "four"]);
 }
 
 /// The page: what the words mean, then the totals.
