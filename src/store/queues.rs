@@ -161,13 +161,21 @@ impl Tx {
         .map_err(database)
     }
 
-    /// Whether an earlier effect for the same receiver and case has not left yet: order is kept per receiver.
-    pub async fn earlier_effect_waits(&mut self, effect: Uuid) -> Result<bool> {
-        on!(self, c => sqlx::query_scalar::<_, i64>(
-            "SELECT COUNT(*) FROM outbox o JOIN outbox own ON own.id = $1 WHERE o.to_ref = own.to_ref \
-             AND o.kind = own.kind AND o.state IN ('queued', 'leased') AND o.id < own.id")
-            .bind(effect).fetch_one(c).await)
-        .map(|n| n > 0)
+    /// The payloads of the other effects of this one's kind that wait for the same receiver.
+    pub async fn waiting_beside(&mut self, effect: Uuid) -> Result<Vec<String>> {
+        on!(self, c => sqlx::query_scalar(
+            "SELECT o.payload FROM outbox o JOIN outbox own ON own.id = $1 WHERE o.to_ref = own.to_ref \
+             AND o.kind = own.kind AND o.state IN ('queued', 'leased') AND o.id <> own.id")
+            .bind(effect).fetch_all(c).await)
+        .map_err(database)
+    }
+
+    /// Puts an effect back until the one before it has left; that was no try.
+    pub async fn wait_behind(&mut self, effect: Uuid, next_at: DateTime<Utc>) -> Result<()> {
+        on!(self, c => sqlx::query(
+            "UPDATE outbox SET state = 'queued', next_at = $2, attempts = attempts - 1, lease_until = NULL \
+             WHERE id = $1 AND state = 'leased'")
+            .bind(effect).bind(next_at).execute(c).await.map(drop))
         .map_err(database)
     }
 
