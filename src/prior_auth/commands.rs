@@ -2,7 +2,8 @@
 //! them in one unit with everything that they cause.
 
 use super::{
-    Actor, Approval, Body, Denial, Event, Item, ItemStatus, Outcome, PriorAuth, Received, Refused, Reviewer,
+    Actor, Approval, Body, Denial, Event, FileNote, Item, ItemStatus, Outcome, PriorAuth, Received, Refused,
+    Reviewer,
 };
 use crate::rules::{Decision, Verdict};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -101,7 +102,7 @@ impl PriorAuth {
             let sequence = item.sequence;
             bodies.push((Actor::Software, Body::Evaluated(Box::new(item))));
             if let Some(outcome) = outcome {
-                bodies.push((Actor::Software, Body::Decided { sequence, outcome }));
+                bodies.push((Actor::Software, Body::Decided { sequence, note: FileNote::default(), outcome }));
             }
         }
         (1..).zip(bodies).map(|(seq, (actor, body))| Event { seq, at, actor, body }).collect()
@@ -128,6 +129,7 @@ impl PriorAuth {
         let approval = Approval { number: command.number, start, end: command.end, reason: command.reason };
         Ok(self.by_staff(command.by, now, Body::Decided {
             sequence: command.sequence,
+            note: FileNote::default(),
             outcome: Outcome::Approved(approval),
         }))
     }
@@ -143,6 +145,7 @@ impl PriorAuth {
         self.seen(command.seen)?;
         Ok(self.by_staff(command.by, now, Body::Decided {
             sequence: command.sequence,
+            note: FileNote::default(),
             outcome: Outcome::Denied(denial),
         }))
     }
