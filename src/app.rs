@@ -12,7 +12,11 @@ use crate::{http, telemetry};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 use tokio::net::TcpListener;
+
+/// How long requests may go on after the server was told to stop.
+const FINISH: Duration = Duration::from_secs(20);
 
 /// A server that is built and does not listen yet.
 pub struct App {
@@ -50,11 +54,34 @@ impl App {
             .map_err(|e| Error::unavailable(format!("{address} cannot be listened on: {e}")))
     }
 
-    /// Answers until `stop` comes true, finishes what it has begun, stops the workers, closes the database.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    /// Answers until `stop` comes true, finishes what it has begun (a page that follows the queue never ends by
+    /// itself: it is cut off after a while), stops the workers, closes the database.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<()> {
         let workers = Workers::start(&self.state);
         let router = http::router(self.state.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop).await;
+        let (asked, begun) = tokio::sync::oneshot::channel();
+        let stop = async {
+            stop.await;
+            // Nobody listens when the server ended by itself.
+            let _ = asked.send(());
+        };
+        let too_long = async {
+            match begun.await {
+                Ok(()) => tokio::time::sleep(FINISH).await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let served = tokio::select! {
+            served = axum::serve(listener, router).with_graceful_shutdown(stop) => served,
+            () = too_long => {
+                tracing::warn!("requests were still open and are cut off");
+                Ok(())
+            }
+        };
         workers.stop().await;
         self.state.store.close().await;
         drop(self.lock);
@@ -77,7 +104,8 @@ pub fn load(rules: &Path, forms: &Path) -> Result<Published> {
 pub fn files(folder: &Path) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     let mut waiting = vec![folder.to_owned()];
-    let failed = |path: &Path, e: std::io::Error| Error::malformed(format!("{} cannot be read: {e}", path.display()));
+    let failed =
+        |path: &Path, e: std::io::Error| Error::malformed(format!("{} cannot be read: {e}", path.display()));
     while let Some(at) = waiting.pop() {
         for entry in std::fs::read_dir(&at).map_err(|e| failed(&at, e))? {
             let path = entry.map_err(|e| failed(&at, e))?.path();
@@ -86,7 +114,11 @@ pub fn files(folder: &Path) -> Result<Vec<(String, String)>> {
                 continue;
             }
             let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
-            let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+            let name = path
+                .strip_prefix(folder)
+                .unwrap_or(&path)
+                .to_string_lossy()
+                .replace('\\', "/");
             found.push((name, text));
         }
     }

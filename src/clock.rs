@@ -62,6 +62,11 @@ pub fn new_secret() -> String {
 /// A number for people to read out: a prefix and ten letters and digits (50 bits) that nobody confuses.
 pub fn new_number(prefix: &str) -> String {
     const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    let letters = random_bytes::<10>().into_iter().filter_map(|byte| ALPHABET.get(usize::from(byte % 32)));
-    format!("{prefix}-{}", letters.map(|letter| char::from(*letter)).collect::<String>())
+    let letters = random_bytes::<10>()
+        .into_iter()
+        .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)));
+    format!(
+        "{prefix}-{}",
+        letters.map(|letter| char::from(*letter)).collect::<String>()
+    )
 }

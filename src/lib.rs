@@ -15,15 +15,21 @@
 //! ```
 
 pub mod access;
+pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod crd;
 pub mod deadlines;
+pub mod demo;
+pub mod dtr;
 pub mod error;
 pub mod fhir;
 pub mod forms;
+pub mod http;
 pub mod ig;
+pub mod import;
 pub mod jobs;
 pub mod mail;
 pub mod net;

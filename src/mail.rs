@@ -33,7 +33,9 @@ impl Knock {
 
     fn sentence(self) -> &'static str {
         match self {
-            Self::Member => "There is something new for you to read. For your privacy it is not in this e-mail.",
+            Self::Member => {
+                "There is something new for you to read. For your privacy it is not in this e-mail."
+            }
             Self::Provider => "There is an answer for you. For privacy it is not in this e-mail.",
             Self::WorkDue => "An item in the work queue is close to its due time.",
         }
@@ -80,7 +82,10 @@ enum Transport {
 impl Mailer {
     /// The transport that the config names; `data` is where the file transport writes (`mail/`).
     pub fn new(mail: &config::Mail, payer: &config::Payer, data: &Path) -> Result<Self> {
-        let from = mail.from.parse().map_err(|_| Error::malformed("mail.from is no address"))?;
+        let from = mail
+            .from
+            .parse()
+            .map_err(|_| Error::malformed("mail.from is no address"))?;
         let transport = match mail.transport {
             MailTransport::Smtp => Transport::Smtp(
                 AsyncSmtpTransport::<Tokio1Executor>::from_url(&mail.url)
@@ -94,7 +99,11 @@ impl Mailer {
             }
             MailTransport::Memory => Transport::Memory(Arc::default()),
         };
-        Ok(Self { from, phone: payer.phone.clone(), transport })
+        Ok(Self {
+            from,
+            phone: payer.phone.clone(),
+            transport,
+        })
     }
 
     /// Sends one mail.
@@ -102,11 +111,17 @@ impl Mailer {
         let message = self.message(letter).map_err(NotSent::Never)?;
         match &self.transport {
             Transport::Smtp(smtp) => smtp.send(message).await.map(drop).map_err(|e| {
-                if e.is_permanent() { NotSent::Never(smtp_word(&e)) } else { NotSent::Later(smtp_word(&e)) }
+                if e.is_permanent() {
+                    NotSent::Never(smtp_word(&e))
+                } else {
+                    NotSent::Later(smtp_word(&e))
+                }
             }),
-            Transport::File(file) => {
-                file.send(message).await.map(drop).map_err(|e| NotSent::Later(e.to_string()))
-            }
+            Transport::File(file) => file
+                .send(message)
+                .await
+                .map(drop)
+                .map_err(|e| NotSent::Later(e.to_string())),
             Transport::Memory(kept) => {
                 let text = String::from_utf8_lossy(&message.formatted()).into_owned();
                 kept.lock().unwrap_or_else(PoisonError::into_inner).push(text);
@@ -124,7 +139,10 @@ impl Mailer {
     }
 
     fn message(&self, letter: &Letter<'_>) -> Result<Message, String> {
-        let to: Mailbox = letter.to.parse().map_err(|_| "the address cannot be used".to_owned())?;
+        let to: Mailbox = letter
+            .to
+            .parse()
+            .map_err(|_| "the address cannot be used".to_owned())?;
         let host = self.from.email.domain().to_owned();
         let body = format!(
             "{}\n\nSign in to read it:\n{}\n\nQuestions? Call {}.\n",
@@ -146,7 +164,14 @@ impl Mailer {
 /// The relay's answer without its text, which may repeat the address.
 fn smtp_word(error: &lettre::transport::smtp::Error) -> String {
     error.status().map_or_else(
-        || if error.is_timeout() { "no answer in time" } else { "the relay could not be used" }.to_owned(),
+        || {
+            if error.is_timeout() {
+                "no answer in time"
+            } else {
+                "the relay could not be used"
+            }
+            .to_owned()
+        },
         |code| format!("the relay answered {code}"),
     )
 }

@@ -51,7 +51,13 @@ impl Published {
     pub fn load(rules: &[(String, String)], forms: &[(String, String)]) -> Result<Self> {
         let forms = Forms::load(forms).map_err(|findings| Error::malformed(findings.join("\n")))?;
         let lines = |findings: Vec<crate::rules::Finding>| {
-            Error::malformed(findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            Error::malformed(
+                findings
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            )
         };
         let clocks = Clocks::load(rules).map_err(lines)?;
         let rules = RuleSet::load(rules, &|form| forms.link_ids(form)).map_err(lines)?;
@@ -70,7 +76,15 @@ impl State {
         published: Published,
     ) -> Self {
         let published = ArcSwap::from_pointee(published);
-        Self(Arc::new(Shared { config, clock, store, net, mail, keys: KeyCache::default(), published }))
+        Self(Arc::new(Shared {
+            config,
+            clock,
+            store,
+            net,
+            mail,
+            keys: KeyCache::default(),
+            published,
+        }))
     }
 
     /// The policies and forms in force now; hold on to it for one whole request.

@@ -19,7 +19,11 @@ pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Starts logging to standard error, as JSON, at `level` (an `EnvFilter` expression).
 pub fn start_logging(level: &str) {
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let started = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let started = tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
     drop(started);
 }
 
@@ -39,7 +43,11 @@ pub fn start_metrics() -> PrometheusHandle {
 /// Gives each request an id, logs its end in one line, counts and times it by route.
 pub async fn observe(mut request: Request, next: Next) -> Response {
     let id = format!("{:016x}", u64::from_le_bytes(crate::clock::random_bytes::<8>()));
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", MatchedPath::as_str)
+        .to_owned();
     let method = request.method().to_string();
     let span = tracing::info_span!("request", id = %id, route = %route, method = %method);
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -52,7 +60,11 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID.clone(), value);
     }
-    let labels = [("route", route), ("method", method), ("status", status.to_string())];
+    let labels = [
+        ("route", route),
+        ("method", method),
+        ("status", status.to_string()),
+    ];
     metrics::counter!("assent_http_requests_total", &labels).increment(1);
     metrics::histogram!("assent_http_seconds", &labels).record(seconds);
     span.in_scope(|| tracing::info!(status, ms = seconds * 1000.0, "request answered"));

@@ -4,3 +4,6 @@
 #![cfg(test)]
 
 mod conformance;
+mod crd;
+mod dtr;
+mod support;

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 /// The adjudications of one line; `asked` is the claim's line.
 pub fn of_line(item: &Item, asked: &Value, reasons: &[DenialReason]) -> Vec<Value> {
     let code = item.status.review_action();
-    let price = amount(asked).map(submitted);
+    let price = amount(asked).map(|amount| submitted(&amount));
     match item.decision.as_ref().map(|decided| (decided, &decided.outcome)) {
         Some((decided, Outcome::Approved(approval))) => {
             let action = review_action(Some(code), Some(&approval.number), None);
-            let units = with_extensions(allowed_units(units(item)), action, Some(decided));
+            let units = with_extensions(allowed_units(&units(item)), action, Some(decided));
             std::iter::once(units).chain(price).collect()
         }
         Some((decided, Outcome::Denied(denial))) => {
@@ -27,7 +27,7 @@ pub fn of_line(item: &Item, asked: &Value, reasons: &[DenialReason]) -> Vec<Valu
         }
         Some((decided, Outcome::NotRequired { .. })) => {
             // Nothing limits the units of a service that needs no authorization: what was asked stands.
-            let bearer = price.unwrap_or_else(|| allowed_units(units(item)));
+            let bearer = price.unwrap_or_else(|| allowed_units(&units(item)));
             vec![with_extensions(
                 bearer,
                 review_action(Some(code), None, None),
@@ -35,7 +35,7 @@ pub fn of_line(item: &Item, asked: &Value, reasons: &[DenialReason]) -> Vec<Valu
             )]
         }
         None => {
-            let bearer = price.unwrap_or_else(|| allowed_units(json!(0)));
+            let bearer = price.unwrap_or_else(|| allowed_units(&json!(0)));
             vec![with_extensions(
                 bearer,
                 review_action(Some(code), None, None),
@@ -65,7 +65,7 @@ pub fn of_header(items: &[&Item], total: Option<&Value>, reasons: &[DenialReason
         })
         .collect();
     if let Some(total) = total {
-        let mut amount = submitted(total.clone());
+        let mut amount = submitted(total);
         let granted = items
             .iter()
             .filter_map(decided)
@@ -126,14 +126,14 @@ fn units(item: &Item) -> Value {
         .unwrap_or_else(|| json!(1))
 }
 
-fn submitted(amount: Value) -> Value {
+fn submitted(amount: &Value) -> Value {
     json!({
         "category": { "coding": [{ "system": names::ADJUDICATION, "code": "submitted" }] },
         "amount": amount,
     })
 }
 
-fn allowed_units(value: Value) -> Value {
+fn allowed_units(value: &Value) -> Value {
     json!({ "category": category("allowedunits"), "value": value })
 }
 

@@ -35,11 +35,15 @@ pub fn relink(value: &mut Value, link: &dyn Fn(&str) -> Option<String>) {
                     None => members.remove("reference"),
                 };
             }
-            members.values_mut().for_each(|member| relink(member, link));
+            for member in members.values_mut() {
+                relink(member, link);
+            }
             members.retain(|_, member| !is_empty(member));
         }
         Value::Array(list) => {
-            list.iter_mut().for_each(|member| relink(member, link));
+            for member in list.iter_mut() {
+                relink(member, link);
+            }
             list.retain(|member| !is_empty(member));
         }
         _ => {}

@@ -16,6 +16,7 @@ use crate::prior_auth::{Item, Outcome, PriorAuth};
 use crate::rules::DenialReason;
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// What an answer is computed with, beside the cases.
 #[derive(Debug, Clone, Copy)]
@@ -216,10 +217,11 @@ fn put_decided(eob: &mut Value, request: &Request<'_>, items: &[&Item], setting:
     put_list(eob, "total", totals(request, items, submitted));
     put_list(eob, "processNote", notes.json());
     let approvals: Vec<_> = items.iter().filter_map(|item| approval(item)).collect();
+    let numbers: BTreeSet<&str> = approvals.iter().map(|a| a.number.as_str()).collect();
     put_list(
         eob,
         "preAuthRef",
-        approvals.iter().map(|a| json!(a.number)).collect(),
+        numbers.iter().map(|number| json!(number)).collect(),
     );
     if let Some(start) = approvals.iter().map(|a| a.start).min() {
         let ends: Option<Vec<NaiveDate>> = approvals.iter().map(|a| a.end).collect();

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// Drugs stand outside the duty to show authorizations (42 CFR 422.119(b)(1)(v)); CMS-0062 would bring them in.
 const DRUG_LINES_ARE_HIDDEN: bool = true;
 
-/// NDC and RxNorm.
+/// The national drug code and `RxNorm`.
 const DRUG_SYSTEMS: [&str; 2] = [
     "http://hl7.org/fhir/sid/ndc",
     "http://www.nlm.nih.gov/research/umls/rxnorm",

@@ -23,6 +23,8 @@ pub mod timeline;
 mod words;
 
 #[cfg(test)]
+mod door_tests;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod tests;

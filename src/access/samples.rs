@@ -5,8 +5,8 @@ use crate::config::{Config, Payer};
 use crate::deadlines::Due;
 use crate::plan::{Coverage, Member};
 use crate::prior_auth::{
-    Approve, Credential, CredentialKind, Deny, ItemOpening, Opening, PriorAuth, Received, Refer, Reviewer,
-    Role,
+    Approve, Credential, CredentialKind, Deny, Event, ItemOpening, Opening, PriorAuth, Received, Refer,
+    Reviewer, Role,
 };
 use crate::rules::{CoverageAnswer, Decision, DenialReason, Grant, Pend, Source, Verdict};
 use chrono::{DateTime, Utc};
@@ -108,8 +108,8 @@ fn received() -> Received {
     }
 }
 
-/// A case whose first line is home oxygen, the second a code of its own; one decision for each.
-pub fn case(id: Uuid, decisions: Vec<Decision>) -> PriorAuth {
+/// The events of a case whose first line is home oxygen, the second a code of its own; one decision for each.
+pub fn events(id: Uuid, decisions: Vec<Decision>) -> Vec<Event> {
     let codes = ["E1390", "E0431"];
     let items = (1..).zip(codes).zip(decisions).map(|((sequence, code), decision)| ItemOpening {
         sequence,
@@ -127,7 +127,12 @@ pub fn case(id: Uuid, decisions: Vec<Decision>) -> PriorAuth {
         received: received(),
         items: items.collect(),
     };
-    PriorAuth::replay(id, &PriorAuth::open(opening)).unwrap()
+    PriorAuth::open(opening)
+}
+
+/// The case that those events add up to.
+pub fn case(id: Uuid, decisions: Vec<Decision>) -> PriorAuth {
+    PriorAuth::replay(id, &events(id, decisions)).unwrap()
 }
 
 pub fn physician() -> Reviewer {
@@ -159,7 +164,9 @@ pub fn denied(mut case: PriorAuth, sequence: u32) -> PriorAuth {
         reason: reason.into(),
     };
     let events = case.deny(&command, at("2026-10-06T10:30:00Z")).unwrap();
-    events.iter().for_each(|event| case.apply(event));
+    for event in &events {
+        case.apply(event);
+    }
     case
 }
 
@@ -173,7 +180,9 @@ pub fn referred(mut case: PriorAuth) -> PriorAuth {
         question: "I would deny this".into(),
     };
     let events = case.refer(command, at("2026-10-06T09:00:00Z")).unwrap();
-    events.iter().for_each(|event| case.apply(event));
+    for event in &events {
+        case.apply(event);
+    }
     case
 }
 
@@ -189,7 +198,9 @@ pub fn approved_until(mut case: PriorAuth, end: &str) -> PriorAuth {
         reason: "Criteria are met".into(),
     };
     let events = case.approve(command, at("2026-10-05T16:00:00Z")).unwrap();
-    events.iter().for_each(|event| case.apply(event));
+    for event in &events {
+        case.apply(event);
+    }
     case
 }
 

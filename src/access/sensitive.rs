@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn message(claim: Value) -> Value {
+    fn message(claim: &Value) -> Value {
         json!({ "entry": [{ "fullUrl": "urn:uuid:1", "resource": claim }] })
     }
 
@@ -66,11 +66,11 @@ mod tests {
     fn a_label_or_a_code_makes_a_request_sensitive() {
         let label = json!({ "system": CONFIDENTIALITY, "code": "R" });
         let labelled = json!({ "resourceType": "Claim", "meta": { "security": [label] } });
-        assert!(is_sensitive(&message(labelled)));
+        assert!(is_sensitive(&message(&labelled)));
         let of = |code: &str| {
             let concept = json!({ "coding": [{ "system": coding::ICD10CM, "code": code }] });
             message(
-                json!({ "resourceType": "Claim", "diagnosis": [{ "diagnosisCodeableConcept": concept }] }),
+                &json!({ "resourceType": "Claim", "diagnosis": [{ "diagnosisCodeableConcept": concept }] }),
             )
         };
         assert!(is_sensitive(&of("F11.20")));

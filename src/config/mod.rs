@@ -82,6 +82,8 @@ pub struct Workers {
     pub deadlines: bool,
     /// Removal of what has expired.
     pub purge: bool,
+    /// How long a lease on a piece of work holds, in seconds.
+    pub lease_seconds: u32,
 }
 
 /// How mail leaves.
@@ -170,11 +172,15 @@ impl Config {
         for (name, value) in environment {
             set(&mut table, &name.to_lowercase(), &value);
         }
-        let config: Self = Value::Table(table)
-            .try_into()
-            .map_err(|e: toml::de::Error| Error::malformed(format!("The settings do not fit: {}", e.message())))?;
+        let config: Self = Value::Table(table).try_into().map_err(|e: toml::de::Error| {
+            Error::malformed(format!("The settings do not fit: {}", e.message()))
+        })?;
         let mistakes = config.mistakes();
-        if mistakes.is_empty() { Ok(config) } else { Err(Error::malformed(mistakes.join("\n"))) }
+        if mistakes.is_empty() {
+            Ok(config)
+        } else {
+            Err(Error::malformed(mistakes.join("\n")))
+        }
     }
 
     /// Which database is meant.
@@ -198,27 +204,50 @@ impl Config {
         };
         let url = url::Url::parse(&self.public_url);
         check(
-            url.as_ref().is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()),
+            url.as_ref()
+                .is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()),
             "public_url must be an http or https address, such as https://pa.plan.example.",
         );
-        check(!self.public_url.ends_with('/'), "public_url must not end with a slash.");
-        check(self.database().is_ok(), "database must be sqlite:PATH or postgres://user@host/name.");
-        check(!self.payer.name.trim().is_empty(), "payer.name must not be empty: it stands on every card.");
+        check(
+            !self.public_url.ends_with('/'),
+            "public_url must not end with a slash.",
+        );
+        check(
+            self.database().is_ok(),
+            "database must be sqlite:PATH or postgres://user@host/name.",
+        );
+        check(
+            !self.payer.name.trim().is_empty(),
+            "payer.name must not be empty: it stands on every card.",
+        );
         check(
             !self.payer.identifiers.is_empty(),
             "payer.identifiers must hold at least the plan's NPI, or no coverage is ever ours.",
         );
-        check(self.limits.body_bytes >= 65_536, "limits.body_bytes must be at least 65536.");
+        check(
+            self.limits.body_bytes >= 65_536,
+            "limits.body_bytes must be at least 65536.",
+        );
         check(
             self.limits.fetch_ms < self.limits.hook_ms,
             "limits.fetch_ms must be less than limits.hook_ms: the answer still has to be made.",
         );
-        check((1..=5000).contains(&self.limits.hook_ms), "limits.hook_ms must lie between 1 and 5000.");
+        check(
+            (1..=5000).contains(&self.limits.hook_ms),
+            "limits.hook_ms must lie between 1 and 5000.",
+        );
+        check(
+            (1..=3600).contains(&self.workers.lease_seconds),
+            "workers.lease_seconds must lie between 1 and 3600.",
+        );
         check(
             (5..=720).contains(&self.sessions.idle_minutes),
             "sessions.idle_minutes must lie between 5 and 720.",
         );
-        check((2..=200).contains(&self.postgres.connections), "postgres.connections must lie between 2 and 200.");
+        check(
+            (2..=200).contains(&self.postgres.connections),
+            "postgres.connections must lie between 2 and 200.",
+        );
         check(self.mail.from.contains('@'), "mail.from must hold an address.");
         check(
             self.mail.alerts_to.is_empty() || self.mail.alerts_to.contains('@'),
@@ -246,7 +275,8 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 fn parse(text: &str, what: &str) -> Result<Table> {
-    text.parse().map_err(|e: toml::de::Error| Error::malformed(format!("{what} cannot be read: {e}")))
+    text.parse()
+        .map_err(|e: toml::de::Error| Error::malformed(format!("{what} cannot be read: {e}")))
 }
 
 fn merge(base: &mut Table, over: Table) {
@@ -271,11 +301,17 @@ fn set(table: &mut Table, name: &str, text: &str) {
         return;
     }
     let value = match table.get(name) {
-        Some(Value::Integer(_)) => text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Integer),
-        Some(Value::Boolean(_)) => text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Boolean),
-        Some(Value::Array(_)) => {
-            Value::Array(text.split(',').map(|part| Value::String(part.trim().to_owned())).collect())
-        }
+        Some(Value::Integer(_)) => text
+            .parse()
+            .map_or_else(|_| Value::String(text.to_owned()), Value::Integer),
+        Some(Value::Boolean(_)) => text
+            .parse()
+            .map_or_else(|_| Value::String(text.to_owned()), Value::Boolean),
+        Some(Value::Array(_)) => Value::Array(
+            text.split(',')
+                .map(|part| Value::String(part.trim().to_owned()))
+                .collect(),
+        ),
         _ => Value::String(text.to_owned()),
     };
     table.insert(name.to_owned(), value);
@@ -314,6 +350,11 @@ mod tests {
 
     #[test]
     fn an_unknown_setting_is_refused() {
-        assert!(with("lissten = \"127.0.0.1:1\"").unwrap_err().message().contains("lissten"));
+        assert!(
+            with("lissten = \"127.0.0.1:1\"")
+                .unwrap_err()
+                .message()
+                .contains("lissten")
+        );
     }
 }

@@ -38,7 +38,11 @@ fn card(guideline: &Guideline, payer: &str, id: Uuid) -> Value {
         .iter()
         .map(|(cite, url)| json!({ "label": cite, "url": url, "type": "absolute" }))
         .collect();
-    let orders: Vec<Value> = guideline.orders.iter().map(|order| json!({ "reference": order })).collect();
+    let orders: Vec<Value> = guideline
+        .orders
+        .iter()
+        .map(|order| json!({ "reference": order }))
+        .collect();
     let topic = json!({
         "system": "http://terminology.hl7.org/CodeSystem/cdshooks-card-type",
         "code": "guideline",
@@ -104,7 +108,16 @@ mod tests {
 
     #[test]
     fn a_policy_without_an_address_has_no_card() {
-        assert!(write(&[Guideline { sources: vec![], ..guideline("a") }], 5).is_empty());
+        assert!(
+            write(
+                &[Guideline {
+                    sources: vec![],
+                    ..guideline("a")
+                }],
+                5
+            )
+            .is_empty()
+        );
     }
 
     #[test]

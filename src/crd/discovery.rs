@@ -31,9 +31,7 @@ fn document(payer: &str) -> Value {
 }
 
 fn options() -> Value {
-    let option = |code: &str, kind: &str, name: &str, description: &str, default: Value| {
-        json!({ "code": code, "type": kind, "name": name, "description": description, "default": default })
-    };
+    let option = |code: &str, kind: &str, name: &str, description: &str, default: Value| json!({ "code": code, "type": kind, "name": name, "description": description, "default": default });
     json!([
         option(
             "coverage-info",
@@ -95,7 +93,14 @@ fn by_id<S: AsRef<str>>(resource_type: &str, alternatives: &[S]) -> String {
 
 /// Everyone whom an encounter or an order names, where he is of this type.
 fn people(resource_type: &str) -> Vec<String> {
-    let of_order = ["sender", "recipient", "requester", "performer", "orderer", "prescriber"];
+    let of_order = [
+        "sender",
+        "recipient",
+        "requester",
+        "performer",
+        "orderer",
+        "prescriber",
+    ];
     let encounter = format!("%encounter.participant.individual.resolve().ofType({resource_type}).id");
     let orders = of_order.iter().map(|role| {
         format!("context.draftOrders.entry.resource.{role}.resolve().ofType({resource_type}).id")
@@ -119,8 +124,14 @@ mod tests {
             ("patient", "Patient/{{context.patientId}}"),
             ("encounter", "Encounter/{{context.encounterId}}"),
             ("coverage", "Coverage?patient={{context.patientId}}&status=active"),
-            ("devices", "Device?_id={{context.draftOrders.entry.resource.ofType(DeviceRequest).code.resolve().id}}"),
-            ("medications", "Medication?_id={{context.draftOrders.entry.resource.ofType(MedicationRequest).medication.resolve().id}}"),
+            (
+                "devices",
+                "Device?_id={{context.draftOrders.entry.resource.ofType(DeviceRequest).code.resolve().id}}",
+            ),
+            (
+                "medications",
+                "Medication?_id={{context.draftOrders.entry.resource.ofType(MedicationRequest).medication.resolve().id}}",
+            ),
             (
                 "practitionerRoles",
                 "PractitionerRole?_id={{%encounter.participant.individual.resolve().ofType(PractitionerRole).id|\

@@ -123,7 +123,10 @@ mod tests {
         });
         let pretty = serde_json::to_string_pretty(&order).unwrap();
         let mut back: Value = serde_json::from_str(&echoed(&pretty, &ours("covered"))).unwrap();
-        assert_eq!(back["extension"].as_array_mut().unwrap().pop().unwrap(), ours("covered"));
+        assert_eq!(
+            back["extension"].as_array_mut().unwrap().pop().unwrap(),
+            ours("covered")
+        );
         assert_eq!(back, order);
     }
 
@@ -131,8 +134,7 @@ mod tests {
     fn an_order_without_white_space_is_echoed_byte_for_byte() {
         let order = r#"{"resourceType":"ServiceRequest","id":"1","note":[{"text":"\u00e9 \/ \n"}]}"#;
         let text = echoed(order, &ours("covered"));
-        assert!(text.starts_with(order.trim_end_matches('}').trim_end_matches("]}").split("\"note\"").next().unwrap()));
-        assert!(text.contains(r#""note":[{"text":"\u00e9 \/ \n"}]"#), "{text}");
+        assert!(text.starts_with(&order[..order.len() - 1]), "{text}");
     }
 
     #[test]

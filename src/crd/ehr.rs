@@ -25,7 +25,10 @@ pub(super) struct Ehr<'a> {
 impl<'a> Ehr<'a> {
     /// The chart of a call, if it may be read at all: a token is there and the server is one of the client's.
     pub(super) fn reach(state: &'a State, client: &'a Client, chart: Chart<'a>) -> Option<Self> {
-        let allowed = Allowed { hosts: &client.doc.fhir_hosts, loopback_http: client.doc.loopback_http };
+        let allowed = Allowed {
+            hosts: &client.doc.fhir_hosts,
+            loopback_http: client.doc.loopback_http,
+        };
         Some(Self {
             net: &state.net,
             base: registered(chart.server?, allowed)?,
@@ -52,7 +55,11 @@ impl<'a> Ehr<'a> {
     /// since the token must not go there.
     pub(super) async fn follow(&self, reference: &str, kind: &str) -> Fetched {
         let reference = unversioned(reference);
-        let relative = if reference.contains(':') { reference.strip_prefix(self.base.as_str()) } else { Some(reference) };
+        let relative = if reference.contains(':') {
+            reference.strip_prefix(self.base.as_str())
+        } else {
+            Some(reference)
+        };
         match relative.and_then(|r| r.split_once('/')) {
             Some((named, id)) if named == kind => self.read(kind, id).await,
             _ => Fetched::NotThere,
@@ -85,10 +92,16 @@ impl<'a> Ehr<'a> {
         if left.is_zero() {
             return Fetched::Failed("no time was left for the chart server".to_owned());
         }
-        let answer = self.net.get_json_as(url.as_str(), self.token, self.allowed, left).await;
+        let answer = self
+            .net
+            .get_json_as(url.as_str(), self.token, self.allowed, left)
+            .await;
         if matches!(answer, Fetched::Failed(_)) {
             // The address holds the patient's id, so only the type is told.
-            tracing::warn!(resource = path.first().copied().unwrap_or("-"), "a read from a chart server failed");
+            tracing::warn!(
+                resource = path.first().copied().unwrap_or("-"),
+                "a read from a chart server failed"
+            );
         }
         answer
     }
@@ -104,17 +117,25 @@ fn registered(server: &str, allowed: Allowed<'_>) -> Option<Url> {
 /// FHIR's `id`. Dots alone would climb out of the server's base.
 fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.')
         && text.chars().any(|c| c != '.')
 }
 
 /// Whether a SMART scope allows to read (`r`) or search (`s`) this type, in the spelling of version 1 or 2. A call
 /// without a scope says nothing, so it is tried.
 fn allows(scope: Option<&str>, kind: &str, wanted: char) -> bool {
-    let Some(scope) = scope.map(str::trim).filter(|s| !s.is_empty()) else { return true };
+    let Some(scope) = scope.map(str::trim).filter(|s| !s.is_empty()) else {
+        return true;
+    };
     scope.split_whitespace().any(|one| {
-        let Some((_, rest)) = one.split_once('/') else { return false };
-        let Some((named, verbs)) = rest.split_once('.') else { return false };
+        let Some((_, rest)) = one.split_once('/') else {
+            return false;
+        };
+        let Some((named, verbs)) = rest.split_once('.') else {
+            return false;
+        };
         let verbs = verbs.split('?').next().unwrap_or("");
         (named == "*" || named == kind) && (verbs == "*" || verbs == "read" || is_v2(verbs, wanted))
     })
@@ -131,8 +152,15 @@ mod tests {
     #[test]
     fn only_a_registered_server_is_asked() {
         let hosts = ["https://ehr.example.org/fhir".to_owned()];
-        let allowed = Allowed { hosts: &hosts, loopback_http: false };
-        for good in ["https://ehr.example.org/fhir", "https://ehr.example.org/fhir/", "https://EHR.example.org/fhir/r4"] {
+        let allowed = Allowed {
+            hosts: &hosts,
+            loopback_http: false,
+        };
+        for good in [
+            "https://ehr.example.org/fhir",
+            "https://ehr.example.org/fhir/",
+            "https://EHR.example.org/fhir/r4",
+        ] {
             assert!(registered(good, allowed).is_some(), "{good}");
         }
         for bad in [
@@ -150,12 +178,20 @@ mod tests {
     #[test]
     fn scopes_of_both_spellings_are_obeyed() {
         assert!(allows(None, "Patient", 'r'));
-        assert!(allows(Some("user/Patient.read user/Observation.read"), "Patient", 'r'));
+        assert!(allows(
+            Some("user/Patient.read user/Observation.read"),
+            "Patient",
+            'r'
+        ));
         assert!(!allows(Some("user/Patient.read"), "Coverage", 'r'));
         assert!(allows(Some("patient/Coverage.rs"), "Coverage", 's'));
         assert!(!allows(Some("patient/Coverage.r"), "Coverage", 's'));
         assert!(allows(Some("system/*.cruds"), "Organization", 'r'));
-        assert!(!allows(Some("patient/Coverage.write openid launch"), "Coverage", 'r'));
+        assert!(!allows(
+            Some("patient/Coverage.write openid launch"),
+            "Coverage",
+            'r'
+        ));
     }
 
     #[test]

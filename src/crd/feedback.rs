@@ -44,7 +44,12 @@ fn check(body: &Value) -> Result<()> {
     for (n, one) in list(body, "feedback").enumerate() {
         for name in ["card", "outcome"] {
             let held = text(one, &[name]).is_some();
-            checks.require(held, Code::Required, format!("feedback[{n}].{name}"), &format!("{name} is missing"));
+            checks.require(
+                held,
+                Code::Required,
+                format!("feedback[{n}].{name}"),
+                &format!("{name} is missing"),
+            );
         }
     }
     checks.finish()

@@ -60,7 +60,10 @@ pub(super) struct Ground<'a> {
 
 /// One finding for each order, in their order.
 pub(super) fn of_orders(orders: &[Order<'_>], whose: &Whose<'_>, ground: Ground<'_>) -> Vec<Finding> {
-    orders.iter().map(|order| ground.finding(order.resource, whose)).collect()
+    orders
+        .iter()
+        .map(|order| ground.finding(order.resource, whose))
+        .collect()
 }
 
 impl Ground<'_> {
@@ -74,12 +77,16 @@ impl Ground<'_> {
         }
         match whose {
             Whose::Unsettled(sent, why) => self.technical(Some(sent), why),
-            Whose::Person(Person::Unreadable, sent) => {
-                self.technical(sent.first().copied(), "The patient could not be read from the chart server")
-            }
+            Whose::Person(Person::Unreadable, sent) => self.technical(
+                sent.first().copied(),
+                "The patient could not be read from the chart server",
+            ),
             Whose::Person(Person::Nobody, sent) => {
                 let why = "No member of this plan fits the patient and the coverage";
-                self.plain(sent.first().copied(), CoverageAnswer::not_covered("no-member-found", why))
+                self.plain(
+                    sent.first().copied(),
+                    CoverageAnswer::not_covered("no-member-found", why),
+                )
             }
             Whose::Person(Person::Member(member, coverages), sent) => {
                 self.of_member(order, member, coverages, sent)
@@ -98,12 +105,18 @@ impl Ground<'_> {
         };
         match settle(ours, sent, day) {
             Some(Standing::InForce { ours, sent }) => self.judged(order, member, ours, sent),
-            Some(Standing::NotActive { ours, sent }) => {
-                gap(sent, ours, "no-active-coverage", "The coverage is not in force on the day of service")
-            }
-            Some(Standing::NotFound { sent }) => {
-                gap(sent, None, "coverage-not-found", "The coverage that was sent is none of the member's")
-            }
+            Some(Standing::NotActive { ours, sent }) => gap(
+                sent,
+                ours,
+                "no-active-coverage",
+                "The coverage is not in force on the day of service",
+            ),
+            Some(Standing::NotFound { sent }) => gap(
+                sent,
+                None,
+                "coverage-not-found",
+                "The coverage that was sent is none of the member's",
+            ),
             None => self.technical(None, "No coverage was at hand"),
         }
     }
@@ -132,10 +145,18 @@ impl Ground<'_> {
         let verdict = rules.evaluate(&document);
         if let Some(trouble) = &verdict.error {
             tracing::error!(cause = trouble.as_str(), "an order could not be evaluated");
-            return whose(self.technical(Some(sent), "The plan's rules could not be evaluated for this order"));
+            return whose(self.technical(
+                Some(sent),
+                "The plan's rules could not be evaluated for this order",
+            ));
         }
         let (policy, hash) = match verdict.source {
-            Source::Policy { policy, version, hash, .. } => (Some((policy, version)), hash),
+            Source::Policy {
+                policy,
+                version,
+                hash,
+                ..
+            } => (Some((policy, version)), hash),
             _ => (None, rules.hash().to_owned()),
         };
         whose(Finding {

@@ -31,7 +31,10 @@ pub(super) enum Standing<'a> {
     /// This one of ours; `sent` is the EHR's copy that led to it.
     InForce { ours: &'a Coverage, sent: &'a Value },
     /// It is known or at least was sent, and it is not in force on the day.
-    NotActive { ours: Option<&'a Coverage>, sent: &'a Value },
+    NotActive {
+        ours: Option<&'a Coverage>,
+        sent: &'a Value,
+    },
     /// What was sent does not lead to one of the member's coverages.
     NotFound { sent: &'a Value },
 }
@@ -42,7 +45,9 @@ pub(super) async fn find(state: &State, patient: Known<'_>, coverages: &[&Value]
     let unreadable = patient == Known::Failed;
     let found = state
         .store
-        .read(question, |tx, (asked, patient)| Box::pin(look_up(tx, asked, patient.as_ref())))
+        .read(question, |tx, (asked, patient)| {
+            Box::pin(look_up(tx, asked, patient.as_ref()))
+        })
         .await?;
     Ok(match found {
         Some((member, coverages)) => Person::Member(Box::new(member), coverages),
@@ -67,13 +72,17 @@ async fn look_up(
     asked: &Asked,
     patient: Option<&Value>,
 ) -> Result<Option<(Member, Vec<Coverage>)>> {
-    let mut candidates = tx.members_by_numbers(&asked.member_ids, asked.subscriber_id.as_deref()).await?;
+    let mut candidates = tx
+        .members_by_numbers(&asked.member_ids, asked.subscriber_id.as_deref())
+        .await?;
     if candidates.is_empty()
         && let Some((family, birth)) = patient.and_then(name_and_birth)
     {
         candidates = tx.members_by_name(&family, birth).await?;
     }
-    let Some(member) = the_one(candidates, &asked.member_ids, patient) else { return Ok(None) };
+    let Some(member) = the_one(candidates, &asked.member_ids, patient) else {
+        return Ok(None);
+    };
     let coverages = tx.coverages_of(member.id).await?;
     Ok(Some((member, coverages)))
 }
@@ -87,10 +96,17 @@ fn name_and_birth(patient: &Value) -> Option<(String, NaiveDate)> {
 /// The one candidate whom nothing in the message contradicts. A member number outranks a subscriber's, which a whole
 /// family shares.
 fn the_one(candidates: Vec<Member>, member_ids: &[String], patient: Option<&Value>) -> Option<Member> {
-    let fitting: Vec<Member> =
-        candidates.into_iter().filter(|m| patient.is_none_or(|p| agrees(m, p) && same_sex(m, p))).collect();
-    let by_number = fitting.iter().filter(|m| member_ids.contains(&m.member_id)).count();
-    let mut left = fitting.into_iter().filter(|m| by_number == 0 || member_ids.contains(&m.member_id));
+    let fitting: Vec<Member> = candidates
+        .into_iter()
+        .filter(|m| patient.is_none_or(|p| agrees(m, p) && same_sex(m, p)))
+        .collect();
+    let by_number = fitting
+        .iter()
+        .filter(|m| member_ids.contains(&m.member_id))
+        .count();
+    let mut left = fitting
+        .into_iter()
+        .filter(|m| by_number == 0 || member_ids.contains(&m.member_id));
     match (left.next(), left.next()) {
         (Some(only), None) => Some(only),
         _ => None,
@@ -111,7 +127,10 @@ pub(super) fn service_day(order: &Value, zone: Tz) -> Option<NaiveDate> {
     let timing = order.get("occurrenceTiming").unwrap_or(&Value::Null);
     let event = || DateRange::read(list(timing, "event").next()?.as_str()?, zone);
     let bounds = || dates::period_days(get(timing, &["repeat", "boundsPeriod"])?, zone);
-    dates::choice(order, "occurrence", zone).or_else(event).or_else(bounds).map(|range| range.first)
+    dates::choice(order, "occurrence", zone)
+        .or_else(event)
+        .or_else(bounds)
+        .map(|range| range.first)
 }
 
 /// Which of the member's coverages an order of `day` is judged under. Of several that were sent, the one of order 1
@@ -121,13 +140,18 @@ pub(super) fn settle<'a>(ours: &'a [Coverage], sent: &[&'a Value], day: NaiveDat
     if let [only] = sent {
         return Some(standing(ours, only, day));
     }
-    let primary: Vec<&Value> =
-        sent.iter().copied().filter(|c| c.get("order").and_then(Value::as_u64) == Some(1)).collect();
+    let primary: Vec<&Value> = sent
+        .iter()
+        .copied()
+        .filter(|c| c.get("order").and_then(Value::as_u64) == Some(1))
+        .collect();
     if let [only] = primary.as_slice() {
         return Some(standing(ours, only, day));
     }
-    let mut in_force =
-        sent.iter().map(|c| standing(ours, c, day)).filter(|s| matches!(s, Standing::InForce { .. }));
+    let mut in_force = sent
+        .iter()
+        .map(|c| standing(ours, c, day))
+        .filter(|s| matches!(s, Standing::InForce { .. }));
     match (in_force.next(), in_force.next()) {
         (Some(one), None) => Some(one),
         _ => Some(Standing::NotFound { sent: first }),
@@ -137,7 +161,10 @@ pub(super) fn settle<'a>(ours: &'a [Coverage], sent: &[&'a Value], day: NaiveDat
 fn standing<'a>(ours: &'a [Coverage], sent: &'a Value, day: NaiveDate) -> Standing<'a> {
     match choose_coverage(ours, Some(sent), day) {
         Found::InForce(one) => Standing::InForce { ours: one, sent },
-        Found::NotInForce(one) => Standing::NotActive { ours: Some(one), sent },
+        Found::NotInForce(one) => Standing::NotActive {
+            ours: Some(one),
+            sent,
+        },
         Found::NotFound if !is_active(sent, day) => Standing::NotActive { ours: None, sent },
         Found::NotFound => Standing::NotFound { sent },
     }
@@ -174,7 +201,12 @@ mod tests {
     }
 
     fn named(member_id: &str, family: &str, birth: &str) -> Member {
-        Member { member_id: member_id.into(), family: family.into(), birth_date: Some(day(birth)), ..samples::member() }
+        Member {
+            member_id: member_id.into(),
+            family: family.into(),
+            birth_date: Some(day(birth)),
+            ..samples::member()
+        }
     }
 
     fn patient(family: &str, birth: &str) -> Value {
@@ -185,7 +217,8 @@ mod tests {
     fn a_number_that_contradicts_the_person_is_nobody() {
         let candidates = || vec![named("m1", "smith", "1950-01-02")];
         let ids = ["m1".to_owned()];
-        let fits = |family: &str, birth: &str| the_one(candidates(), &ids, Some(&patient(family, birth))).is_some();
+        let fits =
+            |family: &str, birth: &str| the_one(candidates(), &ids, Some(&patient(family, birth))).is_some();
         assert!(fits("Smith", "1950-01-02"));
         assert!(!fits("Jones", "1950-01-02"));
         assert!(!fits("Smith", "1951-01-02"));
@@ -200,9 +233,20 @@ mod tests {
 
     #[test]
     fn of_a_family_the_member_number_finds_the_one() {
-        let family = || vec![named("m1", "smith", "1950-01-02"), named("m2", "smith", "1980-01-02")];
-        assert_eq!(the_one(family(), &["m2".to_owned()], None).unwrap().member_id, "m2");
-        assert!(the_one(family(), &[], None).is_none(), "a subscriber's number alone fits two");
+        let family = || {
+            vec![
+                named("m1", "smith", "1950-01-02"),
+                named("m2", "smith", "1980-01-02"),
+            ]
+        };
+        assert_eq!(
+            the_one(family(), &["m2".to_owned()], None).unwrap().member_id,
+            "m2"
+        );
+        assert!(
+            the_one(family(), &[], None).is_none(),
+            "a subscriber's number alone fits two"
+        );
         let child = patient("Smith", "1980-01-02");
         assert_eq!(the_one(family(), &[], Some(&child)).unwrap().member_id, "m2");
     }
@@ -211,25 +255,49 @@ mod tests {
     fn an_old_name_is_no_key() {
         let patient = json!({ "birthDate": "1987-02-20",
             "name": [{ "use": "old", "family": "Shaw" }, { "family": "Baxter" }] });
-        assert_eq!(name_and_birth(&patient), Some(("baxter".into(), day("1987-02-20"))));
+        assert_eq!(
+            name_and_birth(&patient),
+            Some(("baxter".into(), day("1987-02-20")))
+        );
     }
 
     #[test]
     fn the_service_day_is_the_first_day_asked_for() {
         let of = |order: Value| service_day(&order, Tz::UTC);
-        assert_eq!(of(json!({ "occurrenceDateTime": "2026-10-05" })), Some(day("2026-10-05")));
-        assert_eq!(of(json!({ "occurrencePeriod": { "start": "2026-10-06" } })), Some(day("2026-10-06")));
-        assert_eq!(of(json!({ "occurrenceTiming": { "event": ["2026-10-07"] } })), Some(day("2026-10-07")));
-        let bounds = json!({ "occurrenceTiming": { "repeat": { "boundsPeriod": { "start": "2026-10-08" } } } });
+        assert_eq!(
+            of(json!({ "occurrenceDateTime": "2026-10-05" })),
+            Some(day("2026-10-05"))
+        );
+        assert_eq!(
+            of(json!({ "occurrencePeriod": { "start": "2026-10-06" } })),
+            Some(day("2026-10-06"))
+        );
+        assert_eq!(
+            of(json!({ "occurrenceTiming": { "event": ["2026-10-07"] } })),
+            Some(day("2026-10-07"))
+        );
+        let bounds =
+            json!({ "occurrenceTiming": { "repeat": { "boundsPeriod": { "start": "2026-10-08" } } } });
         assert_eq!(of(bounds), Some(day("2026-10-08")));
-        assert_eq!(of(json!({ "authoredOn": "2019-02-15" })), None, "a draft may be old");
+        assert_eq!(
+            of(json!({ "authoredOn": "2019-02-15" })),
+            None,
+            "a draft may be old"
+        );
     }
 
     #[test]
     fn our_file_decides_whether_a_coverage_is_in_force() {
-        let ours = [Coverage { ends: Some(day("2026-12-31")), ..samples::coverage() }];
-        let sent = json!({ "resourceType": "Coverage", "id": "c1", "status": "cancelled", "subscriberId": "sub-1" });
-        assert!(matches!(settle(&ours, &[&sent], day("2026-10-05")), Some(Standing::InForce { .. })));
+        let ours = [Coverage {
+            ends: Some(day("2026-12-31")),
+            ..samples::coverage()
+        }];
+        let sent =
+            json!({ "resourceType": "Coverage", "id": "c1", "status": "cancelled", "subscriberId": "sub-1" });
+        assert!(matches!(
+            settle(&ours, &[&sent], day("2026-10-05")),
+            Some(Standing::InForce { .. })
+        ));
         assert!(matches!(
             settle(&ours, &[&sent], day("2027-01-01")),
             Some(Standing::NotActive { ours: Some(_), .. })
@@ -239,10 +307,20 @@ mod tests {
     #[test]
     fn an_unknown_coverage_is_not_found_or_not_active() {
         let ours = [samples::coverage()];
-        let mut sent = json!({ "resourceType": "Coverage", "id": "c1", "status": "active", "subscriberId": "other" });
-        assert_eq!(settle(&ours, &[&sent], day("2026-10-05")), Some(Standing::NotFound { sent: &sent }));
+        let mut sent =
+            json!({ "resourceType": "Coverage", "id": "c1", "status": "active", "subscriberId": "other" });
+        assert_eq!(
+            settle(&ours, &[&sent], day("2026-10-05")),
+            Some(Standing::NotFound { sent: &sent })
+        );
         sent["period"] = json!({ "end": "2025-12-31" });
-        assert_eq!(settle(&ours, &[&sent], day("2026-10-05")), Some(Standing::NotActive { ours: None, sent: &sent }));
+        assert_eq!(
+            settle(&ours, &[&sent], day("2026-10-05")),
+            Some(Standing::NotActive {
+                ours: None,
+                sent: &sent
+            })
+        );
     }
 
     #[test]
@@ -251,10 +329,19 @@ mod tests {
         let known = json!({ "id": "c1", "status": "active", "subscriberId": "sub-1" });
         let unknown = json!({ "id": "c2", "status": "active", "subscriberId": "other" });
         let at = day("2026-10-05");
-        assert!(matches!(settle(&ours, &[&unknown, &known], at), Some(Standing::InForce { .. })));
-        assert_eq!(settle(&ours, &[&unknown, &unknown], at), Some(Standing::NotFound { sent: &unknown }));
+        assert!(matches!(
+            settle(&ours, &[&unknown, &known], at),
+            Some(Standing::InForce { .. })
+        ));
+        assert_eq!(
+            settle(&ours, &[&unknown, &unknown], at),
+            Some(Standing::NotFound { sent: &unknown })
+        );
         let first = json!({ "id": "c2", "order": 1, "status": "active", "subscriberId": "other" });
-        assert_eq!(settle(&ours, &[&known, &first], at), Some(Standing::NotFound { sent: &first }));
+        assert_eq!(
+            settle(&ours, &[&known, &first], at),
+            Some(Standing::NotFound { sent: &first })
+        );
         assert_eq!(settle(&ours, &[], at), None);
     }
 }

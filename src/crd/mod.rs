@@ -4,7 +4,8 @@
 //!
 //! `order_sign` is the walk through one call; `request` reads it, `prefetch` and `ehr` bring what it names, `payer`
 //! and `member` say whose it is (section "Coverage and member resolution"), `finding` asks the rules,
-//! `coverage_information` and `cards` write the answer, `echo` puts it into the order's own text.
+//! `coverage_information` and `cards` write the answer, `invariants` holds it against the guide, `echo` puts it into
+//! the order's own text.
 //!
 //! This door never changes an order beside its coverage information, never gives a case number, never keeps the
 //! EHR's token.
@@ -16,6 +17,7 @@ mod echo;
 mod ehr;
 mod feedback;
 mod finding;
+mod invariants;
 mod member;
 mod order_sign;
 mod payer;
@@ -58,7 +60,10 @@ impl FromRequestParts<State> for KnownService {
     type Rejection = HookFailure;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Self::Rejection> {
-        let id = Path::<String>::from_request_parts(parts, state).await.map(|Path(id)| id).unwrap_or_default();
+        let id = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map(|Path(id)| id)
+            .unwrap_or_default();
         if id == ORDER_SIGN {
             return Ok(Self);
         }
@@ -68,6 +73,9 @@ impl FromRequestParts<State> for KnownService {
 
 /// 200 with JSON that is text already.
 fn json_answer(text: String) -> Response {
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     (headers, text).into_response()
 }

@@ -3,9 +3,10 @@
 //! be stored the answer is 503, and every other trouble is an answer of its own.
 
 use super::cards::{self, Guideline};
-use super::coverage_information::{Frame, broken_invariants, extension, says_nothing_new};
+use super::coverage_information::{Frame, extension, says_nothing_new};
 use super::ehr::Ehr;
 use super::finding::{Finding, Ground, Whose, of_orders};
+use super::invariants::broken_invariants;
 use super::member::{self, Person};
 use super::payer::{self, Ours};
 use super::prefetch::{Material, Sent};
@@ -66,10 +67,19 @@ pub(super) async fn post(
     let ours = payer::choose(&material, &state.config.payer.identifiers, strict)?;
     let whose = whose(&state, &material, ours, determined_by).await?;
     let published = state.published();
-    let ground =
-        Ground { published: &published, material: &material, now: state.now(), deadline: determined_by };
+    let ground = Ground {
+        published: &published,
+        material: &material,
+        now: state.now(),
+        deadline: determined_by,
+    };
     let findings = of_orders(&request.orders, &whose, ground);
-    let call = Call { state: &state, client: &caller.client, request: &request, published: &published };
+    let call = Call {
+        state: &state,
+        client: &caller.client,
+        request: &request,
+        published: &published,
+    };
     let (answer, assertions) = call.answer(findings)?;
     let text = serde_json::to_string(&answer)
         .map_err(|e| Error::internal(format!("an answer cannot be written: {e}")))?;
@@ -87,7 +97,10 @@ async fn whose<'a>(
 ) -> Result<Whose<'a>> {
     let coverages = match ours {
         Ours::Unreadable(coverage) => {
-            return Ok(Whose::Unsettled(coverage, "The payer of the coverage could not be read"));
+            return Ok(Whose::Unsettled(
+                coverage,
+                "The payer of the coverage could not be read",
+            ));
         }
         Ours::Named(ref all) | Ours::Perhaps(ref all) => all.clone(),
     };
@@ -96,8 +109,14 @@ async fn whose<'a>(
         Ok(Ok(Person::Nobody)) if matches!(ours, Ours::Perhaps(_)) => Err(payer::not_ours()),
         Ok(Ok(person)) => Ok(Whose::Person(person, coverages)),
         Ok(Err(trouble)) => {
-            tracing::error!(cause = trouble.log_line().unwrap_or("-"), "a member could not be looked up");
-            Ok(Whose::Unsettled(first, "The plan's member file could not be read"))
+            tracing::error!(
+                cause = trouble.log_line().unwrap_or("-"),
+                "a member could not be looked up"
+            );
+            Ok(Whose::Unsettled(
+                first,
+                "The plan's member file could not be read",
+            ))
         }
         Err(_) => Ok(Whose::Unsettled(first, "The time for an answer ran out")),
     }
@@ -118,7 +137,11 @@ impl Call<'_> {
         let wishes = &self.request.wishes;
         let mut updates = Vec::with_capacity(findings.len());
         let mut assertions = Vec::with_capacity(findings.len());
-        let guidelines = if wishes.guideline { self.guidelines(&findings) } else { Vec::new() };
+        let guidelines = if wishes.guideline {
+            self.guidelines(&findings)
+        } else {
+            Vec::new()
+        };
         if wishes.coverage_info {
             for (order, finding) in self.request.orders.iter().zip(findings) {
                 let id = new_assertion_id();
@@ -136,7 +159,13 @@ impl Call<'_> {
         }
         let payer = &self.state.config.payer.name;
         let cards = cards::guidelines(&guidelines, payer, wishes.max_cards, || self.state.new_id());
-        Ok((Answer { cards, system_actions: updates }, assertions))
+        Ok((
+            Answer {
+                cards,
+                system_actions: updates,
+            },
+            assertions,
+        ))
     }
 
     /// The extension of one order with the forms that it asks for (`name|version`). An answer that breaks the
@@ -145,7 +174,11 @@ impl Call<'_> {
         let forms = &finding.answer.questionnaires;
         let canonicals: Vec<String> = forms
             .iter()
-            .filter_map(|form| self.published.forms.canonical(form, &self.state.config.public_url))
+            .filter_map(|form| {
+                self.published
+                    .forms
+                    .canonical(form, &self.state.config.public_url)
+            })
             .collect();
         let dependencies = self.dependencies(order, &finding.answer);
         let frame = Frame {
@@ -167,7 +200,17 @@ impl Call<'_> {
         let policy = finding.policy.as_ref().map_or("-", |(policy, _)| policy.as_str());
         tracing::error!(policy, broken = ?broken, "a rule's answer does not fit the guide");
         let instead = CoverageAnswer::indeterminate("The plan's rules gave no usable answer for this order");
-        (extension(&instead, &Frame { forms: &[], dependencies: &[], ..frame }), Vec::new())
+        (
+            extension(
+                &instead,
+                &Frame {
+                    forms: &[],
+                    dependencies: &[],
+                    ..frame
+                },
+            ),
+            Vec::new(),
+        )
     }
 
     /// The other orders of this call whose code the answer names.
@@ -182,8 +225,15 @@ impl Call<'_> {
         if answer.dependency.is_empty() {
             return Vec::new();
         }
-        let others = self.request.orders.iter().filter(|other| other.reference != order.reference);
-        others.filter(|other| wanted(&item_of_order(other.resource))).map(|o| o.reference.clone()).collect()
+        let others = self
+            .request
+            .orders
+            .iter()
+            .filter(|other| other.reference != order.reference);
+        others
+            .filter(|other| wanted(&item_of_order(other.resource)))
+            .map(|o| o.reference.clone())
+            .collect()
     }
 
     fn assertion(
@@ -220,17 +270,28 @@ impl Call<'_> {
     fn guidelines(&self, findings: &[Finding]) -> Vec<Guideline> {
         let mut all: Vec<Guideline> = Vec::new();
         for (order, finding) in self.request.orders.iter().zip(findings) {
-            let Some((name, version)) = &finding.policy else { continue };
-            if let Some(known) = all.iter_mut().find(|g| g.policy.0 == *name && g.policy.1 == *version) {
+            let Some((name, version)) = &finding.policy else {
+                continue;
+            };
+            if let Some(known) = all
+                .iter_mut()
+                .find(|g| g.policy.0 == *name && g.policy.1 == *version)
+            {
                 known.orders.push(order.reference.clone());
                 continue;
             }
             let mut policies = self.published.rules.policies();
-            let Some(policy) = policies.find(|p| p.name() == name && p.version() == version) else { continue };
+            let Some(policy) = policies.find(|p| p.name() == name && p.version() == version) else {
+                continue;
+            };
             all.push(Guideline {
                 policy: (name.clone(), version.clone()),
                 title: policy.title().to_owned(),
-                sources: policy.sources().iter().map(|s| (s.cite.clone(), s.url.clone())).collect(),
+                sources: policy
+                    .sources()
+                    .iter()
+                    .map(|s| (s.cite.clone(), s.url.clone()))
+                    .collect(),
                 orders: vec![order.reference.clone()],
             });
         }
@@ -252,14 +313,21 @@ async fn store(state: &State, assertions: Vec<Assertion>, jti: Jti, deadline: In
     match timeout_at(deadline, unit).await {
         Ok(Err(error)) if error.kind() != Kind::Unauthorized => Err(Error::unavailable(error)),
         Ok(stored) => stored,
-        Err(_) => Err(Error::unavailable("the answers of a hook were not stored in time")),
+        Err(_) => Err(Error::unavailable(
+            "the answers of a hook were not stored in time",
+        )),
     }
 }
 
 /// An id that nobody can guess and anybody can read out: 80 random bits in Crockford's letters.
 fn new_assertion_id() -> String {
     const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    let letter = |byte: u8| LETTERS.get(usize::from(byte & 31)).copied().map_or('0', char::from);
+    let letter = |byte: u8| {
+        LETTERS
+            .get(usize::from(byte & 31))
+            .copied()
+            .map_or('0', char::from)
+    };
     let random: [u8; 16] = clock::random_bytes();
     let random: String = random.into_iter().map(letter).collect();
     format!("CA-{random}")
@@ -279,7 +347,10 @@ mod tests {
 
     #[test]
     fn an_answer_without_updates_leaves_the_member_out() {
-        let answer = Answer { cards: Vec::new(), system_actions: Vec::new() };
+        let answer = Answer {
+            cards: Vec::new(),
+            system_actions: Vec::new(),
+        };
         assert_eq!(serde_json::to_string(&answer).unwrap(), r#"{"cards":[]}"#);
     }
 }

@@ -36,10 +36,18 @@ pub(super) enum Ours<'a> {
 /// Keeps the coverages that are ours. `identifiers` are the plan's own; `strict` refuses a coverage without a payor
 /// identifier.
 pub(super) fn choose<'a>(material: &Material<'a>, own: &[String], strict: bool) -> Result<Ours<'a>> {
-    let usable = material.coverages.iter().copied().filter(|c| text(c, &["id"]).is_some());
+    let usable = material
+        .coverages
+        .iter()
+        .copied()
+        .filter(|c| text(c, &["id"]).is_some());
     let judged: Vec<(Payor, &Value)> = usable.map(|c| (payor(c, material, own), c)).collect();
     let of = |wanted: Payor| -> Vec<&'a Value> {
-        judged.iter().filter(|(payor, _)| *payor == wanted).map(|(_, coverage)| *coverage).collect()
+        judged
+            .iter()
+            .filter(|(payor, _)| *payor == wanted)
+            .map(|(_, coverage)| *coverage)
+            .collect()
     };
     let named = of(Payor::Ours);
     if !named.is_empty() {
@@ -51,19 +59,28 @@ pub(super) fn choose<'a>(material: &Material<'a>, own: &[String], strict: bool) 
     let unnamed = of(Payor::Unnamed);
     match (unnamed.is_empty(), judged.is_empty()) {
         (false, _) if !strict => Ok(Ours::Perhaps(unnamed)),
-        (false, _) => Err(refused("Coverage.payor", "The Coverage carries no identifier of its payer")),
+        (false, _) => Err(refused(
+            "Coverage.payor",
+            "The Coverage carries no identifier of its payer",
+        )),
         (true, false) => Err(not_ours()),
         (true, true) if material.coverage_failed => Err(Error::new(
             Kind::Precondition,
             "The Coverage was not sent and could not be read from the chart server",
         )),
-        (true, true) => Err(refused("prefetch.coverage", "No Coverage was sent and none can be read")),
+        (true, true) => Err(refused(
+            "prefetch.coverage",
+            "No Coverage was sent and none can be read",
+        )),
     }
 }
 
 /// The payer of the call is another one than this plan.
 pub(super) fn not_ours() -> Error {
-    refused("Coverage.payor", "This endpoint does not serve the payer of the Coverage")
+    refused(
+        "Coverage.payor",
+        "This endpoint does not serve the payer of the Coverage",
+    )
 }
 
 fn refused(at: &str, message: &str) -> Error {
@@ -79,8 +96,16 @@ fn payor(coverage: &Value, material: &Material<'_>, own: &[String]) -> Payor {
             Some(reference) => material.organization(coverage, reference),
             None => Known::NotThere,
         };
-        let named: Vec<&str> =
-            inline.into_iter().chain(organization.found().into_iter().flat_map(identifiers).map(|(_, v)| v)).collect();
+        let named: Vec<&str> = inline
+            .into_iter()
+            .chain(
+                organization
+                    .found()
+                    .into_iter()
+                    .flat_map(identifiers)
+                    .map(|(_, v)| v),
+            )
+            .collect();
         if named.iter().any(|value| is_own(value)) {
             return Payor::Ours;
         }
@@ -111,7 +136,12 @@ mod tests {
         let reads = Reads::of_organization("Organization/down", crate::net::Fetched::Failed("502".into()));
         let material = Material::of(&Sent::of(&body), &reads, "p1");
         let own = ["1234567893".to_owned()];
-        let ids = |all: &[&Value]| all.iter().map(|c| c["id"].as_str().unwrap()).collect::<Vec<_>>().join(" ");
+        let ids = |all: &[&Value]| {
+            all.iter()
+                .map(|c| c["id"].as_str().unwrap())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
         match choose(&material, &own, strict) {
             Ok(Ours::Named(all)) => Ok(format!("named {}", ids(&all))),
             Ok(Ours::Perhaps(all)) => Ok(format!("perhaps {}", ids(&all))),
@@ -131,9 +161,19 @@ mod tests {
         let inside = json!({ "resourceType": "Coverage", "id": "c", "contained": [{ "resourceType": "Organization",
             "id": "in", "identifier": [{ "value": "1234567893" }] }], "payor": [{ "reference": "#in" }] });
         let inline = coverage("c", json!({ "identifier": { "value": "1234567893" } }));
-        let sent = coverage("c", json!({ "reference": "https://ehr.example.org/fhir/Organization/o" }));
-        for (coverage, organizations) in [(inside, json!([])), (inline, json!([])), (sent, json!([organization]))] {
-            assert_eq!(judge(json!([coverage]), organizations, true), Ok("named c".into()));
+        let sent = coverage(
+            "c",
+            json!({ "reference": "https://ehr.example.org/fhir/Organization/o" }),
+        );
+        for (coverage, organizations) in [
+            (inside, json!([])),
+            (inline, json!([])),
+            (sent, json!([organization])),
+        ] {
+            assert_eq!(
+                judge(json!([coverage]), organizations, true),
+                Ok("named c".into())
+            );
         }
     }
 

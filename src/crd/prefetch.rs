@@ -75,13 +75,18 @@ impl<'a> Sent<'a> {
             sent.open(orders);
         }
         let prefetch = body.get("prefetch").and_then(Value::as_object);
-        prefetch.into_iter().flat_map(|keys| keys.values()).for_each(|value| sent.open(value));
+        prefetch
+            .into_iter()
+            .flat_map(|keys| keys.values())
+            .for_each(|value| sent.open(value));
         sent
     }
 
     fn open(&mut self, value: &'a Value) {
         match resource_type(value) {
-            Some("Bundle") => list(value, "entry").filter_map(|e| e.get("resource")).for_each(|r| self.open(r)),
+            Some("Bundle") => list(value, "entry")
+                .filter_map(|e| e.get("resource"))
+                .for_each(|r| self.open(r)),
             Some("OperationOutcome") | None => {}
             Some(kind) => {
                 let id = text(value, &["id"]);
@@ -93,14 +98,21 @@ impl<'a> Sent<'a> {
     }
 
     fn of_type<'s>(&'s self, kind: &'s str) -> impl Iterator<Item = &'a Value> + 's {
-        self.resources.iter().copied().filter(move |r| resource_type(r) == Some(kind))
+        self.resources
+            .iter()
+            .copied()
+            .filter(move |r| resource_type(r) == Some(kind))
     }
 
     /// Reads from the EHR what is missing, everything that can go at once at once. Without a way to the EHR
     /// nothing more is there.
     pub(super) async fn complete(&self, request: &HookRequest<'_>, ehr: Option<&Ehr<'_>>) -> Reads {
         let Some(ehr) = ehr else {
-            return Reads { patient: None, coverage: None, organizations: Vec::new() };
+            return Reads {
+                patient: None,
+                coverage: None,
+                organizations: Vec::new(),
+            };
         };
         let patient = async {
             if self.patient(request.patient_id).is_some() || answered(request.body, "patient") {
@@ -126,19 +138,34 @@ impl<'a> Sent<'a> {
             (reference, read)
         }))
         .await;
-        Reads { patient, coverage, organizations }
+        Reads {
+            patient,
+            coverage,
+            organizations,
+        }
     }
 
     /// The coverage that an order names is read by its id; where none is named the patient's are searched.
     async fn read_coverage(&self, request: &HookRequest<'_>, ehr: &Ehr<'_>) -> Fetched {
-        let named = request.orders.iter().flat_map(|o| list(o.resource, "insurance")).filter_map(literal);
-        if let Some(reference) = named.into_iter().find(|r| matches!(type_and_id(r), Some(("Coverage", _)))) {
+        let named = request
+            .orders
+            .iter()
+            .flat_map(|o| list(o.resource, "insurance"))
+            .filter_map(literal);
+        if let Some(reference) = named
+            .into_iter()
+            .find(|r| matches!(type_and_id(r), Some(("Coverage", _))))
+        {
             match ehr.follow(reference, "Coverage").await {
                 Fetched::NotThere => {}
                 read => return read,
             }
         }
-        ehr.search("Coverage", &[("patient", request.patient_id), ("status", "active")]).await
+        ehr.search(
+            "Coverage",
+            &[("patient", request.patient_id), ("status", "active")],
+        )
+        .await
     }
 
     fn patient(&self, id: &str) -> Option<&'a Value> {
@@ -150,7 +177,11 @@ impl<'a> Sent<'a> {
 impl Reads {
     /// One organization was read, with this outcome.
     pub(super) fn of_organization(reference: &str, read: Fetched) -> Self {
-        Self { patient: None, coverage: None, organizations: vec![(reference.to_owned(), read)] }
+        Self {
+            patient: None,
+            coverage: None,
+            organizations: vec![(reference.to_owned(), read)],
+        }
     }
 }
 
@@ -158,11 +189,18 @@ impl<'a> Material<'a> {
     /// Puts together what was sent and what was read.
     pub(super) fn of(sent: &Sent<'a>, reads: &'a Reads, patient_id: &str) -> Self {
         let mut resources = sent.resources.clone();
-        let patient = sent.patient(patient_id).map_or_else(|| Known::of(reads.patient.as_ref()), Known::Found);
+        let patient = sent
+            .patient(patient_id)
+            .map_or_else(|| Known::of(reads.patient.as_ref()), Known::Found);
         resources.extend(found(reads.patient.as_ref()));
         let read: Vec<&'a Value> = coverages_in(reads.coverage.as_ref()).collect();
         resources.extend(&read);
-        resources.extend(reads.organizations.iter().filter_map(|(_, read)| found(Some(read))));
+        resources.extend(
+            reads
+                .organizations
+                .iter()
+                .filter_map(|(_, read)| found(Some(read))),
+        );
         let coverages: Vec<&'a Value> = sent.of_type("Coverage").chain(read).collect();
         Self {
             coverage_failed: coverages.is_empty() && matches!(reads.coverage, Some(Fetched::Failed(_))),
@@ -181,12 +219,20 @@ impl<'a> Material<'a> {
         if let Some(sent) = type_and_id(reference).and_then(|(kind, id)| find(&self.resources, kind, id)) {
             return Known::Found(sent);
         }
-        Known::of(self.organizations.iter().find(|(asked, _)| asked == reference).map(|(_, read)| read))
+        Known::of(
+            self.organizations
+                .iter()
+                .find(|(asked, _)| asked == reference)
+                .map(|(_, read)| read),
+        )
     }
 }
 
 fn find<'a>(resources: &[&'a Value], kind: &str, id: &str) -> Option<&'a Value> {
-    resources.iter().copied().find(|r| resource_type(r) == Some(kind) && text(r, &["id"]) == Some(id))
+    resources
+        .iter()
+        .copied()
+        .find(|r| resource_type(r) == Some(kind) && text(r, &["id"]) == Some(id))
 }
 
 fn found(read: Option<&Fetched>) -> Option<&Value> {
@@ -201,8 +247,14 @@ fn answered(body: &Value, key: &str) -> bool {
 
 fn coverages_in(read: Option<&Fetched>) -> impl Iterator<Item = &Value> {
     let resource = found(read);
-    let inside = resource.into_iter().flat_map(|r| list(r, "entry")).filter_map(|e| e.get("resource"));
-    resource.into_iter().chain(inside).filter(|r| resource_type(r) == Some("Coverage"))
+    let inside = resource
+        .into_iter()
+        .flat_map(|r| list(r, "entry"))
+        .filter_map(|e| e.get("resource"));
+    resource
+        .into_iter()
+        .chain(inside)
+        .filter(|r| resource_type(r) == Some("Coverage"))
 }
 
 fn contained<'a>(resource: &'a Value, reference: &str) -> Option<&'a Value> {
@@ -230,7 +282,11 @@ mod tests {
     use serde_json::json;
 
     fn nothing_read() -> Reads {
-        Reads { patient: None, coverage: None, organizations: Vec::new() }
+        Reads {
+            patient: None,
+            coverage: None,
+            organizations: Vec::new(),
+        }
     }
 
     #[test]
@@ -245,10 +301,14 @@ mod tests {
 
     #[test]
     fn null_and_outcomes_hold_nothing() {
-        let body = json!({ "prefetch": { "patient": null, "coverage": { "resourceType": "OperationOutcome" } } });
+        let body =
+            json!({ "prefetch": { "patient": null, "coverage": { "resourceType": "OperationOutcome" } } });
         assert!(Sent::of(&body).resources.is_empty());
         assert!(answered(&body, "patient"));
-        assert!(!answered(&body, "coverage"), "an outcome is no answer, so the query is made again");
+        assert!(
+            !answered(&body, "coverage"),
+            "an outcome is no answer, so the query is made again"
+        );
         assert!(!answered(&body, "encounter"));
     }
 
@@ -263,8 +323,14 @@ mod tests {
         let material = Material::of(&Sent::of(&body), &reads, "p1");
         assert_eq!(material.patient, Known::Failed);
         assert!(material.coverage_failed);
-        assert_eq!(material.organization(&Value::Null, "Organization/o"), Known::Failed);
-        assert_eq!(material.organization(&Value::Null, "Organization/x"), Known::NotThere);
+        assert_eq!(
+            material.organization(&Value::Null, "Organization/o"),
+            Known::Failed
+        );
+        assert_eq!(
+            material.organization(&Value::Null, "Organization/x"),
+            Known::NotThere
+        );
     }
 
     #[test]
@@ -273,9 +339,15 @@ mod tests {
         let body = json!({ "prefetch": { "o": { "resourceType": "Organization", "id": "out" } } });
         let reads = nothing_read();
         let material = Material::of(&Sent::of(&body), &reads, "p1");
-        assert_eq!(material.organization(&coverage, "#in"), Known::Found(&coverage["contained"][0]));
+        assert_eq!(
+            material.organization(&coverage, "#in"),
+            Known::Found(&coverage["contained"][0])
+        );
         let absolute = "https://ehr.example.org/fhir/Organization/out";
-        assert_eq!(material.organization(&coverage, absolute), Known::Found(&body["prefetch"]["o"]));
+        assert_eq!(
+            material.organization(&coverage, absolute),
+            Known::Found(&body["prefetch"]["o"])
+        );
     }
 
     #[test]

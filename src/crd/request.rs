@@ -75,7 +75,9 @@ pub(super) struct Chart<'a> {
 
 impl std::fmt::Debug for Chart<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Chart").field("server", &self.server).finish_non_exhaustive()
+        f.debug_struct("Chart")
+            .field("server", &self.server)
+            .finish_non_exhaustive()
     }
 }
 
@@ -122,7 +124,12 @@ fn check_envelope(body: &Value, checks: &mut Checks) {
     }
     for name in ["userId", "patientId"] {
         let message = format!("context.{name} is missing");
-        checks.require(filled(&["context", name]), Code::Required, format!("context.{name}"), &message);
+        checks.require(
+            filled(&["context", name]),
+            Code::Required,
+            format!("context.{name}"),
+            &message,
+        );
     }
     let prefetch = body.get("prefetch");
     let held = prefetch.is_none_or(|p| p.is_object() || p.is_null());
@@ -142,7 +149,11 @@ fn check_orders(body: &Value, checks: &mut Checks) {
         return;
     }
     if bundle.get("entry").is_some_and(|entry| !entry.is_array()) {
-        checks.error(Code::Structure, format!("{AT}.entry"), "Bundle.entry must be an array");
+        checks.error(
+            Code::Structure,
+            format!("{AT}.entry"),
+            "Bundle.entry must be an array",
+        );
     }
     for (n, entry) in list(bundle, "entry").enumerate() {
         let at = format!("{AT}.entry[{n}].resource");
@@ -160,7 +171,9 @@ fn check_orders(body: &Value, checks: &mut Checks) {
 }
 
 fn check_version(body: &Value, checks: &mut Checks) {
-    let wanted = body.get("extension").and_then(|e| e.get("davinci-crd.requestedVersion"));
+    let wanted = body
+        .get("extension")
+        .and_then(|e| e.get("davinci-crd.requestedVersion"));
     if wanted.is_some_and(|wanted| wanted.as_str() != Some(VERSION)) {
         checks.error(
             Code::NotSupported,
@@ -198,14 +211,21 @@ struct EntryText<'a> {
 fn orders<'a>(body: &'a Value, whole_text: &'a str) -> Result<Vec<Order<'a>>> {
     let texts: CallText<'a> = serde_json::from_str(whole_text)
         .map_err(|_| Error::malformed("A member of the call stands there twice"))?;
-    let bundle = body.get("context").and_then(|c| c.get("draftOrders")).unwrap_or(&Value::Null);
+    let bundle = body
+        .get("context")
+        .and_then(|c| c.get("draftOrders"))
+        .unwrap_or(&Value::Null);
     let entries = list(bundle, "entry").zip(texts.context.draft_orders.entry);
     Ok(entries
         .filter_map(|(entry, text)| {
             let resource = entry.get("resource")?;
             let kind = resource_type(resource).filter(|kind| ORDER_TYPES.contains(kind))?;
             let reference = reference_to(kind, entry, resource);
-            Some(Order { resource, text: text.resource, reference })
+            Some(Order {
+                resource,
+                text: text.resource,
+                reference,
+            })
         })
         .collect())
 }
@@ -220,7 +240,9 @@ fn reference_to(kind: &str, entry: &Value, resource: &Value) -> String {
 }
 
 fn wishes(body: &Value) -> Wishes {
-    let configuration = body.get("extension").and_then(|e| e.get("davinci-crd.configuration"));
+    let configuration = body
+        .get("extension")
+        .and_then(|e| e.get("davinci-crd.configuration"));
     let value = |code: &str| configuration.and_then(|c| option(c, code));
     Wishes {
         coverage_info: value("coverage-info").and_then(Value::as_bool).unwrap_or(true),
@@ -234,7 +256,10 @@ fn wishes(body: &Value) -> Wishes {
 /// One option of `{code: value}`; older clients send `[{code, value}]`.
 fn option<'a>(configuration: &'a Value, code: &str) -> Option<&'a Value> {
     match configuration {
-        Value::Array(all) => all.iter().find(|o| text(o, &["code"]) == Some(code))?.get("value"),
+        Value::Array(all) => all
+            .iter()
+            .find(|o| text(o, &["code"]) == Some(code))?
+            .get("value"),
         other => other.get(code),
     }
 }
@@ -258,7 +283,11 @@ mod tests {
         let request = HookRequest::read(&body, &text).unwrap();
         assert_eq!(request.patient_id, "p1");
         assert_eq!(
-            request.orders.iter().map(|o| o.reference.as_str()).collect::<Vec<_>>(),
+            request
+                .orders
+                .iter()
+                .map(|o| o.reference.as_str())
+                .collect::<Vec<_>>(),
             ["ServiceRequest/oxygen", "ServiceRequest/mammography"]
         );
         assert!(request.wishes.coverage_info);
@@ -270,7 +299,13 @@ mod tests {
         assert_eq!(places(&json!({})), ["hook", "hookInstance", "context"]);
         assert_eq!(
             places(&json!({ "hook": "order-select", "hookInstance": "i", "context": {}, "prefetch": [] })),
-            ["hook", "context.userId", "context.patientId", "prefetch", "context.draftOrders"]
+            [
+                "hook",
+                "context.userId",
+                "context.patientId",
+                "prefetch",
+                "context.draftOrders"
+            ]
         );
     }
 
@@ -304,21 +339,48 @@ mod tests {
         let read = |body: &Value| HookRequest::read(body, &body.to_string()).unwrap().wishes;
         body["extension"] =
             json!({ "davinci-crd.configuration": { "coverage-info": false, "max-cards": 2, "cost": true } });
-        assert_eq!(read(&body), Wishes { coverage_info: false, guideline: true, max_cards: 2 });
+        assert_eq!(
+            read(&body),
+            Wishes {
+                coverage_info: false,
+                guideline: true,
+                max_cards: 2
+            }
+        );
         body["extension"] = json!({ "davinci-crd.configuration": [{ "code": "guideline", "value": false }] });
-        assert_eq!(read(&body), Wishes { coverage_info: true, guideline: false, max_cards: DEFAULT_MAX_CARDS });
+        assert_eq!(
+            read(&body),
+            Wishes {
+                coverage_info: true,
+                guideline: false,
+                max_cards: DEFAULT_MAX_CARDS
+            }
+        );
         body["extension"] = json!({ "davinci-crd.configuration": { "max-cards": -1, "guideline": "no" } });
-        assert_eq!(read(&body), Wishes { coverage_info: true, guideline: true, max_cards: DEFAULT_MAX_CARDS });
+        assert_eq!(
+            read(&body),
+            Wishes {
+                coverage_info: true,
+                guideline: true,
+                max_cards: DEFAULT_MAX_CARDS
+            }
+        );
     }
 
     #[test]
     fn other_drafts_in_the_bundle_are_no_orders() {
         let mut body = samples::call();
         let device = json!({ "resource": { "resourceType": "Device", "id": "d" } });
-        body["context"]["draftOrders"]["entry"].as_array_mut().unwrap().insert(0, device);
+        body["context"]["draftOrders"]["entry"]
+            .as_array_mut()
+            .unwrap()
+            .insert(0, device);
         let text = body.to_string();
         let request = HookRequest::read(&body, &text).unwrap();
         assert_eq!(request.orders.len(), 2);
-        assert_eq!(request.orders[0].text.get(), request.orders[0].resource.to_string());
+        assert_eq!(
+            request.orders[0].text.get(),
+            request.orders[0].resource.to_string()
+        );
     }
 }

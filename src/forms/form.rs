@@ -73,6 +73,11 @@ impl Form {
         fhir::text(&self.json, &["title"]).unwrap_or(&self.name)
     }
 
+    /// When it was last changed, as its author wrote it.
+    pub fn date(&self) -> Option<&str> {
+        fhir::text(&self.json, &["date"])
+    }
+
     /// `url|version`, for this public address.
     pub fn canonical(&self, public_url: &str) -> String {
         format!("{}|{}", self.url(public_url), self.version)

@@ -30,9 +30,14 @@ pub fn router(state: State) -> Router {
         .merge(web::routes())
         // the operator
         .merge(operations::routes())
-        .fallback(|| async { FhirFailure::from(Error::new(Kind::NotFound, "There is nothing at this address")) })
+        .fallback(|| async {
+            FhirFailure::from(Error::new(Kind::NotFound, "There is nothing at this address"))
+        })
         .method_not_allowed_fallback(|| async {
-            FhirFailure::from(Error::new(Kind::NotAllowed, "This address does not take this method"))
+            FhirFailure::from(Error::new(
+                Kind::NotAllowed,
+                "This address does not take this method",
+            ))
         })
         .layer(DefaultBodyLimit::max(limit))
         .layer(CatchPanicLayer::custom(panicked))

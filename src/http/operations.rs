@@ -24,7 +24,11 @@ async fn ready(Held(state): Held<State>) -> Response {
         Ok(()) => Json(json!({ "ready": true, "policies": policies })).into_response(),
         Err(error) => {
             tracing::error!(cause = %error, "not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "policies": policies }))).into_response()
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                Json(json!({ "ready": false, "policies": policies })),
+            )
+                .into_response()
         }
     }
 }

@@ -143,7 +143,11 @@ impl Import {
 
     /// How many rows were read so far.
     pub fn seen(&self) -> usize {
-        self.report.taken + self.report.skipped + self.report.refused.len() + self.waiting.len() + self.coverages.len()
+        self.report.taken
+            + self.report.skipped
+            + self.report.refused.len()
+            + self.waiting.len()
+            + self.coverages.len()
     }
 
     async fn linked(&mut self, coverage: &Value) -> Result<Result<Record, String>> {
@@ -152,29 +156,41 @@ impl Import {
             .and_then(reference::type_and_id)
             .map(|(kind, id)| format!("{kind}/{id}"))
             .or_else(|| fhir::text(beneficiary, &["identifier", "value"]).map(str::to_owned));
-        let Some(named) = named else { return Ok(Err("Coverage.beneficiary is missing".to_owned())) };
+        let Some(named) = named else {
+            return Ok(Err("Coverage.beneficiary is missing".to_owned()));
+        };
         let member = match self.members.get(&named) {
             Some(id) => Some(*id),
             None => {
                 let found = self
                     .store
-                    .read(named, |tx, id| Box::pin(async move { tx.member_by_member_id(id).await }))
+                    .read(named, |tx, id| {
+                        Box::pin(async move { tx.member_by_member_id(id).await })
+                    })
                     .await?;
                 found.map(|m| m.id)
             }
         };
         let Some(member) = member else {
-            return Ok(Err("Coverage.beneficiary names nobody in these files or in the plan's records".to_owned()));
+            return Ok(Err(
+                "Coverage.beneficiary names nobody in these files or in the plan's records".to_owned(),
+            ));
         };
         let day = self.now.date_naive();
         let published = self.published.clone();
-        let made = coverage_of(new_id(self.now), member, coverage, |code| published.rules.plan(code, day));
+        let made = coverage_of(new_id(self.now), member, coverage, |code| {
+            published.rules.plan(code, day)
+        });
         Ok(made.map(Record::Coverage))
     }
 
     async fn add(&mut self, record: Record) -> Result<()> {
         self.waiting.push(record);
-        if self.waiting.len() >= TOGETHER { self.flush().await } else { Ok(()) }
+        if self.waiting.len() >= TOGETHER {
+            self.flush().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes what waits, in one commit.
@@ -184,14 +200,23 @@ impl Import {
         }
         let waiting = std::mem::take(&mut self.waiting);
         let count = waiting.len();
-        let known = self.store.write((waiting, self.now), |tx, (waiting, now)| Box::pin(put(tx, waiting, *now))).await?;
+        let known = self
+            .store
+            .write((waiting, self.now), |tx, (waiting, now)| {
+                Box::pin(put(tx, waiting, *now))
+            })
+            .await?;
         self.members.extend(known);
         self.report.taken += count;
         Ok(())
     }
 
     fn refuse(&mut self, file: &str, line: usize, reason: String) {
-        self.report.refused.push(Refused { file: file.to_owned(), line, reason });
+        self.report.refused.push(Refused {
+            file: file.to_owned(),
+            line,
+            reason,
+        });
     }
 }
 

@@ -15,7 +15,10 @@ use uuid::Uuid;
 /// Looks at every open case once.
 pub(super) async fn sweep(state: &State) -> Result<()> {
     let now = state.now();
-    let open = state.store.read((), |tx, ()| Box::pin(async move { tx.open_cases().await })).await?;
+    let open = state
+        .store
+        .read((), |tx, ()| Box::pin(async move { tx.open_cases().await }))
+        .await?;
     let published = state.published();
     let band = |case: &PriorAuth| published.clocks.band(&case.received.due, now);
     let late = open.iter().filter(|case| band(case) == Band::Late).count();
@@ -29,7 +32,12 @@ pub(super) async fn sweep(state: &State) -> Result<()> {
         .map(|(id, band)| (id, band.word()))
         .collect();
     let seen = i64::try_from(open.len()).unwrap_or(i64::MAX);
-    state.store.write((due, seen, now), |tx, (due, seen, now)| Box::pin(knock(tx, due, *seen, *now))).await
+    state
+        .store
+        .write((due, seen, now), |tx, (due, seen, now)| {
+            Box::pin(knock(tx, due, *seen, *now))
+        })
+        .await
 }
 
 async fn knock(tx: &mut Tx, due: &[(Uuid, &'static str)], seen: i64, now: DateTime<Utc>) -> Result<()> {

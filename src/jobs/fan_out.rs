@@ -1,7 +1,7 @@
 //! A decision becomes what it causes: a notification per subscription, a knock for the member and the requester.
 //! The event numbers are taken and the job is ended in one unit, so that each happens once, whoever dies meanwhile.
 
-use super::{LEASE, MOST};
+use super::{MOST, lease_end};
 use crate::clock::new_id;
 use crate::error::{Error, Result};
 use crate::prior_auth::PriorAuth;
@@ -31,23 +31,25 @@ pub(super) async fn run_due(state: &State) -> Result<usize> {
     let now = state.now();
     let leased = state
         .store
-        .write(now, |tx, now| {
-            Box::pin(async move { tx.lease(Queue::Job, *now, *now + Duration::seconds(LEASE), MOST).await })
+        .write((now, lease_end(state, now)), |tx, (now, end)| {
+            Box::pin(async move { tx.lease(Queue::Job, *now, *end, MOST).await })
         })
         .await?;
     let count = leased.len();
     for job in leased {
-        let id = job.id;
-        let attempts = job.attempts;
-        let done = state.store.write((job, now), |tx, (job, now)| Box::pin(run(tx, job, *now))).await;
+        let (id, attempts) = (job.id, job.attempts);
+        let done = state
+            .store
+            .write((job.clone(), now), |tx, (job, now)| Box::pin(run(tx, job, *now)))
+            .await;
         if let Err(error) = done {
             tracing::error!(job = %id, attempts, cause = %error, "a job failed");
             let next = (attempts < TRIES).then(|| now + Duration::seconds(5 * attempts.pow(2)));
             let why = error.to_string();
             state
                 .store
-                .write((id, next, why, now), |tx, (id, next, why, now)| {
-                    Box::pin(async move { tx.put_back(Queue::Job, *id, *next, why, *now).await })
+                .write((job, next, why, now), |tx, (job, next, why, now)| {
+                    Box::pin(async move { tx.put_back(Queue::Job, job, *next, why, *now).await })
                 })
                 .await?;
         }
@@ -62,7 +64,10 @@ async fn run(tx: &mut Tx, job: &Waiting, now: DateTime<Utc>) -> Result<()> {
     }
     let task: Task = serde_json::from_str(&job.payload)
         .map_err(|e| Error::internal(format!("job {} has no usable payload: {e}", job.id)))?;
-    let case = tx.case(task.case).await?.ok_or_else(|| Error::not_found("case", task.case))?;
+    let case = tx
+        .case(task.case)
+        .await?
+        .ok_or_else(|| Error::not_found("case", task.case))?;
     if !task.answered {
         notify_subscribers(tx, &case, task.seq, now).await?;
         knock_provider(tx, &case, task.seq, now).await?;
@@ -72,19 +77,25 @@ async fn run(tx: &mut Tx, job: &Waiting, now: DateTime<Utc>) -> Result<()> {
 
 async fn notify_subscribers(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTime<Utc>) -> Result<()> {
     for subscription in tx.subscriptions_of(case.received.client).await? {
-        if !subscription.senders.iter().any(|sender| case.received.senders.contains(sender)) {
+        if !subscription
+            .senders
+            .iter()
+            .any(|sender| case.received.senders.contains(sender))
+        {
             continue;
         }
         let number = tx.next_event_number(subscription.id).await?;
         if subscription.status == "error" {
             continue;
         }
-        let payload = json!({ "subscription": subscription.id, "case": case.id, "seq": seq, "number": number });
+        let payload =
+            json!({ "subscription": subscription.id, "case": case.id, "seq": seq, "number": number });
+        let to_ref = format!("subscription/{}", subscription.id);
         let effect = Effect {
-            id: new_id(now),
+            id: tx.next_effect_id(&to_ref, now).await?,
             case: Some(case.id),
             kind: "notification",
-            to_ref: &format!("subscription/{}", subscription.id),
+            to_ref: &to_ref,
             payload: &payload.to_string(),
             dedupe_key: &format!("subscription/{}/case/{}/{seq}", subscription.id, case.id),
         };
@@ -94,8 +105,12 @@ async fn notify_subscribers(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTi
 }
 
 async fn knock_provider(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTime<Utc>) -> Result<()> {
-    let Some(npi) = &case.received.requester_npi else { return Ok(()) };
-    let Some(provider) = tx.provider_by_npi(npi).await? else { return Ok(()) };
+    let Some(npi) = &case.received.requester_npi else {
+        return Ok(());
+    };
+    let Some(provider) = tx.provider_by_npi(npi).await? else {
+        return Ok(());
+    };
     if provider.email.is_none() {
         return Ok(());
     }
@@ -111,7 +126,14 @@ async fn knock_member(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTime<Utc
     Ok(())
 }
 
-async fn knock(tx: &mut Tx, case: &PriorAuth, whom: &str, id: &str, seq: u32, now: DateTime<Utc>) -> Result<()> {
+async fn knock(
+    tx: &mut Tx,
+    case: &PriorAuth,
+    whom: &str,
+    id: &str,
+    seq: u32,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let to_ref = format!("{whom}/{id}");
     let payload = json!({ "whom": whom, "id": id }).to_string();
     let effect = Effect {

@@ -7,14 +7,12 @@ mod outbox;
 
 use crate::error::Result;
 use crate::state::State;
-use chrono::Duration as Span;
+use chrono::{DateTime, Duration as Span, Utc};
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How long a lease holds, in seconds: longer than the slowest effect takes.
-const LEASE: i64 = 60;
 /// Pieces of work per lease.
 const MOST: i64 = 50;
 
@@ -33,24 +31,40 @@ impl Workers {
         let mut running = Vec::new();
         let second = Duration::from_secs(1);
         if wanted.jobs {
-            running.push(repeat("jobs", state, second, stopped.clone(), |state| async move {
-                fan_out::run_due(&state).await
-            }));
+            running.push(repeat(
+                "jobs",
+                state,
+                second,
+                stopped.clone(),
+                |state| async move { fan_out::run_due(&state).await },
+            ));
         }
         if wanted.outbox {
-            running.push(repeat("outbox", state, second, stopped.clone(), |state| async move {
-                outbox::run_due(&state).await
-            }));
+            running.push(repeat(
+                "outbox",
+                state,
+                second,
+                stopped.clone(),
+                |state| async move { outbox::run_due(&state).await },
+            ));
         }
         if wanted.deadlines {
-            running.push(repeat("deadlines", state, second * 60, stopped.clone(), |state| async move {
-                deadlines_watch::sweep(&state).await.map(|()| 0)
-            }));
+            running.push(repeat(
+                "deadlines",
+                state,
+                second * 60,
+                stopped.clone(),
+                |state| async move { deadlines_watch::sweep(&state).await.map(|()| 0) },
+            ));
         }
         if wanted.purge {
-            running.push(repeat("purge", state, second * 3600, stopped, |state| async move {
-                purge(&state).await.map(|()| 0)
-            }));
+            running.push(repeat(
+                "purge",
+                state,
+                second * 3600,
+                stopped,
+                |state| async move { purge(&state).await.map(|()| 0) },
+            ));
         }
         Self { stop, running }
     }
@@ -94,10 +108,16 @@ where
     W: Future<Output = Result<usize>> + Send,
 {
     let state = state.clone();
-    #[expect(clippy::disallowed_methods, reason = "workers are tracked by Workers, which stops them")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "workers are tracked by Workers, which stops them"
+    )]
     tokio::spawn(async move {
         let wake = state.store.wake();
         while !*stopped.borrow() {
+            // Listens before it looks: what is enqueued meanwhile is not slept over.
+            let mut woken = std::pin::pin!(wake.notified());
+            woken.as_mut().enable();
             let did = match work(state.clone()).await {
                 Ok(did) => did,
                 Err(error) => {
@@ -111,11 +131,16 @@ where
             }
             tokio::select! {
                 () = tokio::time::sleep(jittered(pause)) => {}
-                () = wake.notified(), if pause <= Duration::from_secs(1) => {}
+                () = woken, if pause <= Duration::from_secs(1) => {}
                 _ = stopped.changed() => {}
             }
         }
     })
+}
+
+/// Until when a lease holds that is taken now.
+fn lease_end(state: &State, now: DateTime<Utc>) -> DateTime<Utc> {
+    now + Span::seconds(i64::from(state.config.workers.lease_seconds))
 }
 
 /// A time with ±20 %, so that replicas do not move in step.
@@ -131,7 +156,8 @@ async fn purge(state: &State) -> Result<()> {
         .write(now, |tx, now| {
             Box::pin(async move {
                 let gone = tx.purge(*now, *now - Span::days(90)).await?;
-                tx.beat("purge", *now, 0, i64::try_from(gone).unwrap_or(i64::MAX)).await?;
+                tx.beat("purge", *now, 0, i64::try_from(gone).unwrap_or(i64::MAX))
+                    .await?;
                 Ok(gone)
             })
         })

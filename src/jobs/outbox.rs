@@ -3,7 +3,7 @@
 //!
 //! Waits between tries: 5 s, 1 min, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h, each ±20 %. A receiver's `Retry-After` is honoured up to twice the planned wait.
 
-use super::{LEASE, MOST};
+use super::{MOST, lease_end};
 use crate::error::{Error, Result};
 use crate::ig::pas::V2_2;
 use crate::mail::{Knock, Letter, NotSent};
@@ -44,21 +44,29 @@ enum Done {
     Never(String),
     /// An earlier effect for the same receiver has to go first; this is no try.
     Behind,
+    /// There was no time left; this is no try either.
+    Untried,
 }
 
 /// Leases what is due and sends it; answers with how many pieces were leased and not put back behind others.
 pub(super) async fn run_due(state: &State) -> Result<usize> {
     let now = state.now();
-    let leased = state
+    let end = lease_end(state, now);
+    let mut leased = state
         .store
-        .write(now, |tx, now| {
-            Box::pin(async move { tx.lease(Queue::Outbox, *now, *now + Duration::seconds(LEASE), MOST).await })
+        .write((now, end), |tx, (now, end)| {
+            Box::pin(async move { tx.lease(Queue::Outbox, *now, *end, MOST).await })
         })
         .await?;
     let mut did = 0;
-    let mut leased = leased;
     leased.sort_by_key(|effect| effect.id);
     for effect in leased {
+        if state.now() > now + (end - now) / 2 {
+            // A slow receiver used up the time: the rest goes back before its lease ends, so that nobody else sends
+            // the same meanwhile.
+            settle(state, effect, Done::Untried).await?;
+            continue;
+        }
         let done = match effect.kind.as_str() {
             "notification" => notify(state, &effect).await,
             "mail" => mail(state, &effect).await,
@@ -79,6 +87,7 @@ async fn settle(state: &State, effect: Waiting, done: Done) -> Result<()> {
     let (word, next, why) = match &done {
         Done::Sent => ("sent", None, String::new()),
         Done::Behind => ("behind", Some(now + Duration::seconds(1)), String::new()),
+        Done::Untried => ("untried", Some(now), String::new()),
         Done::Never(why) => ("dead", None, why.clone()),
         Done::Later(why, asked) => {
             let next = next_try(effect.attempts, *asked).map(|wait| now + wait);
@@ -92,20 +101,23 @@ async fn settle(state: &State, effect: Waiting, done: Done) -> Result<()> {
     let subscription = subscription_change(&effect, word);
     state
         .store
-        .write((effect, word, next, why, subscription, now), |tx, (effect, word, next, why, subscription, now)| {
-            Box::pin(async move {
-                if *word == "sent" {
-                    tx.finish_effect(effect, *now).await?;
-                } else {
-                    tx.put_back(Queue::Outbox, effect.id, *next, why, *now).await?;
-                }
-                if let Some((id, status)) = subscription {
-                    let why = (*status == "error").then_some("notifications could not be delivered");
-                    tx.set_subscription_status(*id, status, why, *now).await?;
-                }
-                Ok(())
-            })
-        })
+        .write(
+            (effect, word, next, why, subscription, now),
+            |tx, (effect, word, next, why, subscription, now)| {
+                Box::pin(async move {
+                    match (*word, next) {
+                        ("sent", _) => drop(tx.finish_effect(effect, *now).await?),
+                        ("behind" | "untried", Some(next)) => tx.hand_back(effect, *next).await?,
+                        _ => tx.put_back(Queue::Outbox, effect, *next, why, *now).await?,
+                    }
+                    if let Some((id, status)) = subscription {
+                        let why = (*status == "error").then_some("notifications could not be delivered");
+                        tx.set_subscription_status(*id, status, why, *now).await?;
+                    }
+                    Ok(())
+                })
+            },
+        )
         .await
 }
 
@@ -129,26 +141,33 @@ fn next_try(attempts: i64, asked: Option<u64>) -> Option<Duration> {
         None => planned,
     };
     let [byte] = crate::clock::random_bytes::<1>();
-    Some(Duration::milliseconds(seconds * (800 + 400 * i64::from(byte) / 255)))
+    Some(Duration::milliseconds(
+        seconds * (800 + 400 * i64::from(byte) / 255),
+    ))
 }
 
 async fn notify(state: &State, effect: &Waiting) -> Result<Done> {
     let payload: Notification = serde_json::from_str(&effect.payload).map_err(Error::internal)?;
     let found = state
         .store
-        .read((effect.id, payload.subscription, payload.case), |tx, (effect, subscription, case)| {
-            Box::pin(async move {
-                let behind = tx.earlier_effect_waits(*effect).await?;
-                let subscription = tx.subscription(*subscription).await?;
-                let Some(subscription) = subscription else { return Ok(None) };
-                let client = tx.client(subscription.client).await?;
-                let case = match case {
-                    Some(id) => Some(stored_case(tx, *id).await?),
-                    None => None,
-                };
-                Ok(Some((behind, subscription, client, case)))
-            })
-        })
+        .read(
+            (effect.id, payload.subscription, payload.case),
+            |tx, (effect, subscription, case)| {
+                Box::pin(async move {
+                    let behind = tx.earlier_effect_waits(*effect).await?;
+                    let subscription = tx.subscription(*subscription).await?;
+                    let Some(subscription) = subscription else {
+                        return Ok(None);
+                    };
+                    let client = tx.client(subscription.client).await?;
+                    let case = match case {
+                        Some(id) => Some(stored_case(tx, *id).await?),
+                        None => None,
+                    };
+                    Ok(Some((behind, subscription, client, case)))
+                })
+            },
+        )
         .await?;
     let Some((behind, subscription, client, case)) = found else {
         return Ok(Done::Never("the subscription is gone".to_owned()));
@@ -168,12 +187,21 @@ async fn notify(state: &State, effect: &Waiting) -> Result<Done> {
         return Ok(Done::Never("the subscription has no endpoint".to_owned()));
     };
     // The registration may have changed since the subscription was made: checked again at each send.
-    let allowed = Allowed { hosts: &client.doc.callback_hosts, loopback_http: client.doc.loopback_http };
-    Ok(match state.net.post(endpoint, &headers, &content_type, body, allowed).await {
-        Delivered::Yes => Done::Sent,
-        Delivered::Later(why, asked) => Done::Later(why, asked),
-        Delivered::No(why) => Done::Never(why),
-    })
+    let allowed = Allowed {
+        hosts: &client.doc.callback_hosts,
+        loopback_http: client.doc.loopback_http,
+    };
+    Ok(
+        match state
+            .net
+            .post(endpoint, &headers, &content_type, body, allowed)
+            .await
+        {
+            Delivered::Yes => Done::Sent,
+            Delivered::Later(why, asked) => Done::Later(why, asked),
+            Delivered::No(why) => Done::Never(why),
+        },
+    )
 }
 
 type StoredCase = (Uuid, Vec<Event>, String);
@@ -196,7 +224,14 @@ fn body(
     let now = state.now();
     let url = state.url(&format!("/pas/2.2/Subscription/{}", subscription.id));
     let (Some((id, events, text)), Some(seq), Some(number)) = (case, payload.seq, payload.number) else {
-        let handshake = pas::notification(&url, &subscription.status, 0, &NotificationKind::Handshake, effect, now);
+        let handshake = pas::notification(
+            &url,
+            &subscription.status,
+            0,
+            &NotificationKind::Handshake,
+            effect,
+            now,
+        );
         return Ok(handshake.to_string());
     };
     let until: Vec<Event> = events.iter().filter(|e| e.seq <= seq).cloned().collect();
@@ -213,7 +248,11 @@ fn body(
         profile: "profile-claimresponse",
     });
     let at = case.changed;
-    let kind = NotificationKind::Event { number, at, focus: &focus };
+    let kind = NotificationKind::Event {
+        number,
+        at,
+        focus: &focus,
+    };
     Ok(pas::notification(&url, "active", number, &kind, effect, now).to_string())
 }
 
@@ -222,11 +261,21 @@ async fn mail(state: &State, effect: &Waiting) -> Result<Done> {
     let (knock, address) = match payload.whom.as_str() {
         "member" => (Knock::Member, member_address(state, &payload.id).await?),
         "provider" => (Knock::Provider, provider_address(state, payload.id).await?),
-        _ => (Knock::WorkDue, Some(state.config.mail.alerts_to.clone()).filter(|a| !a.is_empty())),
+        _ => (
+            Knock::WorkDue,
+            Some(state.config.mail.alerts_to.clone()).filter(|a| !a.is_empty()),
+        ),
     };
-    let Some(address) = address else { return Ok(Done::Never("no address on file".to_owned())) };
+    let Some(address) = address else {
+        return Ok(Done::Never("no address on file".to_owned()));
+    };
     let link = state.url(&format!("/k/{}", effect.id));
-    let letter = Letter { to: &address, knock, link: &link, id: effect.id };
+    let letter = Letter {
+        to: &address,
+        knock,
+        link: &link,
+        id: effect.id,
+    };
     Ok(match state.mail.send(&letter).await {
         Ok(()) => Done::Sent,
         Err(NotSent::Later(why)) => Done::Later(why, None),
@@ -236,11 +285,19 @@ async fn mail(state: &State, effect: &Waiting) -> Result<Done> {
 
 async fn member_address(state: &State, login: &str) -> Result<Option<String>> {
     let id: Uuid = login.parse().map_err(Error::internal)?;
-    let login = state.store.read(id, |tx, id| Box::pin(async move { tx.login(*id).await })).await?;
+    let login = state
+        .store
+        .read(id, |tx, id| Box::pin(async move { tx.login(*id).await }))
+        .await?;
     Ok(login.filter(|l| !l.disabled).and_then(|l| l.email))
 }
 
 async fn provider_address(state: &State, npi: String) -> Result<Option<String>> {
-    let provider = state.store.read(npi, |tx, npi| Box::pin(async move { tx.provider_by_npi(npi).await })).await?;
+    let provider = state
+        .store
+        .read(npi, |tx, npi| {
+            Box::pin(async move { tx.provider_by_npi(npi).await })
+        })
+        .await?;
     Ok(provider.and_then(|p| p.email))
 }

@@ -21,16 +21,18 @@ impl Allowed<'_> {
         let parsed = Url::parse(url).map_err(|_| refused())?;
         let host = parsed.host().ok_or_else(refused)?;
         let loopback = is_loopback(&host);
-        let scheme_ok = parsed.scheme() == "https" || (parsed.scheme() == "http" && loopback && self.loopback_http);
+        let scheme_ok =
+            parsed.scheme() == "https" || (parsed.scheme() == "http" && loopback && self.loopback_http);
         let plain = parsed.username().is_empty() && parsed.password().is_none();
         if !scheme_ok || !plain || !self.hosts.iter().any(|entry| covers(entry, &parsed)) {
             return Err(refused());
         }
-        match host {
-            Host::Ipv4(ip) if !public(ip.into()) && !(loopback && self.loopback_http) => Err(refused()),
-            Host::Ipv6(ip) if !public(ip.into()) && !(loopback && self.loopback_http) => Err(refused()),
-            _ => Ok(()),
-        }
+        let reachable = match host {
+            Host::Ipv4(ip) => public(ip.into()),
+            Host::Ipv6(ip) => public(ip.into()),
+            Host::Domain(_) => true,
+        };
+        if reachable || (loopback && self.loopback_http) { Ok(()) } else { Err(refused()) }
     }
 }
 
@@ -48,7 +50,10 @@ fn covers(entry: &str, url: &Url) -> bool {
     {
         let same_origin = base.origin() == url.origin();
         let path = base.path().trim_end_matches('/');
-        let under = url.path().strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let under = url
+            .path()
+            .strip_prefix(path)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         return same_origin && under;
     }
     let host = url.host_str().unwrap_or("");
@@ -106,13 +111,22 @@ mod tests {
 
     fn allows(hosts: &[&str], loopback_http: bool, url: &str) -> bool {
         let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-        Allowed { hosts: &hosts, loopback_http }.check(url).is_ok()
+        Allowed {
+            hosts: &hosts,
+            loopback_http,
+        }
+        .check(url)
+        .is_ok()
     }
 
     #[test]
     fn only_registered_https_hosts_are_reached() {
         assert!(allows(&["ehr.example"], false, "https://ehr.example/hook"));
-        assert!(allows(&["https://ehr.example/fhir"], false, "https://ehr.example/fhir/Patient/1"));
+        assert!(allows(
+            &["https://ehr.example/fhir"],
+            false,
+            "https://ehr.example/fhir/Patient/1"
+        ));
         for foreign in [
             "http://ehr.example/hook",
             "https://ehr.example.evil.test/hook",
@@ -122,13 +136,28 @@ mod tests {
         ] {
             assert!(!allows(&["ehr.example"], false, foreign), "{foreign}");
         }
-        assert!(!allows(&["https://ehr.example/fhir"], false, "https://ehr.example/fhirx/Patient/1"));
+        assert!(!allows(
+            &["https://ehr.example/fhir"],
+            false,
+            "https://ehr.example/fhirx/Patient/1"
+        ));
     }
 
     #[test]
     fn private_addresses_are_never_reached() {
-        for private in ["10.0.0.1", "127.0.0.1", "169.254.169.254", "192.168.1.1", "100.64.0.1", "[::1]", "[fd00::1]"] {
-            assert!(!allows(&[private], false, &format!("https://{private}/x")), "{private}");
+        for private in [
+            "10.0.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "192.168.1.1",
+            "100.64.0.1",
+            "[::1]",
+            "[fd00::1]",
+        ] {
+            assert!(
+                !allows(&[private], false, &format!("https://{private}/x")),
+                "{private}"
+            );
         }
     }
 

@@ -60,14 +60,21 @@ impl Net {
                 .no_proxy()
         };
         let near = builder().build().map_err(Error::internal)?;
-        let public = builder().dns_resolver(Arc::new(PublicOnly)).build().map_err(Error::internal)?;
+        let public = builder()
+            .dns_resolver(Arc::new(PublicOnly))
+            .build()
+            .map_err(Error::internal)?;
         Ok(Self { public, near })
     }
 
     /// Reads JSON without a token (a key set).
     pub async fn get_json(&self, url: &str, allowed: Allowed<'_>) -> Result<Value> {
         let client = self.client(url, allowed)?;
-        let answer = client.get(url).header(header::ACCEPT, "application/json").send().await;
+        let answer = client
+            .get(url)
+            .header(header::ACCEPT, "application/json")
+            .send()
+            .await;
         match read(answer).await {
             Fetched::Found(value) => Ok(value),
             Fetched::NotThere => Err(Error::unavailable("the address answered that nothing is there")),
@@ -76,8 +83,16 @@ impl Net {
     }
 
     /// Reads FHIR JSON with a partner's token, within a budget.
-    pub async fn get_json_as(&self, url: &str, bearer: &str, allowed: Allowed<'_>, budget: Duration) -> Fetched {
-        let Ok(client) = self.client(url, allowed) else { return Fetched::NotThere };
+    pub async fn get_json_as(
+        &self,
+        url: &str,
+        bearer: &str,
+        allowed: Allowed<'_>,
+        budget: Duration,
+    ) -> Fetched {
+        let Ok(client) = self.client(url, allowed) else {
+            return Fetched::NotThere;
+        };
         let request = client
             .get(url)
             .bearer_auth(bearer)
@@ -99,7 +114,10 @@ impl Net {
             Ok(client) => client,
             Err(refused) => return Delivered::No(refused.message().to_owned()),
         };
-        let mut request = client.post(url).header(header::CONTENT_TYPE, content_type).body(body);
+        let mut request = client
+            .post(url)
+            .header(header::CONTENT_TYPE, content_type)
+            .body(body);
         for (name, value) in headers {
             request = request.header(name, value);
         }
@@ -112,7 +130,11 @@ impl Net {
 
     fn client(&self, url: &str, allowed: Allowed<'_>) -> Result<&Client> {
         allowed.check(url)?;
-        Ok(if allowed.loopback_http { &self.near } else { &self.public })
+        Ok(if allowed.loopback_http {
+            &self.near
+        } else {
+            &self.public
+        })
     }
 }
 
@@ -133,8 +155,10 @@ async fn read(answer: reqwest::Result<reqwest::Response>) -> Fetched {
     }
     match answer.bytes().await {
         Ok(bytes) if bytes.len() > ANSWER => Fetched::Failed("the answer is too large".to_owned()),
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map_or_else(|_| Fetched::Failed("the answer is no JSON".to_owned()), Fetched::Found),
+        Ok(bytes) => serde_json::from_slice(&bytes).map_or_else(
+            |_| Fetched::Failed("the answer is no JSON".to_owned()),
+            Fetched::Found,
+        ),
         Err(e) => Fetched::Failed(kind_of(&e).to_owned()),
     }
 }
@@ -150,7 +174,13 @@ fn delivered(status: StatusCode, retry_after: Option<u64>) -> Delivered {
 }
 
 fn retry_after(answer: &reqwest::Response) -> Option<u64> {
-    answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()
+    answer
+        .headers()
+        .get(header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 /// What went wrong, without the address.

@@ -77,3 +77,6 @@ fn invalid_grant(message: impl Into<String>) -> Error {
 fn invalid_client(message: impl Into<String>) -> Error {
     Error::oauth("invalid_client", message)
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,10 @@ pub async fn get(Held(state): Held<State>) -> FhirResponse {
 
 fn statement(public_url: &str) -> Value {
     let guide = "http://hl7.org/fhir/us/davinci-pas";
-    let interactions: Vec<Value> =
-        ["create", "read", "update", "delete", "search-type"].iter().map(|c| json!({ "code": c })).collect();
+    let interactions: Vec<Value> = ["create", "read", "update", "delete", "search-type"]
+        .iter()
+        .map(|c| json!({ "code": c }))
+        .collect();
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",

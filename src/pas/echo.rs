@@ -16,7 +16,10 @@ pub struct Echo<'a, 'i> {
 impl<'a, 'i> Echo<'a, 'i> {
     /// Nothing yet.
     pub fn new(index: &'i Index<'a>) -> Self {
-        Self { index, wanted: BTreeSet::new() }
+        Self {
+            index,
+            wanted: BTreeSet::new(),
+        }
     }
 
     /// Takes an entry and everything that can be reached from it; answers with the reference to it. A Claim is never
@@ -24,7 +27,8 @@ impl<'a, 'i> Echo<'a, 'i> {
     pub fn take(&mut self, entry: Entry<'a>) -> Value {
         let mut waiting = vec![entry];
         while let Some(entry) = waiting.pop() {
-            if crate::fhir::resource_type(entry.resource) == Some("Claim") || !self.wanted.insert(entry.index) {
+            if crate::fhir::resource_type(entry.resource) == Some("Claim") || !self.wanted.insert(entry.index)
+            {
                 continue;
             }
             reference::walk(entry.resource, "", &mut |found, _| {
@@ -36,11 +40,14 @@ impl<'a, 'i> Echo<'a, 'i> {
 
     /// The entries of the answer's bundle, in the order of the request.
     pub fn entries(&self) -> impl Iterator<Item = Value> + '_ {
-        self.index.entries().filter(|e| self.wanted.contains(&e.index)).map(|entry| {
-            let mut resource = entry.resource.clone();
-            self.make_absolute(&mut resource, entry.full_url);
-            json!({ "fullUrl": entry.full_url, "resource": resource })
-        })
+        self.index
+            .entries()
+            .filter(|e| self.wanted.contains(&e.index))
+            .map(|entry| {
+                let mut resource = entry.resource.clone();
+                self.make_absolute(&mut resource, entry.full_url);
+                json!({ "fullUrl": entry.full_url, "resource": resource })
+            })
     }
 
     fn make_absolute(&self, value: &mut Value, from: &str) {
@@ -51,12 +58,16 @@ impl<'a, 'i> Echo<'a, 'i> {
                     .and_then(Value::as_str)
                     .and_then(|found| self.index.resolve(found, from))
                     .map(|entry| entry.full_url.to_owned());
-                members.values_mut().for_each(|member| self.make_absolute(member, from));
+                members
+                    .values_mut()
+                    .for_each(|member| self.make_absolute(member, from));
                 if let Some(target) = target {
                     put(value, "reference", json!(target));
                 }
             }
-            Value::Array(list) => list.iter_mut().for_each(|member| self.make_absolute(member, from)),
+            Value::Array(list) => list
+                .iter_mut()
+                .for_each(|member| self.make_absolute(member, from)),
             _ => {}
         }
     }

@@ -37,7 +37,9 @@ pub async fn post(
 
 /// The member's cases that match and that the caller may see: its own, or those whose requester it names by NPI.
 async fn cases(state: &State, client: &Client, request: &Request<'_>) -> Result<Vec<(PriorAuth, String)>> {
-    let Some(member) = party::member(state, request).await? else { return Ok(Vec::new()) };
+    let Some(member) = party::member(state, request).await? else {
+        return Ok(Vec::new());
+    };
     let found = state
         .store
         .read((member.id, numbers(request)), |tx, (member, numbers)| {
@@ -57,15 +59,31 @@ async fn cases(state: &State, client: &Client, request: &Request<'_>) -> Result<
             })
         })
         .await?;
-    let npis: Vec<&str> = request.index.entries().filter_map(|e| fhir::npi(e.resource)).collect();
+    let npis: Vec<&str> = request
+        .index
+        .entries()
+        .filter_map(|e| fhir::npi(e.resource))
+        .collect();
     let codes = codes(request);
     let seen = |case: &PriorAuth| {
         let theirs = case.received.client == client.id;
-        let named = case.received.requester_npi.as_deref().is_some_and(|npi| npis.contains(&npi));
-        theirs || (named && npis.iter().any(|npi| client.doc.npis.iter().any(|own| own == npi)))
+        let named = case
+            .received
+            .requester_npi
+            .as_deref()
+            .is_some_and(|npi| npis.contains(&npi));
+        theirs
+            || (named
+                && npis
+                    .iter()
+                    .any(|npi| client.doc.npis.iter().any(|own| own == npi)))
     };
-    let wanted = |case: &PriorAuth| codes.is_empty() || case.items.iter().any(|i| codes.contains(&i.code.as_str()));
-    Ok(found.into_iter().filter(|(case, _)| seen(case) && wanted(case)).collect())
+    let wanted =
+        |case: &PriorAuth| codes.is_empty() || case.items.iter().any(|i| codes.contains(&i.code.as_str()));
+    Ok(found
+        .into_iter()
+        .filter(|(case, _)| seen(case) && wanted(case))
+        .collect())
 }
 
 /// Authorization and tracking numbers that the inquiry names, at the Claim or at an item.
@@ -73,9 +91,12 @@ fn numbers(request: &Request<'_>) -> Vec<String> {
     let places = std::iter::once(request.claim.resource).chain(request.items());
     places
         .flat_map(|place| {
-            ["extension-authorizationNumber", "extension-administrationReferenceNumber"]
-                .into_iter()
-                .filter_map(move |name| fhir::text(fhir::extension(place, &sd(name))?, &["valueString"]))
+            [
+                "extension-authorizationNumber",
+                "extension-administrationReferenceNumber",
+            ]
+            .into_iter()
+            .filter_map(move |name| fhir::text(fhir::extension(place, &sd(name))?, &["valueString"]))
         })
         .map(str::to_owned)
         .collect()
@@ -85,5 +106,9 @@ fn numbers(request: &Request<'_>) -> Vec<String> {
 fn codes<'a>(request: &Request<'a>) -> Vec<&'a str> {
     let concepts = request.items().filter_map(|item| item.get("productOrService"));
     let all: Vec<&str> = concepts.flat_map(coding::codings).map(|c| c.code).collect();
-    if all.contains(&"not-applicable") { Vec::new() } else { all }
+    if all.contains(&"not-applicable") {
+        Vec::new()
+    } else {
+        all
+    }
 }

@@ -25,13 +25,24 @@ pub fn routes() -> Router<State> {
     let operations = [("submit", post(submit::post)), ("inquire", post(inquire::post))];
     let mut router = Router::new()
         .route("/pas/2.2/metadata", get(capability::get))
-        .route("/pas/2.2/Subscription", post(subscription::create).get(subscription::search))
+        .route(
+            "/pas/2.2/Subscription",
+            post(subscription::create).get(subscription::search),
+        )
         .route(
             "/pas/2.2/Subscription/{id}",
-            get(subscription::read).put(subscription::update).delete(subscription::delete),
+            get(subscription::read)
+                .put(subscription::update)
+                .delete(subscription::delete),
         )
-        .route("/pas/2.2/Subscription/$status", get(subscription::all_status).post(subscription::all_status))
-        .route("/pas/2.2/Subscription/{id}/$status", get(subscription::status).post(subscription::status));
+        .route(
+            "/pas/2.2/Subscription/$status",
+            get(subscription::all_status).post(subscription::all_status),
+        )
+        .route(
+            "/pas/2.2/Subscription/{id}/$status",
+            get(subscription::status).post(subscription::status),
+        );
     for (name, handler) in operations {
         router = router.route(&format!("/pas/2.2/Claim/${name}"), handler);
     }

@@ -27,8 +27,20 @@ pub enum Kind<'a> {
 }
 
 /// The bundle. `id` gives it and its status entry their own ids.
-pub fn build(subscription_url: &str, status: &str, events: u64, kind: &Kind<'_>, id: Uuid, now: DateTime<Utc>) -> Value {
-    let focus_url = |focus: &Value| format!("urn:uuid:{}", focus.get("id").and_then(Value::as_str).unwrap_or(""));
+pub fn build(
+    subscription_url: &str,
+    status: &str,
+    events: u64,
+    kind: &Kind<'_>,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Value {
+    let focus_url = |focus: &Value| {
+        format!(
+            "urn:uuid:{}",
+            focus.get("id").and_then(Value::as_str).unwrap_or("")
+        )
+    };
     let parameters = match kind {
         Kind::Handshake => status_parameters(subscription_url, status, "handshake", events, None),
         Kind::Event { number, at, focus } => {
@@ -37,7 +49,13 @@ pub fn build(subscription_url: &str, status: &str, events: u64, kind: &Kind<'_>,
                 { "name": "timestamp", "valueInstant": instant_text(*at) },
                 { "name": "focus", "valueReference": { "reference": focus_url(focus) } },
             ] });
-            status_parameters(subscription_url, status, "event-notification", events, Some(event))
+            status_parameters(
+                subscription_url,
+                status,
+                "event-notification",
+                events,
+                Some(event),
+            )
         }
     };
     let mut entries = vec![json!({

@@ -34,7 +34,10 @@ pub async fn find(
         }));
     };
     let id = member.id;
-    let ours = state.store.read(id, |tx, id| Box::pin(async move { tx.coverages_of(*id).await })).await?;
+    let ours = state
+        .store
+        .read(id, |tx, id| Box::pin(async move { tx.coverages_of(*id).await }))
+        .await?;
     let today = |c: &Coverage| now.with_timezone(&c.zone).date_naive();
     let day = ours.first().map_or_else(|| now.date_naive(), today);
     let (coverage, in_force) = match plan::choose_coverage(&ours, Some(request.coverage.resource), day) {
@@ -50,7 +53,11 @@ pub async fn find(
             }));
         }
     };
-    Ok(Ok(Party { member, coverage, in_force }))
+    Ok(Ok(Party {
+        member,
+        coverage,
+        in_force,
+    }))
 }
 
 /// The one member who fits: a number finds, name and birth date must agree.
@@ -61,7 +68,8 @@ pub async fn member(state: &State, request: &Request<'_>) -> Result<Option<Membe
         .store
         .read(asked, |tx, asked: &Asked| {
             Box::pin(async move {
-                tx.members_by_numbers(&asked.member_ids, asked.subscriber_id.as_deref()).await
+                tx.members_by_numbers(&asked.member_ids, asked.subscriber_id.as_deref())
+                    .await
             })
         })
         .await?;

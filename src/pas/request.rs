@@ -51,7 +51,10 @@ impl<'a> Request<'a> {
                 "Bundle.entry[0].resource",
                 "The first entry must be the Claim (ClaimFirst, spec-12)",
             );
-            return Err(checks.finish().err().unwrap_or_else(|| Error::malformed("No Claim")));
+            return Err(checks
+                .finish()
+                .err()
+                .unwrap_or_else(|| Error::malformed("No Claim")));
         };
         check_claim(claim.resource, operation, &mut checks);
         check_items(guide, claim.resource, operation, &mut checks);
@@ -66,20 +69,31 @@ impl<'a> Request<'a> {
             // An unresolved reference has been reported by the closure already.
             let entry = index.resolve(found, claim.full_url)?;
             if !types.iter().any(|t| is(&entry, t)) {
-                checks.error(Code::Value, at, &format!("Claim.{name} must point at {}", types.join(" or ")));
+                checks.error(
+                    Code::Value,
+                    at,
+                    &format!("Claim.{name} must point at {}", types.join(" or ")),
+                );
                 return None;
             }
             Some(entry)
         };
         let patient = party("patient", &["Patient"], &mut checks);
         let insurer = party("insurer", &["Organization"], &mut checks);
-        let provider = party("provider", &["Organization", "PractitionerRole", "Practitioner"], &mut checks);
+        let provider = party(
+            "provider",
+            &["Organization", "PractitionerRole", "Practitioner"],
+            &mut checks,
+        );
         let coverage = focal_coverage(&index, claim, &mut checks);
         checks.finish()?;
         let (Some(patient), Some(insurer), Some(provider), Some(coverage)) =
             (patient, insurer, provider, coverage)
         else {
-            return Err(Error::invalid("Bundle.entry[0].resource", "The Claim's parties cannot be resolved"));
+            return Err(Error::invalid(
+                "Bundle.entry[0].resource",
+                "The Claim's parties cannot be resolved",
+            ));
         };
         Ok(Self {
             bundle_identifier: identifier_of(bundle.get("identifier")),
@@ -143,7 +157,9 @@ fn unwrap_parameters(body: &Value) -> Result<&Value> {
     };
     match fhir::resource_type(bundle) {
         Some("Bundle") => Ok(bundle),
-        Some(_) => Err(Error::malformed("The body must be a Bundle; it is another resource").at("resourceType")),
+        Some(_) => {
+            Err(Error::malformed("The body must be a Bundle; it is another resource").at("resourceType"))
+        }
         None => Err(Error::malformed("The body must be a Bundle; it has no resourceType").at("resourceType")),
     }
 }
@@ -160,10 +176,22 @@ fn check_frame(bundle: &Value, checks: &mut Checks) {
         "Bundle.type",
         "Bundle.type must be collection",
     );
-    let identified = bundle.get("identifier").is_some_and(|i| fhir::text(i, &["value"]).is_some());
-    checks.require(identified, Code::Required, "Bundle.identifier", "Bundle.identifier must hold a value");
+    let identified = bundle
+        .get("identifier")
+        .is_some_and(|i| fhir::text(i, &["value"]).is_some());
+    checks.require(
+        identified,
+        Code::Required,
+        "Bundle.identifier",
+        "Bundle.identifier must hold a value",
+    );
     let stamped = fhir::text(bundle, &["timestamp"]).is_some_and(|t| fhir::dates::instant(t).is_some());
-    checks.require(stamped, Code::Required, "Bundle.timestamp", "Bundle.timestamp must be a full instant");
+    checks.require(
+        stamped,
+        Code::Required,
+        "Bundle.timestamp",
+        "Bundle.timestamp must be a full instant",
+    );
     let mut seen = HashSet::new();
     for (n, entry) in fhir::list(bundle, "entry").enumerate() {
         let at = format!("Bundle.entry[{n}]");
@@ -175,7 +203,12 @@ fn check_frame(bundle: &Value, checks: &mut Checks) {
             "Each entry needs an absolute fullUrl (spec-16)",
         );
         let typed = entry.get("resource").and_then(fhir::resource_type).is_some();
-        checks.require(typed, Code::Required, format!("{at}.resource"), "Each entry needs a resource");
+        checks.require(
+            typed,
+            Code::Required,
+            format!("{at}.resource"),
+            "Each entry needs a resource",
+        );
         if let Some(full_url) = full_url
             && !seen.insert(full_url)
         {
@@ -199,15 +232,27 @@ fn check_claim(claim: &Value, operation: Operation, checks: &mut Checks) {
             &format!("Claim.{name} must be {wanted}"),
         );
     }
-    let kind = claim.get("type").and_then(|t| fhir::coding::codings(t).next().map(|c| c.code));
+    let kind = claim
+        .get("type")
+        .and_then(|t| fhir::coding::codings(t).next().map(|c| c.code));
     checks.require(
         matches!(kind, Some("professional" | "institutional" | "oral")),
         Code::Value,
         at("type"),
         "Claim.type must be professional, institutional or oral",
     );
-    checks.require(fhir::text(claim, &["created"]).is_some(), Code::Required, at("created"), "Claim.created is missing");
-    checks.require(claim.get("priority").is_some(), Code::Required, at("priority"), "Claim.priority is missing");
+    checks.require(
+        fhir::text(claim, &["created"]).is_some(),
+        Code::Required,
+        at("created"),
+        "Claim.created is missing",
+    );
+    checks.require(
+        claim.get("priority").is_some(),
+        Code::Required,
+        at("priority"),
+        "Claim.priority is missing",
+    );
     let identifiers: Vec<&Value> = fhir::list(claim, "identifier").collect();
     checks.require(
         (1..=2).contains(&identifiers.len()),
@@ -233,7 +278,11 @@ fn check_sequences(claim: &Value, name: &str, checks: &mut Checks) {
     let mut seen = HashSet::new();
     for (n, element) in fhir::list(claim, name).enumerate() {
         let at = format!("Bundle.entry[0].resource.{name}[{n}].sequence");
-        match element.get("sequence").and_then(Value::as_u64).filter(|s| (1..=0x7fff_ffff).contains(s)) {
+        match element
+            .get("sequence")
+            .and_then(Value::as_u64)
+            .filter(|s| (1..=0x7fff_ffff).contains(s))
+        {
             None => checks.error(Code::Required, at, "sequence must be a positive number"),
             Some(sequence) if !seen.insert(sequence) => {
                 checks.error(Code::Duplicate, at, "This sequence occurs twice in the Claim");
@@ -245,22 +294,49 @@ fn check_sequences(claim: &Value, name: &str, checks: &mut Checks) {
 
 fn check_items(guide: &Pas, claim: &Value, operation: Operation, checks: &mut Checks) {
     let any = fhir::list(claim, "item").next().is_some();
-    checks.require(any, Code::Required, "Bundle.entry[0].resource.item", "The Claim asks for nothing: item is missing");
+    checks.require(
+        any,
+        Code::Required,
+        "Bundle.entry[0].resource.item",
+        "The Claim asks for nothing: item is missing",
+    );
     check_sequences(claim, "item", checks);
     for (n, item) in fhir::list(claim, "item").enumerate() {
         let at = |name: &str| format!("Bundle.entry[0].resource.item[{n}].{name}");
-        let coded = item.get("productOrService").is_some_and(|c| fhir::coding::codings(c).next().is_some());
-        checks.require(coded, Code::Required, at("productOrService"), "item.productOrService needs a code");
+        let coded = item
+            .get("productOrService")
+            .is_some_and(|c| fhir::coding::codings(c).next().is_some());
+        checks.require(
+            coded,
+            Code::Required,
+            at("productOrService"),
+            "item.productOrService needs a code",
+        );
         if let Some(quantity) = item.get("quantity") {
             let number = quantity.get("value").is_some_and(Value::is_number);
-            checks.require(number, Code::Value, at("quantity.value"), "item.quantity.value must be a number");
+            checks.require(
+                number,
+                Code::Value,
+                at("quantity.value"),
+                "item.quantity.value must be a number",
+            );
         }
         if !(guide.item_minimums && operation == Operation::Submit) {
             continue;
         }
-        checks.require(item.get("category").is_some(), Code::Required, at("category"), "item.category is missing");
+        checks.require(
+            item.get("category").is_some(),
+            Code::Required,
+            at("category"),
+            "item.category is missing",
+        );
         let place = item.get("locationCodeableConcept").is_some();
-        checks.require(place, Code::Required, at("location"), "item.locationCodeableConcept is missing");
+        checks.require(
+            place,
+            Code::Required,
+            at("location"),
+            "item.locationCodeableConcept is missing",
+        );
         for name in ["extension-serviceItemRequestType", "extension-certificationType"] {
             checks.require(
                 fhir::extension(item, &sd(name)).is_some(),
@@ -311,7 +387,10 @@ fn focal_coverage<'a>(index: &Index<'a>, claim: Entry<'a>, checks: &mut Checks) 
         return None;
     };
     let at = format!("Bundle.entry[0].resource.insurance[{focal}].coverage");
-    let found = insurance.get(focal).and_then(|i| i.get("coverage")).and_then(reference::literal);
+    let found = insurance
+        .get(focal)
+        .and_then(|i| i.get("coverage"))
+        .and_then(reference::literal);
     let Some(found) = found else {
         checks.error(Code::Required, at, "insurance.coverage must hold a reference");
         return None;

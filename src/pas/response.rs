@@ -43,11 +43,24 @@ pub fn bundle(answer: &Answer<'_>) -> Value {
         if !references.is_empty() {
             put(&mut claim_response, "communicationRequest", json!(references));
         }
-        entries.extend(asked.into_iter().map(|(url, made)| json!({ "fullUrl": url, "resource": made })));
+        entries.extend(
+            asked
+                .into_iter()
+                .map(|(url, made)| json!({ "fullUrl": url, "resource": made })),
+        );
     }
-    entries.insert(0, json!({ "fullUrl": claim_response_url(answer), "resource": claim_response }));
+    entries.insert(
+        0,
+        json!({ "fullUrl": claim_response_url(answer), "resource": claim_response }),
+    );
     entries.extend(echo.entries());
-    collection(answer.public_url, answer.guide, answer.bundle_id, answer.now, &entries)
+    collection(
+        answer.public_url,
+        answer.guide,
+        answer.bundle_id,
+        answer.now,
+        &entries,
+    )
 }
 
 /// The answer to a request that was understood and cannot be taken up: nothing is decided and nothing is stored
@@ -65,7 +78,11 @@ pub fn refusal(
     put(&mut response, "id", json!(bundle_id));
     put(&mut response, "outcome", json!("error"));
     let numbered = || (1_u32..).zip(errors);
-    put(&mut response, "error", numbered().map(|(n, e)| e.to_json(n)).collect());
+    put(
+        &mut response,
+        "error",
+        numbered().map(|(n, e)| e.to_json(n)).collect(),
+    );
     let notes = numbered().map(|(n, e)| json!({ "number": n, "text": e.text }));
     put(&mut response, "processNote", notes.collect());
     let url = format!("{public_url}{}/ClaimResponse/{bundle_id}", guide.base);
@@ -107,7 +124,10 @@ impl BusinessError {
 
 /// The address of a case's answer.
 fn claim_response_url(answer: &Answer<'_>) -> String {
-    format!("{}{}/ClaimResponse/{}", answer.public_url, answer.guide.base, answer.case.id)
+    format!(
+        "{}{}/ClaimResponse/{}",
+        answer.public_url, answer.guide.base, answer.case.id
+    )
 }
 
 fn collection(public_url: &str, guide: &Pas, id: Uuid, now: DateTime<Utc>, entries: &[Value]) -> Value {
@@ -196,7 +216,11 @@ fn claim_response<'a>(answer: &Answer<'a>, echo: &mut Echo<'a, '_>) -> Value {
     extensions.push(reviewer(case));
     put(&mut response, "extension", json!(extensions));
     let mut notes = Vec::new();
-    let items: Vec<Value> = case.items.iter().map(|item| response_item(answer, item, &mut notes)).collect();
+    let items: Vec<Value> = case
+        .items
+        .iter()
+        .map(|item| response_item(answer, item, &mut notes))
+        .collect();
     put(&mut response, "item", json!(items));
     if let Some((_, first)) = case.approvals().next() {
         put(&mut response, "preAuthRef", json!(first.number));
@@ -215,10 +239,16 @@ fn claim_response<'a>(answer: &Answer<'a>, echo: &mut Echo<'a, '_>) -> Value {
 /// Whether a person looked, and who it was where a physician denied.
 fn reviewer(case: &PriorAuth) -> Value {
     let deciders = case.items.iter().filter_map(|i| i.decision.as_ref());
-    let human: Vec<_> = deciders.filter_map(|d| d.by.reviewer().map(|r| (r, &d.outcome))).collect();
+    let human: Vec<_> = deciders
+        .filter_map(|d| d.by.reviewer().map(|r| (r, &d.outcome)))
+        .collect();
     let mut parts = vec![json!({ "url": "wasHumanReviewedFlag", "valueBoolean": !human.is_empty() })];
-    let denier = human.iter().find(|(_, outcome)| matches!(outcome, Outcome::Denied(_)));
-    let named = denier.or(human.first()).and_then(|(reviewer, _)| reviewer.credential.as_ref());
+    let denier = human
+        .iter()
+        .find(|(_, outcome)| matches!(outcome, Outcome::Denied(_)));
+    let named = denier
+        .or(human.first())
+        .and_then(|(reviewer, _)| reviewer.credential.as_ref());
     if let Some(npi) = named.and_then(|c| c.npi.as_deref()) {
         parts.push(json!({ "url": "reviewerNPI", "valueIdentifier": { "system": fhir::NPI, "value": npi } }));
     }
@@ -274,7 +304,9 @@ fn response_item(answer: &Answer<'_>, item: &Item, notes: &mut Vec<Value>) -> Va
 
 /// What a provider is told of a line that waits: what to send. Never what a reviewer thinks of it.
 fn open_words(item: &Item) -> Option<String> {
-    let Decision::Pend(pend) = &item.verdict.decision else { return None };
+    let Decision::Pend(pend) = &item.verdict.decision else {
+        return None;
+    };
     let asks: Vec<&str> = pend.ask.iter().map(|a| a.text.as_str()).collect();
     (!asks.is_empty()).then(|| format!("Please send: {}", asks.join("; ")))
 }
@@ -315,9 +347,15 @@ fn concept(system: &str, code: &str) -> Value {
 /// information"): a LOINC code, or the questionnaire package where a form is asked for and the DTR context is known.
 fn communication_requests<'a>(answer: &Answer<'a>, echo: &mut Echo<'a, '_>) -> Vec<(String, Value)> {
     let mut made = Vec::new();
-    let open = answer.case.items.iter().filter(|i| i.status.is_open() && !is_human(i));
+    let open = answer
+        .case
+        .items
+        .iter()
+        .filter(|i| i.status.is_open() && !is_human(i));
     for item in open {
-        let Decision::Pend(pend) = &item.verdict.decision else { continue };
+        let Decision::Pend(pend) = &item.verdict.decision else {
+            continue;
+        };
         let mut codes: Vec<&str> = pend
             .ask
             .iter()
@@ -331,7 +369,10 @@ fn communication_requests<'a>(answer: &Answer<'a>, echo: &mut Echo<'a, '_>) -> V
         codes.dedup();
         for code in codes {
             let number = format!("{}-{code}", item.reference_number);
-            let url = format!("{}{}/CommunicationRequest/{number}", answer.public_url, answer.guide.base);
+            let url = format!(
+                "{}{}/CommunicationRequest/{number}",
+                answer.public_url, answer.guide.base
+            );
             made.push((url, communication_request(answer, echo, item, &number, code)));
         }
     }
@@ -339,7 +380,9 @@ fn communication_requests<'a>(answer: &Answer<'a>, echo: &mut Echo<'a, '_>) -> V
 }
 
 fn is_human(item: &Item) -> bool {
-    item.decision.as_ref().is_some_and(|d| matches!(d.by, Actor::Staff(_)))
+    item.decision
+        .as_ref()
+        .is_some_and(|d| matches!(d.by, Actor::Staff(_)))
 }
 
 fn communication_request<'a>(

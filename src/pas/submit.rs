@@ -30,27 +30,53 @@ pub async fn post(
     let now = state.now();
     let guide = &V2_2;
     let request = Request::read(guide, &body.value)?;
-    let submission = Submission { key: replay_key(&request, &body.value), replaces: false };
+    let submission = Submission {
+        key: replay_key(&request, &body.value),
+        replaces: false,
+    };
     let submission = match answered_before(&state, &caller.client, submission, now).await? {
         Before::Answered(text) => return Ok(FhirResponse::text(text)),
         Before::No(submission) => submission,
     };
     if request.claim.resource.get("related").is_some() {
         let refused = [update_refused()];
-        let answer = response::refusal(guide, &state.config.public_url, &request, &refused, new_id(now), now);
+        let answer = response::refusal(
+            guide,
+            &state.config.public_url,
+            &request,
+            &refused,
+            new_id(now),
+            now,
+        );
         return Ok(FhirResponse::ok(&answer));
     }
     let party = match party::find(&state, &request, now).await? {
         Ok(party) => party,
         Err(unknown) => {
-            let answer =
-                response::refusal(guide, &state.config.public_url, &request, &[unknown], new_id(now), now);
+            let answer = response::refusal(
+                guide,
+                &state.config.public_url,
+                &request,
+                &[unknown],
+                new_id(now),
+                now,
+            );
             return Ok(FhirResponse::ok(&answer));
         }
     };
     let assertion = assertion(&state, &caller.client, &request, &party).await?;
     let events = open(&state, guide, &caller.client, &request, &party, assertion, now);
-    let answer = store(&state, guide, &caller.client, &request, body.text.clone(), events, submission, now).await?;
+    let answer = store(
+        &state,
+        guide,
+        &caller.client,
+        &request,
+        body.text.clone(),
+        events,
+        submission,
+        now,
+    )
+    .await?;
     metrics::counter!("assent_pas_submissions_total").increment(1);
     Ok(FhirResponse::text(answer))
 }
@@ -71,7 +97,11 @@ enum Before {
 /// senders share them between requests (`pas` sheet, section 2.3).
 fn replay_key(request: &Request<'_>, body: &Value) -> String {
     let mut hash = Sha256::new();
-    for part in [request.bundle_identifier.as_str(), &request.claim_identifier(), &body.to_string()] {
+    for part in [
+        request.bundle_identifier.as_str(),
+        &request.claim_identifier(),
+        &body.to_string(),
+    ] {
         hash.update(part.len().to_le_bytes());
         hash.update(part.as_bytes());
     }
@@ -90,15 +120,21 @@ async fn answered_before(
         .store
         .read(key, |tx, (client, key)| {
             Box::pin(async move {
-                let Some(before) = tx.submission(*client, key).await? else { return Ok(None) };
+                let Some(before) = tx.submission(*client, key).await? else {
+                    return Ok(None);
+                };
                 let case = tx.case(before.case_id).await?;
-                let Some(case) = case else { return Err(Error::internal("a submission has no case")) };
+                let Some(case) = case else {
+                    return Err(Error::internal("a submission has no case"));
+                };
                 let text = tx.request_text(case.received.request).await?;
                 Ok(Some((before, case, text)))
             })
         })
         .await?;
-    let Some((before, case, text)) = found else { return Ok(Before::No(submission)) };
+    let Some((before, case, text)) = found else {
+        return Ok(Before::No(submission));
+    };
     if now - before.created > Duration::days(i64::from(state.config.submissions.replay_days)) {
         submission.replaces = true;
         return Ok(Before::No(submission));
@@ -106,7 +142,8 @@ async fn answered_before(
     if i64::from(case.version) == before.version {
         return Ok(Before::Answered(before.response));
     }
-    current_answer(state, &V2_2, &case, &text, "profile-claimresponse", now).map(|a| Before::Answered(a.to_string()))
+    current_answer(state, &V2_2, &case, &text, "profile-claimresponse", now)
+        .map(|a| Before::Answered(a.to_string()))
 }
 
 /// The answer for a case as it stands, from what is stored.
@@ -123,7 +160,15 @@ pub fn current_answer(
     let request = Request::read(guide, &body)
         .map_err(|e| Error::internal(format!("the request of case {} no longer holds: {e}", case.id)))?;
     let public_url = &state.config.public_url;
-    Ok(response::bundle(&Answer { guide, public_url, case, request: &request, bundle_id: new_id(now), now, profile }))
+    Ok(response::bundle(&Answer {
+        guide,
+        public_url,
+        case,
+        request: &request,
+        bundle_id: new_id(now),
+        now,
+        profile,
+    }))
 }
 
 fn update_refused() -> BusinessError {
@@ -144,7 +189,8 @@ async fn assertion(
     request: &Request<'_>,
     party: &Party,
 ) -> Result<Option<String>> {
-    const COVERAGE_INFORMATION: &str = "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information";
+    const COVERAGE_INFORMATION: &str =
+        "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information";
     let named = request.index.entries().find_map(|entry| {
         let information = fhir::extension(entry.resource, COVERAGE_INFORMATION)?;
         let id = fhir::extension(information, "coverage-assertion-id")?;
@@ -154,7 +200,9 @@ async fn assertion(
     let asked = (id.clone(), client.id);
     let found = state
         .store
-        .read(asked, |tx, (id, client)| Box::pin(async move { tx.assertion(id, *client).await }))
+        .read(asked, |tx, (id, client)| {
+            Box::pin(async move { tx.assertion(id, *client).await })
+        })
         .await?;
     if found.is_some_and(|a| a.member == Some(party.member.id)) {
         return Ok(Some(id));
@@ -183,7 +231,10 @@ fn open(
         tracing::error!(line = %coverage.line, "no clock rule matches; the case counts as late from the start");
         Due { work: now, legal: now, rule: "none".to_owned(), source: String::new() }
     });
-    let items = request.items().filter_map(|item| line(&published, request, party, item, now)).collect();
+    let items = request
+        .items()
+        .filter_map(|item| line(&published, request, party, item, now))
+        .collect();
     let received = Received {
         client: client.id,
         member: party.member.id,
@@ -201,7 +252,15 @@ fn open(
         assertion,
     };
     let id = new_id(now);
-    (id, PriorAuth::open(Opening { id, at: now, received, items }))
+    (
+        id,
+        PriorAuth::open(Opening {
+            id,
+            at: now,
+            received,
+            items,
+        }),
+    )
 }
 
 fn line(
@@ -211,7 +270,10 @@ fn line(
     item: &Value,
     now: DateTime<Utc>,
 ) -> Option<ItemOpening> {
-    let sequence = item.get("sequence").and_then(Value::as_u64).and_then(|s| u32::try_from(s).ok())?;
+    let sequence = item
+        .get("sequence")
+        .and_then(Value::as_u64)
+        .and_then(|s| u32::try_from(s).ok())?;
     let concept = item.get("productOrService").unwrap_or(&Value::Null);
     let code = coding::codings(concept).next();
     let zone = party.coverage.zone;
@@ -223,12 +285,22 @@ fn line(
         serviced: dates::choice(item, "serviced", zone).map(|d| d.first),
         reference_number: new_number("RF"),
         authorization_number: new_number("PA"),
-        verdict: if party.in_force { judged(published, request, party, item, now) } else { lapsed() },
+        verdict: if party.in_force {
+            judged(published, request, party, item, now)
+        } else {
+            lapsed()
+        },
     })
 }
 
 /// The policies' verdict on one line.
-fn judged(published: &Published, request: &Request<'_>, party: &Party, item: &Value, now: DateTime<Utc>) -> Verdict {
+fn judged(
+    published: &Published,
+    request: &Request<'_>,
+    party: &Party,
+    item: &Value,
+    now: DateTime<Utc>,
+) -> Verdict {
     let coverage = &party.coverage;
     let day = now.with_timezone(&coverage.zone).date_naive();
     let document = published.rules.document(CaseInput {
@@ -239,7 +311,10 @@ fn judged(published: &Published, request: &Request<'_>, party: &Party, item: &Va
         member: MemberFacts {
             line: coverage.line.clone(),
             state: coverage.state.clone(),
-            age: party.member.birth_date.and_then(|birth| dates::age_on(birth, day)),
+            age: party
+                .member
+                .birth_date
+                .and_then(|birth| dates::age_on(birth, day)),
             coverage_from: coverage.starts,
             transition_until: None,
             gold_card: Vec::new(),
@@ -272,7 +347,11 @@ fn lapsed() -> Verdict {
 fn requester<'a>(request: &Request<'a>) -> Vec<&'a Value> {
     let mut found = vec![request.provider.resource];
     for name in ["practitioner", "organization"] {
-        let reference = request.provider.resource.get(name).and_then(fhir::reference::literal);
+        let reference = request
+            .provider
+            .resource
+            .get(name)
+            .and_then(fhir::reference::literal);
         let entry = reference.and_then(|r| request.index.resolve(r, request.provider.full_url));
         found.extend(entry.map(|e| e.resource));
     }
@@ -280,11 +359,18 @@ fn requester<'a>(request: &Request<'a>) -> Vec<&'a Value> {
 }
 
 fn requester_npi(request: &Request<'_>) -> Option<String> {
-    requester(request).into_iter().find_map(fhir::npi).map(str::to_owned)
+    requester(request)
+        .into_iter()
+        .find_map(fhir::npi)
+        .map(str::to_owned)
 }
 
 fn requester_name(request: &Request<'_>) -> String {
-    let name = |r: &Value| fhir::text(r, &["name"]).map(str::to_owned).or_else(|| fhir::human_name(r));
+    let name = |r: &Value| {
+        fhir::text(r, &["name"])
+            .map(str::to_owned)
+            .or_else(|| fhir::human_name(r))
+    };
     requester(request).into_iter().find_map(name).unwrap_or_default()
 }
 
@@ -306,7 +392,10 @@ fn senders(request: &Request<'_>) -> Vec<String> {
 
 /// One durable commit: the case, its events, its jobs, the answer for a repetition. Two equal requests at the same
 /// moment make one case: the second finds the first's answer.
-#[expect(clippy::too_many_arguments, reason = "the last step gathers what the steps before it made")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the last step gathers what the steps before it made"
+)]
 async fn store(
     state: &State,
     guide: &'static Pas,
@@ -320,8 +409,15 @@ async fn store(
     let case = PriorAuth::replay(id, &events).ok_or_else(|| Error::internal("a case has no receipt"))?;
     let public_url = &state.config.public_url;
     let profile = "profile-claimresponse";
-    let answer =
-        response::bundle(&Answer { guide, public_url, case: &case, request, bundle_id: new_id(now), now, profile });
+    let answer = response::bundle(&Answer {
+        guide,
+        public_url,
+        case: &case,
+        request,
+        bundle_id: new_id(now),
+        now,
+        profile,
+    });
     let answer = answer.to_string();
     let work = (case, events, text, answer.clone(), submission.clone(), client.id);
     let stored = state
@@ -329,11 +425,13 @@ async fn store(
         .write(work, |tx, (case, events, text, answer, submission, client)| {
             Box::pin(async move {
                 tx.open_case(case, events, text).await?;
-                tx.add_submission(*client, &submission.key, case, answer, submission.replaces).await?;
+                tx.add_submission(*client, &submission.key, case, answer, submission.replaces)
+                    .await?;
                 for event in events.iter().filter(|e| e.body.kind() == "decided") {
                     let payload = json!({ "case": case.id, "seq": event.seq, "answered": true }).to_string();
                     let key = format!("case/{}/{}", case.id, event.seq);
-                    tx.enqueue_job(new_id(event.at), "fan-out", &payload, &key, event.at).await?;
+                    tx.enqueue_job(new_id(event.at), "fan-out", &payload, &key, event.at)
+                        .await?;
                 }
                 Ok(())
             })
@@ -342,7 +440,10 @@ async fn store(
     match stored {
         Ok(()) => Ok(answer),
         Err(e) if e.kind() == Kind::Conflict => {
-            let submission = Submission { replaces: false, ..submission };
+            let submission = Submission {
+                replaces: false,
+                ..submission
+            };
             match answered_before(state, client, submission, now).await? {
                 Before::Answered(text) => Ok(text),
                 Before::No(_) => Err(Error::unavailable(e)),

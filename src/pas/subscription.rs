@@ -17,8 +17,10 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-const FILTER: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-filter-criteria";
-const CONTENT: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-payload-content";
+const FILTER: &str =
+    "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-filter-criteria";
+const CONTENT: &str =
+    "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-payload-content";
 
 /// `POST Subscription`: stored as requested; the handshake follows.
 pub async fn create(
@@ -108,7 +110,9 @@ pub async fn all_status(
 ) -> Result<FhirResponse, FhirFailure> {
     caller.require("Subscription", 'r')?;
     let all = all(&state, &caller).await?;
-    Ok(FhirResponse::ok(&searchset(&all.iter().map(|s| status_entry(&state, s)).collect::<Vec<_>>())))
+    Ok(FhirResponse::ok(&searchset(
+        &all.iter().map(|s| status_entry(&state, s)).collect::<Vec<_>>(),
+    )))
 }
 
 fn status_entry(state: &State, subscription: &Subscription) -> Value {
@@ -133,15 +137,25 @@ fn searchset(entries: &[Value]) -> Value {
 
 async fn all(state: &State, caller: &Backend) -> Result<Vec<Subscription>> {
     let client = caller.client.id;
-    state.store.read(client, |tx, id| Box::pin(async move { tx.subscriptions_of(*id).await })).await
+    state
+        .store
+        .read(client, |tx, id| {
+            Box::pin(async move { tx.subscriptions_of(*id).await })
+        })
+        .await
 }
 
 /// The caller's subscription; another's is not there.
 async fn own(state: &State, caller: &Backend, id: &str) -> Result<Subscription> {
     let missing = || Error::not_found("Subscription", id);
     let uuid: Uuid = id.parse().map_err(|_| missing())?;
-    let found = state.store.read(uuid, |tx, id| Box::pin(async move { tx.subscription(*id).await })).await?;
-    found.filter(|s| s.client == caller.client.id && s.status != "off").ok_or_else(missing)
+    let found = state
+        .store
+        .read(uuid, |tx, id| Box::pin(async move { tx.subscription(*id).await }))
+        .await?;
+    found
+        .filter(|s| s.client == caller.client.id && s.status != "off")
+        .ok_or_else(missing)
 }
 
 async fn put_and_shake(
@@ -211,7 +225,9 @@ pub fn channel(doc: &Value) -> (Vec<(String, String)>, String) {
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
         .collect();
-    let content_type = fhir::text(channel, &["payload"]).unwrap_or("application/fhir+json").to_owned();
+    let content_type = fhir::text(channel, &["payload"])
+        .unwrap_or("application/fhir+json")
+        .to_owned();
     (headers, content_type)
 }
 
@@ -257,7 +273,10 @@ fn check(client: &Client, doc: &Value) -> Result<Vec<String>> {
 
 fn check_endpoint(client: &Client, doc: &Value, checks: &mut Checks) {
     let at = "Subscription.channel.endpoint";
-    let allowed = Allowed { hosts: &client.doc.callback_hosts, loopback_http: client.doc.loopback_http };
+    let allowed = Allowed {
+        hosts: &client.doc.callback_hosts,
+        loopback_http: client.doc.loopback_http,
+    };
     match endpoint(doc) {
         None => checks.error(Code::Required, at, "channel.endpoint is missing"),
         Some(url) => checks.require(
@@ -267,7 +286,11 @@ fn check_endpoint(client: &Client, doc: &Value, checks: &mut Checks) {
             "The endpoint must be https on a host that is registered for you",
         ),
     }
-    let lines = doc.get("channel").into_iter().flat_map(|c| fhir::list(c, "header")).enumerate();
+    let lines = doc
+        .get("channel")
+        .into_iter()
+        .flat_map(|c| fhir::list(c, "header"))
+        .enumerate();
     for (n, line) in lines {
         let named = line.as_str().and_then(|l| l.split_once(':'));
         let fine = named.is_some_and(|(name, value)| is_header(name.trim()) && !value.contains(['\r', '\n']));
@@ -278,8 +301,13 @@ fn check_endpoint(client: &Client, doc: &Value, checks: &mut Checks) {
 
 /// A header that a subscriber may set: a token of RFC 9110, and none that frames the message.
 fn is_header(name: &str) -> bool {
-    let token = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    token && !["host", "content-length", "transfer-encoding", "connection"].contains(&name.to_ascii_lowercase().as_str())
+    let token = !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    token
+        && !["host", "content-length", "transfer-encoding", "connection"]
+            .contains(&name.to_ascii_lowercase().as_str())
 }
 
 /// `org-identifier=A,B`; the guide's topic and example spell it otherwise, so those are taken too.
@@ -290,10 +318,18 @@ fn check_filter(client: &Client, doc: &Value, checks: &mut Checks) -> Vec<String
         .and_then(|c| fhir::extension(c, FILTER))
         .and_then(|e| fhir::text(e, &["valueString"]));
     let Some(filter) = filter else {
-        checks.error(Code::Required, at, "A filter org-identifier=… is needed (spec-58)");
+        checks.error(
+            Code::Required,
+            at,
+            "A filter org-identifier=… is needed (spec-58)",
+        );
         return Vec::new();
     };
-    let (name, values) = filter.rsplit('?').next().and_then(|f| f.split_once('=')).unwrap_or(("", ""));
+    let (name, values) = filter
+        .rsplit('?')
+        .next()
+        .and_then(|f| f.split_once('='))
+        .unwrap_or(("", ""));
     if !matches!(name, "org-identifier" | "orgIdentifier" | "identifier") {
         checks.error(Code::NotSupported, at, "The one filter here is org-identifier");
         return Vec::new();

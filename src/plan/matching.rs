@@ -34,19 +34,27 @@ pub fn member_numbers(patient: Option<&Value>, coverage: Option<&Value>) -> Aske
     let mut asked = Asked::default();
     if let Some(patient) = patient {
         for identifier in fhir::list(patient, "identifier").filter(|i| !is_something_else(i)) {
-            asked.member_ids.extend(fhir::text(identifier, &["value"]).map(str::to_owned));
+            asked
+                .member_ids
+                .extend(fhir::text(identifier, &["value"]).map(str::to_owned));
         }
     }
     if let Some(coverage) = coverage {
         let numbers = fhir::list(coverage, "identifier").filter(|i| is_typed(i, "MB"));
-        asked.member_ids.extend(numbers.filter_map(|i| fhir::text(i, &["value"])).map(str::to_owned));
+        asked.member_ids.extend(
+            numbers
+                .filter_map(|i| fhir::text(i, &["value"]))
+                .map(str::to_owned),
+        );
         asked.subscriber_id = fhir::text(coverage, &["subscriberId"]).map(str::to_owned);
     }
     asked
 }
 
 fn is_typed(identifier: &Value, code: &str) -> bool {
-    identifier.get("type").is_some_and(|t| coding::codings(t).any(|c| c.code == code))
+    identifier
+        .get("type")
+        .is_some_and(|t| coding::codings(t).any(|c| c.code == code))
 }
 
 fn is_something_else(identifier: &Value) -> bool {
@@ -84,18 +92,29 @@ fn name_agrees(member: &Member, name: &Value) -> bool {
 
 /// Letters and digits in lower case: what is left of a name when spelling habits are taken away.
 pub fn fold(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    text.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// Which of the member's coverages a message means, and whether it is in force on `day`. The plan's own file is the
 /// truth: the copy that was sent only points.
 pub fn choose_coverage<'a>(ours: &'a [Coverage], sent: Option<&Value>, day: NaiveDate) -> Found<'a> {
-    let pointed: Vec<&Coverage> = ours.iter().filter(|c| sent.is_none_or(|sent| points_at(sent, c))).collect();
+    let pointed: Vec<&Coverage> = ours
+        .iter()
+        .filter(|c| sent.is_none_or(|sent| points_at(sent, c)))
+        .collect();
     let in_force: Vec<&Coverage> = pointed.iter().copied().filter(|c| c.in_force(day)).collect();
     match (in_force.as_slice(), pointed.as_slice()) {
         ([one], _) => Found::InForce(one),
         ([], [one, ..]) => Found::NotInForce(one),
-        ([], []) => match ours.iter().filter(|c| c.in_force(day)).collect::<Vec<_>>().as_slice() {
+        ([], []) => match ours
+            .iter()
+            .filter(|c| c.in_force(day))
+            .collect::<Vec<_>>()
+            .as_slice()
+        {
             [only] if sent.is_some_and(says_nothing) => Found::InForce(only),
             _ => Found::NotFound,
         },
@@ -110,7 +129,8 @@ fn points_at(sent: &Value, ours: &Coverage) -> bool {
         return true;
     }
     fhir::identifiers(sent).any(|(system, value)| ours.key == format!("{system}|{value}"))
-        || fhir::identifiers(&ours.doc).any(|(_, own)| fhir::identifiers(sent).any(|(_, theirs)| own == theirs))
+        || fhir::identifiers(&ours.doc)
+            .any(|(_, own)| fhir::identifiers(sent).any(|(_, theirs)| own == theirs))
 }
 
 fn says_nothing(sent: &Value) -> bool {

@@ -11,12 +11,19 @@ use uuid::Uuid;
 /// A Patient as a member. The member id is the identifier typed `MB`, else the only one.
 pub fn member_of(id: Uuid, patient: &Value) -> Result<Member, String> {
     let member_id = member_id(patient).ok_or("Patient.identifier holds no member id (type MB)")?;
-    let name = fhir::list(patient, "name").next().ok_or("Patient.name is missing")?;
+    let name = fhir::list(patient, "name")
+        .next()
+        .ok_or("Patient.name is missing")?;
     Ok(Member {
         id,
         member_id: member_id.to_owned(),
         family: fold(fhir::text(name, &["family"]).ok_or("Patient.name.family is missing")?),
-        given: fold(fhir::list(name, "given").next().and_then(Value::as_str).unwrap_or("")),
+        given: fold(
+            fhir::list(name, "given")
+                .next()
+                .and_then(Value::as_str)
+                .unwrap_or(""),
+        ),
         birth_date: date(patient, "birthDate")?,
         gender: fhir::text(patient, &["gender"]).map(str::to_owned),
         doc: patient.clone(),
@@ -24,8 +31,10 @@ pub fn member_of(id: Uuid, patient: &Value) -> Result<Member, String> {
 }
 
 fn member_id(patient: &Value) -> Option<&str> {
-    let typed = fhir::list(patient, "identifier")
-        .find(|i| i.get("type").is_some_and(|t| fhir::coding::codings(t).any(|c| c.code == "MB")));
+    let typed = fhir::list(patient, "identifier").find(|i| {
+        i.get("type")
+            .is_some_and(|t| fhir::coding::codings(t).any(|c| c.code == "MB"))
+    });
     let mut all = fhir::list(patient, "identifier");
     let one = match (typed, all.next(), all.next()) {
         (Some(typed), _, _) => typed,
@@ -36,14 +45,22 @@ fn member_id(patient: &Value) -> Option<&str> {
 }
 
 fn date(resource: &Value, name: &str) -> Result<Option<NaiveDate>, String> {
-    let Some(text) = fhir::text(resource, &[name]) else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| format!("{name} is no full date"))
+    let Some(text) = fhir::text(resource, &[name]) else {
+        return Ok(None);
+    };
+    text.parse()
+        .map(Some)
+        .map_err(|_| format!("{name} is no full date"))
 }
 
 /// The plan's code in `Coverage.class` of type `plan`.
 pub fn plan_code(coverage: &Value) -> Option<&str> {
     fhir::list(coverage, "class")
-        .find(|class| class.get("type").is_some_and(|t| fhir::coding::codings(t).any(|c| c.code == "plan")))
+        .find(|class| {
+            class
+                .get("type")
+                .is_some_and(|t| fhir::coding::codings(t).any(|c| c.code == "plan"))
+        })
         .and_then(|class| fhir::text(class, &["value"]))
 }
 
@@ -56,7 +73,9 @@ pub fn coverage_of<'p>(
 ) -> Result<Coverage, String> {
     let code = plan_code(coverage).ok_or("Coverage.class holds no plan")?;
     let plan = plan(code).ok_or_else(|| format!("The plan {code} is not in the plans table"))?;
-    let (system, value) = fhir::identifiers(coverage).next().ok_or("Coverage.identifier is missing")?;
+    let (system, value) = fhir::identifiers(coverage)
+        .next()
+        .ok_or("Coverage.identifier is missing")?;
     let period = coverage.get("period").unwrap_or(&Value::Null);
     Ok(Coverage {
         id,
@@ -67,7 +86,9 @@ pub fn coverage_of<'p>(
         state: plan.state.clone(),
         zone: plan.zone,
         subscriber_id: fhir::text(coverage, &["subscriberId"]).map(str::to_owned),
-        status: fhir::text(coverage, &["status"]).ok_or("Coverage.status is missing")?.to_owned(),
+        status: fhir::text(coverage, &["status"])
+            .ok_or("Coverage.status is missing")?
+            .to_owned(),
         starts: date(period, "start")?,
         ends: date(period, "end")?,
         doc: coverage.clone(),

@@ -39,7 +39,7 @@ pub enum Body {
         note: FileNote,
         /// What was decided.
         #[serde(flatten)]
-        outcome: Outcome,
+        outcome: Box<Outcome>,
     },
     /// A reviewer sent one line up to a physician.
     Referred {
@@ -105,9 +105,11 @@ pub fn chain_hash(previous: &str, event: &Event, body: &str) -> String {
         hash.update(part.len().to_le_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-        use std::fmt::Write;
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hash.finalize()
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            use std::fmt::Write;
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

@@ -183,7 +183,10 @@ impl Denial {
         }
         let reason = reason.trim();
         if reason_code.is_empty() {
-            return Err(Refused::Incomplete("reason_code", "Choose the reason that the denial rests on"));
+            return Err(Refused::Incomplete(
+                "reason_code",
+                "Choose the reason that the denial rests on",
+            ));
         }
         if reason.chars().count() < 20 {
             return Err(Refused::Incomplete(
@@ -191,7 +194,11 @@ impl Denial {
                 "Write the specific reason for this member, in at least twenty characters",
             ));
         }
-        Ok(Self { reason_code: reason_code.to_owned(), reason: reason.to_owned(), attested_by: by.clone() })
+        Ok(Self {
+            reason_code: reason_code.to_owned(),
+            reason: reason.to_owned(),
+            attested_by: by.clone(),
+        })
     }
 
     /// X12 list 886.
@@ -231,7 +238,9 @@ impl From<Refused> for crate::error::Error {
             Refused::NotPermitted(why) => Self::forbidden(why),
             Refused::Incomplete(field, why) => Self::invalid(field, why),
             Refused::Stale(why) => Self::conflict(why),
-            Refused::AlreadyDecided => Self::conflict("This line has been decided already; a decision does not change"),
+            Refused::AlreadyDecided => {
+                Self::conflict("This line has been decided already; a decision does not change")
+            }
             Refused::NoSuchItem(sequence) => Self::not_found("line", sequence),
         }
     }
@@ -258,7 +267,9 @@ impl PriorAuth {
     /// The case that these events add up to; `None` when they do not begin with its receipt.
     pub fn replay(id: Uuid, events: &[Event]) -> Option<Self> {
         let (first, rest) = events.split_first()?;
-        let Body::Received(received) = &first.body else { return None };
+        let Body::Received(received) = &first.body else {
+            return None;
+        };
         let mut case = Self {
             id,
             received: received.as_ref().clone(),
@@ -279,9 +290,13 @@ impl PriorAuth {
             Body::Received(_) => {}
             Body::Evaluated(item) => self.items.push(item.as_ref().clone()),
             Body::Decided { sequence, outcome, .. } => {
-                let decided = Decided { at: event.at, by: event.actor.clone(), outcome: outcome.clone() };
+                let decided = Decided {
+                    at: event.at,
+                    by: event.actor.clone(),
+                    outcome: outcome.as_ref().clone(),
+                };
                 if let Some(item) = self.items.iter_mut().find(|i| i.sequence == *sequence) {
-                    item.status = match outcome {
+                    item.status = match outcome.as_ref() {
                         Outcome::Approved(_) => ItemStatus::Approved,
                         Outcome::Denied(_) => ItemStatus::Denied,
                         Outcome::NotRequired { .. } => ItemStatus::NotRequired,
@@ -305,7 +320,12 @@ impl PriorAuth {
 
     /// Where the case stands: its least advanced open line, else `decided`.
     pub fn status(&self) -> &'static str {
-        self.items.iter().map(|i| i.status).filter(|s| s.is_open()).min().map_or("decided", ItemStatus::as_str)
+        self.items
+            .iter()
+            .map(|i| i.status)
+            .filter(|s| s.is_open())
+            .min()
+            .map_or("decided", ItemStatus::as_str)
     }
 
     /// Whether a line waits for a person.
@@ -315,22 +335,29 @@ impl PriorAuth {
 
     /// The queue that works on it.
     pub fn queue(&self) -> Option<&str> {
-        self.items.iter().filter(|i| i.status.is_open()).find_map(|i| i.queue.as_deref())
+        self.items
+            .iter()
+            .filter(|i| i.status.is_open())
+            .find_map(|i| i.queue.as_deref())
     }
 
     /// Authorization numbers that were granted, with their lines.
     pub fn approvals(&self) -> impl Iterator<Item = (&Item, &Approval)> {
-        self.items.iter().filter_map(|item| match &item.decision.as_ref()?.outcome {
-            Outcome::Approved(approval) => Some((item, approval)),
-            _ => None,
-        })
+        self.items
+            .iter()
+            .filter_map(|item| match &item.decision.as_ref()?.outcome {
+                Outcome::Approved(approval) => Some((item, approval)),
+                _ => None,
+            })
     }
 
     /// Denials with their lines.
     pub fn denials(&self) -> impl Iterator<Item = (&Item, &Denial)> {
-        self.items.iter().filter_map(|item| match &item.decision.as_ref()?.outcome {
-            Outcome::Denied(denial) => Some((item, denial)),
-            _ => None,
-        })
+        self.items
+            .iter()
+            .filter_map(|item| match &item.decision.as_ref()?.outcome {
+                Outcome::Denied(denial) => Some((item, denial)),
+                _ => None,
+            })
     }
 }

@@ -99,7 +99,10 @@ impl Reviewer {
     /// A physician with a license that holds today.
     pub fn may_deny(&self, today: NaiveDate) -> bool {
         self.is(Role::Physician)
-            && self.credential.as_ref().is_some_and(|c| c.kind == CredentialKind::Physician && c.holds(today))
+            && self
+                .credential
+                .as_ref()
+                .is_some_and(|c| c.kind == CredentialKind::Physician && c.holds(today))
     }
 
     /// A nurse or physician with a license that holds today.

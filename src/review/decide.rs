@@ -190,15 +190,7 @@ impl Desk<'_> {
             reason: "Approved as asked after review".to_owned(),
         };
         let events = case.approve(command, self.now)?;
-        if events.iter().any(|e| {
-            matches!(
-                &e.body,
-                Body::Decided {
-                    outcome: Outcome::Approved(_),
-                    ..
-                }
-            )
-        }) {
+        if events.iter().any(|event| is_approval(&event.body)) {
             check_whole(until, asked)?;
             check_explained(case, sequence, decision)?;
         }
@@ -230,6 +222,10 @@ impl Desk<'_> {
     fn day(&self, case: &PriorAuth, at: DateTime<Utc>) -> NaiveDate {
         at.with_timezone(&case.received.zone).date_naive()
     }
+}
+
+fn is_approval(body: &Body) -> bool {
+    matches!(body, Body::Decided { outcome, .. } if matches!(**outcome, Outcome::Approved(_)))
 }
 
 /// An approval covers all that was asked: an earlier end would be an approval of less.
@@ -311,6 +307,13 @@ mod tests {
         desk.events(&case, decision)
     }
 
+    fn decided(event: &Event) -> (&FileNote, &Outcome) {
+        match &event.body {
+            Body::Decided { note, outcome, .. } => (note, outcome),
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn refused(by: &Reviewer, decision: &Decision) -> (Kind, String) {
         let error = events(by, decision).unwrap_err();
         (error.kind(), error.message().to_owned())
@@ -322,13 +325,8 @@ mod tests {
         let [event] = events.as_slice() else {
             panic!("{events:?}")
         };
-        let Body::Decided {
-            note,
-            outcome: Outcome::Approved(approval),
-            ..
-        } = &event.body
-        else {
-            panic!()
+        let (note, Outcome::Approved(approval)) = decided(event) else {
+            panic!("{event:?}")
         };
         assert_eq!(approval.end, "2027-10-05".parse().ok());
         assert_eq!(note.text.as_deref(), Some("Called the practice."));
@@ -349,13 +347,8 @@ mod tests {
     #[test]
     fn a_physician_denies_with_reason_and_criterion() {
         let events = events(&physician(), &decision(denial())).unwrap();
-        let Body::Decided {
-            note,
-            outcome: Outcome::Denied(denial),
-            ..
-        } = &events[0].body
-        else {
-            panic!()
+        let (note, Outcome::Denied(denial)) = decided(&events[0]) else {
+            panic!("{events:?}")
         };
         assert_eq!(
             (denial.reason_code(), note.criterion.as_deref()),

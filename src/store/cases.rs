@@ -59,7 +59,8 @@ impl Tx {
                 .bind(case.id).bind(i64::from(item.sequence)).bind(&item.system).bind(&item.code)
                 .bind(item.status.as_str()).execute(c).await.map(drop))
             .map_err(database)?;
-            self.add_number(case.id, &item.reference_number, "reference", case.received_at).await?;
+            self.add_number(case.id, &item.reference_number, "reference", case.received_at)
+                .await?;
         }
         self.add_events(case.id, GENESIS.to_owned(), events).await
     }
@@ -75,24 +76,30 @@ impl Tx {
             .bind(before.id).bind(i64::from(before.version)).execute(c).await.map(|r| r.rows_affected()))
         .map_err(database)?;
         if changed != 1 {
-            return Err(Error::conflict("The case has changed since you opened it; look at it again"));
+            return Err(Error::conflict(
+                "The case has changed since you opened it; look at it again",
+            ));
         }
         for item in &after.items {
             on!(self, c => sqlx::query("UPDATE item SET status = $1 WHERE case_id = $2 AND sequence = $3")
                 .bind(item.status.as_str()).bind(before.id).bind(i64::from(item.sequence)).execute(c).await.map(drop))
             .map_err(database)?;
         }
-        let last: String = on!(self, c => sqlx::query_scalar("SELECT hash FROM event WHERE case_id = $1 AND seq = $2")
+        let last: String =
+            on!(self, c => sqlx::query_scalar("SELECT hash FROM event WHERE case_id = $1 AND seq = $2")
             .bind(before.id).bind(i64::from(before.version)).fetch_one(c).await)
-        .map_err(database)?;
+            .map_err(database)?;
         self.add_events(before.id, last, events).await?;
         Ok(after)
     }
 
     async fn add_events(&mut self, case: Uuid, mut previous: String, events: &[Event]) -> Result<()> {
         for event in events {
-            let body = serde_json::to_string(&Stored { by: &event.actor, what: &event.body })
-                .map_err(|e| Error::internal(format!("an event cannot be written: {e}")))?;
+            let body = serde_json::to_string(&Stored {
+                by: &event.actor,
+                what: &event.body,
+            })
+            .map_err(|e| Error::internal(format!("an event cannot be written: {e}")))?;
             let hash = chain_hash(&previous, event, &body);
             let credential = event.actor.reviewer().and_then(|r| r.credential.as_ref());
             let credential = credential.and_then(|c| serde_json::to_string(c).ok());
@@ -103,8 +110,11 @@ impl Tx {
                 .bind(actor_key(&event.actor)).bind(event.actor.role()).bind(&credential).bind(&body)
                 .bind(&previous).bind(&hash).execute(c).await.map(drop))
             .map_err(database)?;
-            if let Body::Decided { outcome: crate::prior_auth::Outcome::Approved(approval), .. } = &event.body {
-                self.add_number(case, &approval.number, "authorization", event.at).await?;
+            if let Body::Decided { outcome, .. } = &event.body
+                && let crate::prior_auth::Outcome::Approved(approval) = outcome.as_ref()
+            {
+                self.add_number(case, &approval.number, "authorization", event.at)
+                    .await?;
             }
             previous = hash;
         }
@@ -130,9 +140,19 @@ impl Tx {
             let stored: Stored<Actor, Body> =
                 serde_json::from_str(&row.body).map_err(|e| bad_row("event", "body", &place, e))?;
             let seq = u32::try_from(row.seq).map_err(|e| bad_row("event", "seq", &place, e))?;
-            let event = Event { seq, at: row.at, actor: stored.by, body: stored.what };
+            let event = Event {
+                seq,
+                at: row.at,
+                actor: stored.by,
+                body: stored.what,
+            };
             if row.prev_hash != previous || row.hash != chain_hash(&previous, &event, &row.body) {
-                return Err(bad_row("event", "hash", &place, "the chain of events is broken here"));
+                return Err(bad_row(
+                    "event",
+                    "hash",
+                    &place,
+                    "the chain of events is broken here",
+                ));
             }
             previous = row.hash;
             events.push(event);

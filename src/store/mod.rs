@@ -39,12 +39,17 @@ pub enum Store {
 
 /// An open transaction on either database. The table groups add their queries to it.
 #[derive(Debug)]
-pub struct Tx(pub(crate) Open);
+pub struct Tx {
+    open: Open,
+    /// Work was enqueued: whoever waits for some is woken after the commit.
+    wakes: bool,
+}
 
 #[derive(Debug)]
-pub(crate) enum Open {
+enum Open {
     Writer(SqliteConnection),
-    Reader(sqlx::pool::PoolConnection<sqlx::Sqlite>),
+    /// Rolls back by itself when a read is given up, so that its connection can be used again.
+    Reader(sqlx::Transaction<'static, sqlx::Sqlite>),
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
 }
 
@@ -56,8 +61,12 @@ pub(crate) enum Connection<'a> {
 }
 
 impl Tx {
+    fn on(open: Open) -> Self {
+        Self { open, wakes: false }
+    }
+
     pub(crate) fn connection(&mut self) -> Connection<'_> {
-        match &mut self.0 {
+        match &mut self.open {
             Open::Writer(c) => Connection::Sqlite(c),
             Open::Reader(c) => Connection::Sqlite(c),
             Open::Postgres(c) => Connection::Postgres(c),
@@ -83,13 +92,28 @@ macro_rules! on {
 pub(crate) use on;
 
 /// What a unit of work looks like: it gets the transaction and its own input, both borrowed.
-pub trait Unit<C, T>: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static {}
-impl<C, T, F> Unit<C, T> for F where F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static
-{}
+pub trait Unit<C, T>:
+    for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static
+{
+}
+impl<C, T, F> Unit<C, T> for F where
+    F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static
+{
+}
 
 /// A folder that only the owner may enter, made if it is missing.
 pub fn private_folder(folder: &std::path::Path) -> Result<()> {
     sqlite::make_private(folder).map_err(|e| Error::unavailable(format!("{}: {e}", folder.display())))
+}
+
+/// Makes a schema on a PostgreSQL server and answers with the URL that works in it.
+pub async fn create_schema(url: &str, name: &str) -> Result<String> {
+    postgres::create_schema(url, name).await
+}
+
+/// Drops a schema with everything in it.
+pub async fn drop_schema(url: &str, name: &str) -> Result<()> {
+    postgres::drop_schema(url, name).await
 }
 
 impl Store {
@@ -97,9 +121,9 @@ impl Store {
     pub async fn open(config: &Config) -> Result<Self> {
         match config.database()? {
             Database::Sqlite(path) => Ok(Self::Sqlite(sqlite::Sqlite::open(&path).await?)),
-            Database::Postgres(url) => {
-                Ok(Self::Postgres(postgres::Postgres::open(&url, &config.postgres).await?))
-            }
+            Database::Postgres(url) => Ok(Self::Postgres(
+                postgres::Postgres::open(&url, &config.postgres).await?,
+            )),
         }
     }
 
@@ -172,13 +196,20 @@ pub(crate) fn database(error: sqlx::Error) -> Error {
         sqlx::Error::Database(e) if e.is_unique_violation() => {
             Error::conflict("The same thing exists already").logged(e)
         }
-        sqlx::Error::Database(e) if e.is_foreign_key_violation() || e.is_check_violation() => Error::internal(e),
+        sqlx::Error::Database(e) if e.is_foreign_key_violation() || e.is_check_violation() => {
+            Error::internal(e)
+        }
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => Error::internal(&error),
         _ => Error::unavailable(&error),
     }
 }
 
 /// A row that does not hold what its column promises: names table, column and id.
-pub(crate) fn bad_row(table: &str, column: &str, id: impl std::fmt::Display, why: impl std::fmt::Display) -> Error {
+pub(crate) fn bad_row(
+    table: &str,
+    column: &str,
+    id: impl std::fmt::Display,
+    why: impl std::fmt::Display,
+) -> Error {
     Error::internal(format!("{table}.{column} of row {id} cannot be read: {why}"))
 }

@@ -52,7 +52,10 @@ struct CoverageRow {
 impl CoverageRow {
     fn coverage(self) -> Result<Coverage> {
         let doc = serde_json::from_str(&self.doc).map_err(|e| bad_row("coverage", "doc", self.id, e))?;
-        let zone = self.zone.parse().map_err(|e| bad_row("coverage", "zone", self.id, e))?;
+        let zone = self
+            .zone
+            .parse()
+            .map_err(|e| bad_row("coverage", "zone", self.id, e))?;
         Ok(Coverage {
             id: self.id,
             key: self.coverage_key,
@@ -176,7 +179,9 @@ impl Tx {
         if !found.is_empty() {
             return Ok(found);
         }
-        let Some(subscriber) = subscriber else { return Ok(found) };
+        let Some(subscriber) = subscriber else {
+            return Ok(found);
+        };
         let rows: Vec<MemberRow> = on!(self, c => sqlx::query_as(
             "SELECT DISTINCT m.id, m.member_id, m.family, m.given, m.birth_date, m.gender, m.doc FROM member m \
              JOIN coverage v ON v.member = m.id WHERE v.subscriber_id = $1 OR m.member_id = $1")

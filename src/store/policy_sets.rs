@@ -6,7 +6,12 @@ use chrono::{DateTime, Utc};
 
 impl Tx {
     /// Keeps a published set; the same set again changes nothing.
-    pub async fn add_policy_set(&mut self, hash: &str, files: &[(String, String)], now: DateTime<Utc>) -> Result<()> {
+    pub async fn add_policy_set(
+        &mut self,
+        hash: &str,
+        files: &[(String, String)],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         let files = serde_json::to_string(files).map_err(Error::internal)?;
         on!(self, c => sqlx::query(
             "INSERT INTO policy_set (hash, files, published) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING")
@@ -14,8 +19,16 @@ impl Tx {
         .map_err(database)
     }
 
+    /// When a set was last published.
+    pub async fn last_publication(&mut self) -> Result<Option<DateTime<Utc>>> {
+        on!(self, c => sqlx::query_scalar("SELECT published FROM policy_set ORDER BY published DESC LIMIT 1")
+            .fetch_optional(c).await)
+        .map_err(database)
+    }
+
     /// How many sets were published.
     pub async fn count_policy_sets(&mut self) -> Result<i64> {
-        on!(self, c => sqlx::query_scalar("SELECT COUNT(*) FROM policy_set").fetch_one(c).await).map_err(database)
+        on!(self, c => sqlx::query_scalar("SELECT COUNT(*) FROM policy_set").fetch_one(c).await)
+            .map_err(database)
     }
 }

@@ -4,6 +4,7 @@ use super::{Open, Tx, database};
 use crate::config;
 use crate::error::{Error, Result};
 use futures_util::future::BoxFuture;
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::{str::FromStr, sync::Arc, time::Duration};
 use tokio::sync::Notify;
@@ -31,8 +32,14 @@ impl Postgres {
             .connect_with(options)
             .await
             .map_err(database)?;
-        sqlx::migrate!("migrations/postgres").run(&pool).await.map_err(Error::unavailable)?;
-        Ok(Self { pool, wake: Arc::new(Notify::new()) })
+        sqlx::migrate!("migrations/postgres")
+            .run(&pool)
+            .await
+            .map_err(Error::unavailable)?;
+        Ok(Self {
+            pool,
+            wake: Arc::new(Notify::new()),
+        })
     }
 
     pub(super) async fn write<C, T, F>(&self, input: &C, unit: &F) -> Result<T>
@@ -44,10 +51,7 @@ impl Postgres {
             tried += 1;
             match self.attempt(input, unit).await {
                 Err(error) if tried < TRIES && asks_for_retry(&error) => {}
-                other => {
-                    self.wake.notify_waiters();
-                    return other;
-                }
+                other => return other,
             }
         }
     }
@@ -56,11 +60,16 @@ impl Postgres {
     where
         F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>>,
     {
-        let mut tx = Tx(Open::Postgres(self.pool.begin().await.map_err(database)?));
+        let mut tx = Tx::on(Open::Postgres(self.pool.begin().await.map_err(database)?));
         let answer = unit(&mut tx, input).await;
-        let Open::Postgres(open) = tx.0 else { return answer };
+        let Open::Postgres(open) = tx.open else {
+            return answer;
+        };
         if answer.is_ok() {
             open.commit().await.map_err(Error::unavailable)?;
+            if tx.wakes {
+                self.wake.notify_waiters();
+            }
         } else {
             open.rollback().await.map_err(database)?;
         }
@@ -71,8 +80,12 @@ impl Postgres {
     where
         F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>>,
     {
-        let open = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(database)?;
-        let mut tx = Tx(Open::Postgres(open));
+        let open = self
+            .pool
+            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await
+            .map_err(database)?;
+        let mut tx = Tx::on(Open::Postgres(open));
         unit(&mut tx, input).await
     }
 
@@ -87,5 +100,43 @@ impl Postgres {
 
 /// SQLSTATE 40001 (serialization) and 40P01 (deadlock) ask for the same work once more.
 fn asks_for_retry(error: &Error) -> bool {
-    error.log_line().is_some_and(|line| line.contains("40001") || line.contains("40P01") || line.contains("deadlock"))
+    error
+        .log_line()
+        .is_some_and(|line| line.contains("40001") || line.contains("40P01") || line.contains("deadlock"))
+}
+
+/// Makes a schema; the answer is the URL with `search_path` set to it.
+pub(super) async fn create_schema(url: &str, name: &str) -> Result<String> {
+    run_once(url, format!("CREATE SCHEMA {}", plain(name)?)).await?;
+    let separator = if url.contains('?') { '&' } else { '?' };
+    Ok(format!("{url}{separator}options[search_path]={name}"))
+}
+
+/// Drops a schema with everything in it.
+pub(super) async fn drop_schema(url: &str, name: &str) -> Result<()> {
+    run_once(url, format!("DROP SCHEMA IF EXISTS {} CASCADE", plain(name)?)).await
+}
+
+async fn run_once(url: &str, sql: String) -> Result<()> {
+    let mut connection = sqlx::PgConnection::connect(url).await.map_err(database)?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+        .execute(&mut connection)
+        .await
+        .map_err(database)?;
+    connection.close().await.map_err(database)
+}
+
+/// A name that needs no quotes: small letters, digits and underscores.
+fn plain(name: &str) -> Result<&str> {
+    let fine = !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if fine {
+        Ok(name)
+    } else {
+        Err(Error::malformed(
+            "A schema's name holds small letters, digits and underscores",
+        ))
+    }
 }

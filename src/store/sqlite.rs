@@ -7,7 +7,8 @@ use super::{Open, Tx, database};
 use crate::error::{Error, Kind, Result};
 use futures_util::{FutureExt, future::BoxFuture};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection as _};
 use std::panic::AssertUnwindSafe;
@@ -42,7 +43,10 @@ impl Sqlite {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(2));
         let mut writer = options.connect().await.map_err(database)?;
-        sqlx::migrate!("migrations/sqlite").run(&mut writer).await.map_err(Error::unavailable)?;
+        sqlx::migrate!("migrations/sqlite")
+            .run(&mut writer)
+            .await
+            .map_err(Error::unavailable)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .acquire_timeout(Duration::from_secs(5))
@@ -51,9 +55,17 @@ impl Sqlite {
             .map_err(database)?;
         let (sender, receiver) = mpsc::channel(QUEUE);
         let wake = Arc::new(Notify::new());
-        #[expect(clippy::disallowed_methods, reason = "the writer lives as long as the store's last handle")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the writer lives as long as the store's last handle"
+        )]
         tokio::spawn(run_writer(writer, receiver, wake.clone()));
-        Ok(Self { path: path.to_owned(), writer: sender, readers, wake })
+        Ok(Self {
+            path: path.to_owned(),
+            writer: sender,
+            readers,
+            wake,
+        })
     }
 
     pub(super) fn lock(&self) -> Result<std::fs::File> {
@@ -65,7 +77,10 @@ impl Sqlite {
             .open(&path)
             .map_err(|e| Error::unavailable(format!("{}: {e}", path.display())))?;
         file.try_lock().map_err(|_| {
-            Error::conflict(format!("Another server runs on {}; stop it or use PostgreSQL", self.path.display()))
+            Error::conflict(format!(
+                "Another server runs on {}; stop it or use PostgreSQL",
+                self.path.display()
+            ))
         })?;
         Ok(file)
     }
@@ -77,21 +92,29 @@ impl Sqlite {
         F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let waiting = Box::new(Work { input, unit, done: None, reply: Some(reply) });
-        self.writer.try_send(waiting).map_err(|_| Error::unavailable("the writer's queue is full or closed"))?;
-        answer.await.map_err(|_| Error::unavailable("the writer stopped"))?
+        let waiting = Box::new(Work {
+            input,
+            unit,
+            done: None,
+            reply: Some(reply),
+        });
+        self.writer
+            .try_send(waiting)
+            .map_err(|_| Error::unavailable("the writer's queue is full or closed"))?;
+        answer
+            .await
+            .map_err(|_| Error::unavailable("the writer stopped"))?
     }
 
     pub(super) async fn read<C, T, F>(&self, input: &C, unit: &F) -> Result<T>
     where
         F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>>,
     {
-        let mut connection = self.readers.acquire().await.map_err(database)?;
-        sqlx::query("BEGIN").execute(&mut *connection).await.map_err(database)?;
-        let mut tx = Tx(Open::Reader(connection));
+        let open = self.readers.begin().await.map_err(database)?;
+        let mut tx = Tx::on(Open::Reader(open));
         let answer = unit(&mut tx, input).await;
-        if let Open::Reader(mut connection) = tx.0 {
-            sqlx::query("ROLLBACK").execute(&mut *connection).await.map_err(database)?;
+        if let Open::Reader(open) = tx.open {
+            open.rollback().await.map_err(database)?;
         }
         answer
     }
@@ -162,14 +185,17 @@ async fn run_writer(
     mut queue: mpsc::Receiver<Box<dyn Waiting>>,
     wake: Arc<Notify>,
 ) {
-    let mut tx = Tx(Open::Writer(connection));
+    let mut tx = Tx::on(Open::Writer(connection));
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
-        metrics::histogram!("assent_store_batch").record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
+        metrics::histogram!("assent_store_batch")
+            .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
         commit_together(&mut tx, std::mem::take(&mut batch)).await;
-        wake.notify_waiters();
+        if std::mem::take(&mut tx.wakes) {
+            wake.notify_waiters();
+        }
     }
-    if let Open::Writer(connection) = tx.0 {
+    if let Open::Writer(connection) = tx.open {
         let _ = connection.close().await;
     }
 }
@@ -215,8 +241,14 @@ async fn savepoints(tx: &mut Tx, batch: &mut [Box<dyn Waiting>]) -> Result<(), S
 }
 
 async fn execute(tx: &mut Tx, sql: &'static str) -> Result<(), String> {
-    let Open::Writer(connection) = &mut tx.0 else { return Err("not the writer".to_owned()) };
-    sqlx::query(sql).execute(connection).await.map(drop).map_err(|e| e.to_string())
+    let Open::Writer(connection) = &mut tx.open else {
+        return Err("not the writer".to_owned());
+    };
+    sqlx::query(sql)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(|e| e.to_string())
 }
 
 /// The folder (0700) and the file (0600), made if they are missing.

@@ -43,12 +43,21 @@ impl<S: Send + Sync, const FORM: u8> FromRequest<S> for JsonBody<FORM> {
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Error> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("");
     let media = given.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    if matches!(media.as_str(), "application/fhir+json" | "application/json" | "text/json") {
+    if matches!(
+        media.as_str(),
+        "application/fhir+json" | "application/json" | "text/json"
+    ) {
         return Ok(());
     }
-    Err(Error::new(Kind::UnsupportedMedia, "Send JSON: Content-Type application/fhir+json or application/json"))
+    Err(Error::new(
+        Kind::UnsupportedMedia,
+        "Send JSON: Content-Type application/fhir+json or application/json",
+    ))
 }
 
 /// A FHIR resource as an answer.
@@ -67,12 +76,20 @@ impl FhirResponse {
 
     /// 200 with a resource that is text already.
     pub fn text(text: String) -> Self {
-        Self { status: StatusCode::OK, text, location: None }
+        Self {
+            status: StatusCode::OK,
+            text,
+            location: None,
+        }
     }
 
     /// 201 with the new resource and its address.
     pub fn created(resource: &Value, location: String) -> Self {
-        Self { status: StatusCode::CREATED, location: Some(location), ..Self::ok(resource) }
+        Self {
+            status: StatusCode::CREATED,
+            location: Some(location),
+            ..Self::ok(resource)
+        }
     }
 }
 

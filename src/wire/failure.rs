@@ -57,11 +57,20 @@ impl<const FORM: u8> IntoResponse for Failure<FORM> {
                     "error": error.oauth_code().unwrap_or(oauth_code(error.kind())),
                     "error_description": error.message(),
                 });
-                (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+                (
+                    status,
+                    [(header::CONTENT_TYPE, "application/json")],
+                    body.to_string(),
+                )
+                    .into_response()
             }
             _ => {
                 let own = [Issue::error(error.issue_code(), "", error.message())];
-                let issues = if error.issues().is_empty() { &own[..] } else { error.issues() };
+                let issues = if error.issues().is_empty() {
+                    &own[..]
+                } else {
+                    error.issues()
+                };
                 let body = operation_outcome(issues).to_string();
                 (status, [(header::CONTENT_TYPE, "application/fhir+json")], body).into_response()
             }
@@ -75,9 +84,15 @@ fn add_headers(response: &mut Response, status: StatusCode) {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+        headers.insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer error=\"invalid_token\""),
+        );
     }
-    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+    if matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    ) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
 }
@@ -95,8 +110,16 @@ fn oauth_code(kind: Kind) -> &'static str {
 /// Writes the one line of the log: faults of ours as errors, everything else as information.
 fn note(error: &Error, status: StatusCode) {
     if status.is_server_error() {
-        tracing::error!(status = status.as_u16(), cause = error.log_line().unwrap_or("-"), "request failed");
+        tracing::error!(
+            status = status.as_u16(),
+            cause = error.log_line().unwrap_or("-"),
+            "request failed"
+        );
     } else {
-        tracing::info!(status = status.as_u16(), cause = error.log_line().unwrap_or("-"), "request refused");
+        tracing::info!(
+            status = status.as_u16(),
+            cause = error.log_line().unwrap_or("-"),
+            "request refused"
+        );
     }
 }

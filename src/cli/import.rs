@@ -1,0 +1,105 @@
+//! `assent import PATH…`: files or folders of FHIR NDJSON or JSON bundles. Safe to repeat.
+
+use crate::app;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::import;
+use crate::store::Store;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// What to read.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Files (.ndjson, .json) or folders of them
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+}
+
+/// Reads everything, tells what was taken and lists what was not; exit code 2 when a row was refused.
+pub async fn run(command: Import, config: &Config) -> Result<ExitCode> {
+    let published = Arc::new(app::load(&config.rules, &config.forms)?);
+    let store = Store::open(config).await?;
+    let mut import = import::Import::new(store.clone(), published, Clock::System.now());
+    let files = files(&command.paths)?;
+    let bytes = files
+        .iter()
+        .filter_map(|f| f.metadata().ok())
+        .map(|m| m.len())
+        .sum();
+    let bar = ProgressBar::new(bytes);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {msg}") {
+        bar.set_style(style);
+    }
+    for file in &files {
+        read(&mut import, file, &bar).await?;
+    }
+    let report = import.finish().await?;
+    bar.finish_and_clear();
+    store.close().await;
+    #[expect(
+        clippy::print_stdout,
+        clippy::print_stderr,
+        reason = "a command speaks to the terminal"
+    )]
+    {
+        for row in &report.refused {
+            eprintln!("{}:{}: {}", row.file, row.line, row.reason);
+        }
+        println!(
+            "{} records taken, {} resources of other types skipped, {} rows refused",
+            report.taken,
+            report.skipped,
+            report.refused.len()
+        );
+    }
+    Ok(if report.refused.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
+    })
+}
+
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let failed =
+        |path: &Path, e: std::io::Error| Error::malformed(format!("{} cannot be read: {e}", path.display()));
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        for entry in std::fs::read_dir(path).map_err(|e| failed(path, e))? {
+            let inner = entry.map_err(|e| failed(path, e))?.path();
+            let known = inner.extension().is_some_and(|e| e == "ndjson" || e == "json");
+            if inner.is_file() && known {
+                files.push(inner);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A file that is one JSON resource as a whole is taken so; everything else is read line by line.
+async fn read(import: &mut import::Import, path: &Path, bar: &ProgressBar) -> Result<()> {
+    let failed = |e: std::io::Error| Error::malformed(format!("{} cannot be read: {e}", path.display()));
+    let name = path.display().to_string();
+    let whole = path.extension().is_some_and(|e| e == "json");
+    if whole && let Ok(resource) = serde_json::from_str(&std::fs::read_to_string(path).map_err(failed)?) {
+        return import.resource(&name, 1, resource).await;
+    }
+    let file = BufReader::new(std::fs::File::open(path).map_err(failed)?);
+    for (n, line) in file.lines().enumerate() {
+        let line = line.map_err(failed)?;
+        import.line(&name, n + 1, &line).await?;
+        bar.inc(line.len() as u64 + 1);
+        bar.set_message(format!("{} rows", import.seen()));
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! What the unit tests of this door start from.
+
+use crate::forms::Forms;
+use crate::plan::{Coverage, Member};
+use crate::state::Published;
+use crate::store::assertions::Assertion;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// The public address in the tests.
+pub(super) const PUBLIC: &str = "https://plan.example";
+
+/// A `Parameters` of these.
+pub(super) fn parameters(parameters: &Value) -> Value {
+    json!({ "resourceType": "Parameters", "parameter": parameters })
+}
+
+/// The client's Coverage.
+pub(super) fn coverage() -> Value {
+    json!({ "resourceType": "Coverage", "id": "cov1", "status": "active", "subscriberId": "M100",
+        "beneficiary": { "reference": "Patient/p1" }, "payor": [{ "reference": "Organization/o1" }] })
+}
+
+/// The client's order for a home oxygen concentrator.
+pub(super) fn order() -> Value {
+    json!({ "resourceType": "ServiceRequest", "id": "o1", "status": "draft", "intent": "order",
+        "code": { "coding": [{ "system": "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "code": "E1390" }] },
+        "subject": { "reference": "Patient/p1" }, "quantityQuantity": { "value": 12, "code": "mo" } })
+}
+
+/// A member of the plan with this number.
+pub(super) fn member(row: u128, member_id: &str) -> Member {
+    Member {
+        id: Uuid::from_u128(row),
+        member_id: member_id.to_owned(),
+        family: "lane".to_owned(),
+        given: "ada".to_owned(),
+        birth_date: "1955-02-03".parse().ok(),
+        gender: None,
+        doc: json!({}),
+    }
+}
+
+/// The plan's coverage of that member.
+pub(super) fn covered(row: u128, member: &Member) -> Coverage {
+    Coverage {
+        id: Uuid::from_u128(row),
+        key: format!("urn:cards|{row}"),
+        member: member.id,
+        plan: "MA-OH".to_owned(),
+        line: "MA".to_owned(),
+        state: None,
+        zone: chrono_tz::America::New_York,
+        subscriber_id: Some("M100".to_owned()),
+        status: "active".to_owned(),
+        starts: "2026-01-01".parse().ok(),
+        ends: None,
+        doc: json!({}),
+    }
+}
+
+/// A form of the house in several versions; `specific` forms want one response for each order.
+pub(super) fn forms(names: &[(&str, &str, bool)]) -> Forms {
+    let shipped = include_str!("../../questionnaires/home-oxygen/1.0.0/questionnaire.json");
+    let prefill = include_str!("../../questionnaires/home-oxygen/1.0.0/prefill.yaml");
+    let mut files = Vec::new();
+    for (name, version, specific) in names {
+        let mut form: Value = serde_json::from_str(shipped).unwrap();
+        form["id"] = json!(name);
+        form["version"] = json!(version);
+        for extension in form["extension"].as_array_mut().unwrap() {
+            if extension["url"].as_str().unwrap().ends_with("/request-specific") {
+                extension["valueBoolean"] = json!(specific);
+            }
+        }
+        files.push((format!("{name}/{version}/questionnaire.json"), form.to_string()));
+        files.push((format!("{name}/{version}/prefill.yaml"), prefill.to_owned()));
+    }
+    Forms::load(&files).unwrap()
+}
+
+/// Every file below a folder of the project, named from that folder.
+fn files_below(folder: &str) -> Vec<(String, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut files = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let below = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+                files.push((below, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The policies and forms that ship with the project.
+pub(super) fn published() -> Published {
+    Published::load(&files_below("rules"), &files_below("questionnaires")).unwrap()
+}
+
+/// The instant of the tests: ten in the morning at the plan.
+pub(super) fn now() -> DateTime<Utc> {
+    "2026-10-01T14:00:00Z".parse().unwrap()
+}
+
+/// An answer of the hook about this order, to the first member; the chart held one oximetry result.
+pub(super) fn assertion(order: &Value) -> Assertion {
+    let chart = json!({ "res": {
+        "Observation": [{ "resourceType": "Observation", "id": "spo2", "status": "final",
+            "effectiveDateTime": "2026-09-24",
+            "code": { "coding": [{ "system": "http://loinc.org", "code": "59408-5" }] },
+            "valueQuantity": { "value": 87, "code": "%" } }],
+        "ServiceRequest": [order],
+    } });
+    let answer = json!({ "url": "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information",
+        "extension": [{ "url": "doc-needed", "valueCode": "clinical" }] });
+    Assertion {
+        id: "A-1".into(),
+        client: Uuid::from_u128(90),
+        hook: "order-sign".into(),
+        hook_instance: "i".into(),
+        member: Some(Uuid::from_u128(1)),
+        coverage: Some(Uuid::from_u128(11)),
+        order_ref: "ServiceRequest/o1".into(),
+        coverage_ref: "Coverage/cov1".into(),
+        patient_ref: "Patient/p1".into(),
+        order_json: order.to_string(),
+        policy: None,
+        policy_version: None,
+        policy_hash: "h".into(),
+        case_document: chart.to_string(),
+        answer_json: answer.to_string(),
+        forms: json!(["home-oxygen|1.0.0"]).to_string(),
+        created: now(),
+    }
+}

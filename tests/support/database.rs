@@ -1,0 +1,161 @@
+//! A seeded database per test: the demo's plan is stored once per process, then the file is copied, or the
+//! PostgreSQL database is cloned from it.
+
+use super::{config, start, unique};
+use assent::app::App;
+use assent::clock::Clock;
+use assent::demo::seed;
+use sqlx::{Connection, PgConnection, SqliteConnection};
+use std::path::Path;
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+/// One test's database.
+pub struct Database {
+    pub url: String,
+    server: Option<(String, String)>,
+}
+
+/// Keys and sign-ins of the seeded plan, which every copy shares, and where the seeded databases are.
+struct Template {
+    data: TempDir,
+}
+
+static SQLITE: OnceCell<Template> = OnceCell::const_new();
+static POSTGRES: OnceCell<Option<(Template, String, String)>> = OnceCell::const_new();
+
+pub async fn sqlite(data: &TempDir) -> Database {
+    let template = SQLITE
+        .get_or_init(|| async {
+            let data = TempDir::new().unwrap();
+            let url = format!("sqlite:{}", data.path().join("plan.db").display());
+            seed_into(&url, &data).await;
+            Template { data }
+        })
+        .await;
+    copy_secrets(template.data.path(), data.path());
+    let file = data.path().join("plan.db");
+    std::fs::copy(template.data.path().join("plan.db"), &file).unwrap();
+    Database { url: format!("sqlite:{}", file.display()), server: None }
+}
+
+pub async fn postgres(data: &TempDir) -> Option<Database> {
+    let template = POSTGRES
+        .get_or_init(|| async {
+            let server = server_url()?;
+            let data = TempDir::new().unwrap();
+            let name = format!("assent_template_{}", std::process::id());
+            admin(&server, &format!("DROP DATABASE IF EXISTS {name}")).await;
+            admin(&server, &format!("CREATE DATABASE {name}")).await;
+            seed_into(&database_url(&server, &name), &data).await;
+            Some((Template { data }, server, name))
+        })
+        .await;
+    let (template, server, source) = template.as_ref()?;
+    copy_secrets(template.data.path(), data.path());
+    let name = format!("assent_test_{}_{}", std::process::id(), unique());
+    admin(server, &format!("CREATE DATABASE {name} TEMPLATE {source}")).await;
+    Some(Database { url: database_url(server, &name), server: Some((server.clone(), name)) })
+}
+
+/// The server for tests; with CI it must be there.
+pub fn server_url() -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "tests read their own settings")]
+    let url = std::env::var("TEST_POSTGRES_URL").ok();
+    #[expect(clippy::disallowed_methods, reason = "tests read their own settings")]
+    let ci = std::env::var("CI").is_ok();
+    assert!(url.is_some() || !ci, "CI needs TEST_POSTGRES_URL");
+    url
+}
+
+fn database_url(server: &str, name: &str) -> String {
+    let (base, _) = server.rsplit_once('/').unwrap();
+    format!("{base}/{name}")
+}
+
+async fn admin(server: &str, statement: &str) {
+    let mut connection = PgConnection::connect(server).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+async fn seed_into(url: &str, data: &TempDir) {
+    let mut config = config(data);
+    url.clone_into(&mut config.database);
+    let app = App::build(config, Clock::standing_at(start())).await.unwrap();
+    seed::run(&app.state, data.path()).await.unwrap();
+    app.state.store.close().await;
+    drop(app);
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        // Everything into the one file that is copied.
+        let mut connection = SqliteConnection::connect(&format!("sqlite://{path}")).await.unwrap();
+        sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+}
+
+fn copy_secrets(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to.join("keys")).unwrap();
+    for key in std::fs::read_dir(from.join("keys")).unwrap() {
+        let key = key.unwrap();
+        std::fs::copy(key.path(), to.join("keys").join(key.file_name())).unwrap();
+    }
+    std::fs::copy(from.join("sign-ins.json"), to.join("sign-ins.json")).unwrap();
+}
+
+/// The tables, in the order of their names.
+const TABLES: [&str; 22] = [
+    "assertion", "blob", "client", "coverage", "event", "\"grant\"", "item", "job", "member", "member_login",
+    "number_alias", "oauth_code", "outbox", "person", "policy_set", "prior_auth", "provider", "seen_jti", "session",
+    "submission", "subscription", "token",
+];
+
+impl Database {
+    pub async fn row_counts(&self) -> Vec<(String, i64)> {
+        let mut counts = Vec::new();
+        for table in TABLES {
+            counts.push((table.to_owned(), self.number(&format!("SELECT COUNT(*) FROM {table}")).await));
+        }
+        counts
+    }
+
+    pub async fn number(&self, query: &str) -> i64 {
+        let query = sqlx::AssertSqlSafe(query.to_owned());
+        if self.server.is_some() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            let number = sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+            number
+        } else {
+            let mut connection = self.sqlite_connection().await;
+            sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
+        }
+    }
+
+    pub async fn execute(&self, statement: &str) {
+        let statement = sqlx::AssertSqlSafe(statement.to_owned());
+        if self.server.is_some() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+        } else {
+            let mut connection = self.sqlite_connection().await;
+            sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+        }
+    }
+
+    /// True on PostgreSQL.
+    pub fn on_server(&self) -> bool {
+        self.server.is_some()
+    }
+
+    async fn sqlite_connection(&self) -> SqliteConnection {
+        let path = self.url.strip_prefix("sqlite:").unwrap();
+        SqliteConnection::connect(&format!("sqlite://{path}")).await.unwrap()
+    }
+
+    pub async fn remove(self) {
+        if let Some((server, name)) = self.server {
+            admin(&server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        }
+    }
+}

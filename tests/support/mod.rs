@@ -1,0 +1,251 @@
+//! `TestApp`: the real router on a real database, seeded like the demo, with a clock that stands still. Each story
+//! runs on SQLite, and on PostgreSQL when `TEST_POSTGRES_URL` names a server. Personas call it as their users would.
+
+mod browser;
+mod database;
+mod ehr;
+mod phone;
+pub mod receiver;
+
+pub use browser::Browser;
+pub use ehr::Ehr;
+pub use phone::Phone;
+
+use assent::app::{App, files};
+use assent::clock::Clock;
+use assent::config::{Config, MailTransport, PasswordWork};
+use assent::demo::keys::SignIns;
+use assent::demo::{keys, walk::messages::Run};
+use assent::state::{Published, State};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use chrono::{DateTime, Utc};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// Where the test clock stands at first.
+pub const START: &str = "2026-11-20T15:04:05.123456Z";
+/// What the server is called.
+pub const PUBLIC_URL: &str = "http://127.0.0.1:8642";
+
+/// One test's own house.
+pub struct TestApp {
+    pub state: State,
+    pub clock: Clock,
+    pub sign_ins: SignIns,
+    pub data: TempDir,
+    database: database::Database,
+    router: Router,
+    leaves_work: Cell<bool>,
+}
+
+/// An answer, read whole.
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Reply {
+    /// The body as JSON, after checking the status.
+    #[track_caller]
+    pub fn json(&self, expected: u16) -> Value {
+        assert_eq!(self.status.as_u16(), expected, "{}", self.text);
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("no JSON ({e}): {}", self.text))
+    }
+
+    /// The expressions of an OperationOutcome.
+    #[track_caller]
+    pub fn places(&self, expected: u16) -> Vec<String> {
+        let outcome = self.json(expected);
+        assert_eq!(outcome["resourceType"], "OperationOutcome");
+        let issues = outcome["issue"].as_array().unwrap();
+        issues.iter().filter_map(|i| Some(i["expression"][0].as_str()?.to_owned())).collect()
+    }
+}
+
+/// The settings that every test starts from.
+pub fn config(data: &TempDir) -> Config {
+    let mut config = Config::defaults().unwrap();
+    config.public_url = PUBLIC_URL.to_owned();
+    config.data = data.path().to_owned();
+    config.mail.transport = MailTransport::Memory;
+    config.mail.alerts_to = "um@plan.example".to_owned();
+    config.password_work = PasswordWork::Quick;
+    config.rules = concat!(env!("CARGO_MANIFEST_DIR"), "/rules").into();
+    config.forms = concat!(env!("CARGO_MANIFEST_DIR"), "/questionnaires").into();
+    config
+}
+
+/// The test clock's first instant.
+pub fn start() -> DateTime<Utc> {
+    START.parse().unwrap()
+}
+
+/// The shipped policies, with one file's text changed.
+pub fn altered_policies(config: &Config, file: &str, from: &str, to: &str) -> Published {
+    let mut rules = files(&config.rules).unwrap();
+    let text = &mut rules.iter_mut().find(|(path, _)| path == file).unwrap().1;
+    assert!(text.contains(from), "{file} does not contain {from}");
+    *text = text.replace(from, to);
+    Published::load(&rules, &files(&config.forms).unwrap()).unwrap()
+}
+
+impl TestApp {
+    /// On a SQLite file of its own.
+    pub async fn sqlite() -> Self {
+        let data = TempDir::new().unwrap();
+        let database = database::sqlite(&data).await;
+        Self::on(data, database).await
+    }
+
+    /// On a PostgreSQL database of its own, if there is a server.
+    pub async fn postgres() -> Option<Self> {
+        let data = TempDir::new().unwrap();
+        let database = database::postgres(&data).await?;
+        Some(Self::on(data, database).await)
+    }
+
+    async fn on(data: TempDir, database: database::Database) -> Self {
+        let mut config = config(&data);
+        config.database.clone_from(&database.url);
+        let clock = Clock::standing_at(start());
+        let app = App::build(config, clock.clone()).await.unwrap();
+        let sign_ins = keys::read_sign_ins(data.path()).unwrap();
+        let router = assent::http::router(app.state.clone());
+        Self { state: app.state, clock, sign_ins, data, database, router, leaves_work: Cell::new(false) }
+    }
+
+    /// Sends one request through the router.
+    pub async fn call(&self, request: Request<Body>) -> Reply {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Reply { status: parts.status, headers: parts.headers, text }
+    }
+
+    /// GET, with a token or without.
+    pub async fn get(&self, path: &str, token: Option<&str>) -> Reply {
+        let mut request = Request::get(path);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        self.call(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// POST of a body of any type.
+    pub async fn post(&self, path: &str, token: Option<&str>, media: &str, body: impl Into<Body>) -> Reply {
+        let mut request = Request::post(path).header(header::CONTENT_TYPE, media);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        self.call(request.body(body.into()).unwrap()).await
+    }
+
+    /// The demo EHR with a token for everything.
+    pub async fn ehr(&self) -> Ehr<'_> {
+        Ehr::sign_in(self, assent::demo::seed::EHR, "https://ehr.demo.example").await
+    }
+
+    /// Another partner.
+    pub async fn other_ehr(&self) -> Ehr<'_> {
+        Ehr::sign_in(self, assent::demo::seed::OTHER_EHR, "https://ehr.clinic.example").await
+    }
+
+    /// A member of staff, signed in.
+    pub async fn staff(&self, username: &str) -> Browser<'_> {
+        let mut browser = Browser::new(self);
+        browser.sign_in("/staff", username).await;
+        browser
+    }
+
+    /// A member's app after sign-in and consent.
+    pub async fn member(&self, username: &str) -> Phone<'_> {
+        Phone::launch(self, username).await
+    }
+
+    /// Messages of a run that begins now.
+    pub fn run(&self) -> Run {
+        Run::new(self.clock.now())
+    }
+
+    /// Does everything that waits.
+    pub async fn run_jobs(&self) -> usize {
+        assent::jobs::drain(&self.state).await.unwrap()
+    }
+
+    /// Mails that were sent.
+    pub fn mails(&self) -> Vec<String> {
+        self.state.mail.kept()
+    }
+
+    /// How many rows each table holds: the database as it was, or not.
+    pub async fn row_counts(&self) -> Vec<(String, i64)> {
+        self.database.row_counts().await
+    }
+
+    /// One text column of one row.
+    pub async fn sql(&self, statement: &str) {
+        self.database.execute(statement).await;
+    }
+
+    /// One number.
+    pub async fn number(&self, query: &str) -> i64 {
+        self.database.number(query).await
+    }
+
+    /// The test leaves work undone on purpose.
+    pub fn leaves_work(&self) {
+        self.leaves_work.set(true);
+    }
+
+    /// Fails when work is left undone or died, then removes the database.
+    pub async fn finish(self) {
+        let left = self.number("SELECT COUNT(*) FROM job WHERE state <> 'done'").await
+            + self.number("SELECT COUNT(*) FROM outbox WHERE state <> 'sent'").await;
+        assert!(left == 0 || self.leaves_work.get(), "{left} pieces of work are unfinished or dead");
+        self.state.store.close().await;
+        self.database.remove().await;
+    }
+}
+
+/// A number that no other test of this process has.
+pub fn unique() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Declares a story that runs on both databases.
+macro_rules! both {
+    ($($(#[$meta:meta])* async fn $name:ident($app:ident: &TestApp) $body:block)*) => {$(
+        $(#[$meta])*
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn story($app: &$crate::support::TestApp) $body
+
+            #[tokio::test]
+            async fn sqlite() {
+                let app = $crate::support::TestApp::sqlite().await;
+                story(&app).await;
+                app.finish().await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                if let Some(app) = $crate::support::TestApp::postgres().await {
+                    story(&app).await;
+                    app.finish().await;
+                }
+            }
+        }
+    )*};
+}
+pub(crate) use both;
