@@ -3,7 +3,7 @@
 //!
 //! Waits between tries: 5 s, 1 min, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h, each ±20 %. A receiver's `Retry-After` is honoured up to twice the planned wait.
 
-use super::{LEASE, MOST};
+use super::{MOST, lease_end};
 use crate::error::{Error, Result};
 use crate::ig::pas::V2_2;
 use crate::mail::{Knock, Letter, NotSent};
@@ -44,24 +44,29 @@ enum Done {
     Never(String),
     /// An earlier effect for the same receiver has to go first; this is no try.
     Behind,
+    /// There was no time left; this is no try either.
+    Untried,
 }
 
 /// Leases what is due and sends it; answers with how many pieces were leased and not put back behind others.
 pub(super) async fn run_due(state: &State) -> Result<usize> {
     let now = state.now();
-    let leased = state
+    let end = lease_end(state, now);
+    let mut leased = state
         .store
-        .write(now, |tx, now| {
-            Box::pin(async move {
-                tx.lease(Queue::Outbox, *now, *now + Duration::seconds(LEASE), MOST)
-                    .await
-            })
+        .write((now, end), |tx, (now, end)| {
+            Box::pin(async move { tx.lease(Queue::Outbox, *now, *end, MOST).await })
         })
         .await?;
     let mut did = 0;
-    let mut leased = leased;
     leased.sort_by_key(|effect| effect.id);
     for effect in leased {
+        if state.now() > now + (end - now) / 2 {
+            // A slow receiver used up the time: the rest goes back before its lease ends, so that nobody else sends
+            // the same meanwhile.
+            settle(state, effect, Done::Untried).await?;
+            continue;
+        }
         let done = match effect.kind.as_str() {
             "notification" => notify(state, &effect).await,
             "mail" => mail(state, &effect).await,
@@ -82,6 +87,7 @@ async fn settle(state: &State, effect: Waiting, done: Done) -> Result<()> {
     let (word, next, why) = match &done {
         Done::Sent => ("sent", None, String::new()),
         Done::Behind => ("behind", Some(now + Duration::seconds(1)), String::new()),
+        Done::Untried => ("untried", Some(now), String::new()),
         Done::Never(why) => ("dead", None, why.clone()),
         Done::Later(why, asked) => {
             let next = next_try(effect.attempts, *asked).map(|wait| now + wait);
@@ -99,10 +105,10 @@ async fn settle(state: &State, effect: Waiting, done: Done) -> Result<()> {
             (effect, word, next, why, subscription, now),
             |tx, (effect, word, next, why, subscription, now)| {
                 Box::pin(async move {
-                    if *word == "sent" {
-                        tx.finish_effect(effect, *now).await?;
-                    } else {
-                        tx.put_back(Queue::Outbox, effect.id, *next, why, *now).await?;
+                    match (*word, next) {
+                        ("sent", _) => drop(tx.finish_effect(effect, *now).await?),
+                        ("behind" | "untried", Some(next)) => tx.hand_back(effect, *next).await?,
+                        _ => tx.put_back(Queue::Outbox, effect, *next, why, *now).await?,
                     }
                     if let Some((id, status)) = subscription {
                         let why = (*status == "error").then_some("notifications could not be delivered");

@@ -104,7 +104,7 @@ impl PriorAuth {
             let sequence = item.sequence;
             bodies.push((Actor::Software, Body::Evaluated(Box::new(item))));
             if let Some(outcome) = outcome {
-                bodies.push((Actor::Software, Body::Decided { sequence, outcome }));
+                bodies.push((Actor::Software, Body::Decided { sequence, outcome: Box::new(outcome) }));
             }
         }
         (1..)
@@ -149,7 +149,7 @@ impl PriorAuth {
             now,
             Body::Decided {
                 sequence: command.sequence,
-                outcome: Outcome::Approved(approval),
+                outcome: Box::new(Outcome::Approved(approval)),
             },
         ))
     }
@@ -174,7 +174,7 @@ impl PriorAuth {
             now,
             Body::Decided {
                 sequence: command.sequence,
-                outcome: Outcome::Denied(denial),
+                outcome: Box::new(Outcome::Denied(denial)),
             },
         ))
     }

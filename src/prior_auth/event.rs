@@ -36,7 +36,7 @@ pub enum Body {
         sequence: u32,
         /// What was decided.
         #[serde(flatten)]
-        outcome: Outcome,
+        outcome: Box<Outcome>,
     },
     /// A reviewer sent one line up to a physician.
     Referred {

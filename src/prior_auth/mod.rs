@@ -293,10 +293,10 @@ impl PriorAuth {
                 let decided = Decided {
                     at: event.at,
                     by: event.actor.clone(),
-                    outcome: outcome.clone(),
+                    outcome: outcome.as_ref().clone(),
                 };
                 if let Some(item) = self.items.iter_mut().find(|i| i.sequence == *sequence) {
-                    item.status = match outcome {
+                    item.status = match outcome.as_ref() {
                         Outcome::Approved(_) => ItemStatus::Approved,
                         Outcome::Denied(_) => ItemStatus::Denied,
                         Outcome::NotRequired { .. } => ItemStatus::NotRequired,

@@ -110,10 +110,8 @@ impl Tx {
                 .bind(actor_key(&event.actor)).bind(event.actor.role()).bind(&credential).bind(&body)
                 .bind(&previous).bind(&hash).execute(c).await.map(drop))
             .map_err(database)?;
-            if let Body::Decided {
-                outcome: crate::prior_auth::Outcome::Approved(approval),
-                ..
-            } = &event.body
+            if let Body::Decided { outcome, .. } = &event.body
+                && let crate::prior_auth::Outcome::Approved(approval) = outcome.as_ref()
             {
                 self.add_number(case, &approval.number, "authorization", event.at)
                     .await?;
