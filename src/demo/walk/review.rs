@@ -76,11 +76,9 @@ pub async fn decide(walk: &mut Walk) -> Outcome {
         .page(&mut physician, &format!("/staff/cases/{urgent}"))
         .await?;
     let form = form_with(&page.text, "version")?;
-    let end = (walk.run.today + chrono::Days::new(90)).to_string();
     let approval = [
         ("line", "1"),
         ("decision", "approve"),
-        ("until", end.as_str()),
         ("note", "Discussed with the treating physician"),
     ];
     decided(
