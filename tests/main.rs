@@ -6,4 +6,6 @@
 mod conformance;
 mod crd;
 mod dtr;
+mod examples;
+mod pas;
 mod support;
