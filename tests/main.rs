@@ -5,3 +5,5 @@
 
 mod conformance;
 mod crd;
+mod dtr;
+mod support;

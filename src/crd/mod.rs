@@ -5,7 +5,7 @@
 //! `order_sign` is the walk through one call; `request` reads it, `prefetch` and `ehr` bring what it names, `payer`
 //! and `member` say whose it is (section "Coverage and member resolution"), `finding` asks the rules,
 //! `coverage_information` and `cards` write the answer, `invariants` holds it against the guide, `echo` puts it into
-//! the order's own text.
+//! the order's own text, `record` keeps the whole call for disputes.
 //!
 //! This door never changes an order beside its coverage information, never gives a case number, never keeps the
 //! EHR's token.
@@ -22,6 +22,7 @@ mod member;
 mod order_sign;
 mod payer;
 mod prefetch;
+mod record;
 mod request;
 #[cfg(test)]
 mod samples;

@@ -23,7 +23,7 @@ pub struct Pages {
     environment: Environment<'static>,
 }
 
-const TEMPLATES: [(&str, &str); 16] = [
+const TEMPLATES: [(&str, &str); 17] = [
     ("layout.html", include_str!("templates/layout.html")),
     ("marks.html", include_str!("templates/marks.html")),
     ("staff_sign_in.html", include_str!("templates/staff_sign_in.html")),
@@ -41,6 +41,7 @@ const TEMPLATES: [(&str, &str); 16] = [
     ("member_home.html", include_str!("templates/member_home.html")),
     ("about_apps.html", include_str!("templates/about_apps.html")),
     ("consent.html", include_str!("templates/consent.html")),
+    ("doorstep.html", include_str!("templates/doorstep.html")),
     ("problem.html", include_str!("templates/problem.html")),
     ("signed_out.html", include_str!("templates/signed_out.html")),
 ];

@@ -71,15 +71,18 @@ fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The names of the functions in `source` that carry a test attribute.
+/// The names of the functions in `source` that carry a test attribute, or are stories inside `both!`.
 fn tests_in(source: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut is_test = false;
-    for line in source.lines().map(str::trim) {
+    for line in source.lines() {
+        // Stories stand inside `both!`, one step in; what stands at the margin only serves them.
+        let is_story = line.starts_with("    async fn ") && line.ends_with(": &TestApp) {");
+        let line = line.trim();
         if line.starts_with("#[test") || line.starts_with("#[tokio::test") {
             is_test = true;
         } else if let Some((_, after)) = line.split_once("fn ")
-            && is_test
+            && (is_test || is_story)
         {
             names.extend(after.split(['(', '<']).next().map(str::to_owned));
             is_test = false;
@@ -149,8 +152,9 @@ fn a_row_that_says_more_than_the_tests_is_found() {
     ] {
         assert_eq!(problem(&bad, &tests).as_deref(), Some(why));
     }
-    let source = "#[test]\nfn one() {}\nfn two() {}\n#[tokio::test]\n#[ignore]\nasync fn three() {}";
-    assert_eq!(tests_in(source), ["one", "three"]);
+    let source = "#[test]\nfn one() {}\nfn two() {}\n#[tokio::test]\n#[ignore]\nasync fn three() {}\n    async fn \
+                  four(app: &TestApp) {";
+    assert_eq!(tests_in(source), ["one", "three", "four"]);
 }
 
 /// The page: what the words mean, then the totals.

@@ -1,0 +1,177 @@
+//! The forms' door over HTTP: who gets which form, with which draft, and what is refused where.
+
+mod bad_calls;
+
+use crate::support::{Ehr, TestApp, both};
+use assent::demo::walk::messages::{Run, parameter, part};
+use serde_json::{Value, json};
+
+const PACKAGE: &str = "/dtr/2.2/Questionnaire/$questionnaire-package";
+const REPORT: &str = "/dtr/2.2/Questionnaire/$log-questionnaire-errors";
+const FORM: &str = "http://127.0.0.1:8642/dtr/2.2/Questionnaire/home-oxygen";
+
+/// The assertion that the hook gives for the walk's oxygen order.
+async fn asserted(app: &TestApp, ehr: &Ehr<'_>) -> String {
+    let answer = ehr.hook("order-sign-crd", &app.run().hook()).await.json(200);
+    let actions = answer["systemActions"].as_array().unwrap();
+    let oxygen = actions
+        .iter()
+        .map(|a| &a["resource"])
+        .find(|r| r["id"] == "oxygen")
+        .unwrap();
+    let information = part(
+        oxygen,
+        "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information",
+    )
+    .unwrap();
+    part(information, "coverage-assertion-id").unwrap()["valueString"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+/// The walk's coverage alone.
+fn coverage() -> Value {
+    Run::package_input("-")["parameter"][0].clone()
+}
+
+fn input(more: Vec<Value>) -> Value {
+    let mut parameters = vec![coverage()];
+    parameters.extend(more);
+    json!({ "resourceType": "Parameters", "parameter": parameters })
+}
+
+fn named(form: &str) -> Value {
+    json!({ "name": "questionnaire", "valueCanonical": form })
+}
+
+fn report(text: &str) -> Value {
+    json!({ "resourceType": "Parameters", "parameter": [
+        { "name": "questionnaire", "valueCanonical": format!("{FORM}|1.0.0") },
+        { "name": "operationOutcome", "resource": { "resourceType": "OperationOutcome",
+            "issue": [{ "severity": "error", "code": "exception", "diagnostics": text }] } },
+    ] })
+}
+
+both! {
+    async fn a_context_leads_to_the_form_and_a_draft_that_says_where_each_answer_is_from(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let assertion = asserted(app, &ehr).await;
+        let before = app.row_counts().await;
+        let answer = ehr.package(&Run::package_input(&assertion)).await.json(200);
+        assert_eq!(app.row_counts().await, before, "a package stores nothing");
+        let bundle = &parameter(&answer, "packagebundle").unwrap()["resource"];
+        assert_eq!(bundle["entry"].as_array().unwrap().len(), 2);
+        assert_eq!(bundle["entry"][0]["fullUrl"], FORM);
+        let draft = &bundle["entry"][1]["resource"];
+        assert_eq!(draft["questionnaire"], format!("{FORM}|1.0.0"));
+        assert_eq!(draft["subject"]["reference"], "Patient/p1");
+        let extensions = draft["extension"].to_string();
+        for reference in ["\"Coverage/c1\"", "\"ServiceRequest/oxygen\"", "\"withpa\""] {
+            assert!(extensions.contains(reference), "{reference}");
+        }
+        let items = draft["item"].to_string();
+        for answered in ["oxygen.spo2", "oxygen.test-date", "oxygen.months", "oxygen.prescriber"] {
+            assert!(items.contains(answered), "{answered}");
+        }
+        assert_eq!(items.matches("\"answer\"").count(), items.matches("\"auto-server\"").count());
+        assert!(parameter(&answer, "outcome").is_none());
+    }
+
+    async fn a_context_that_is_not_the_callers_is_refused_like_an_unknown_one(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let assertion = asserted(app, &ehr).await;
+        let unknown = ehr.package(&Run::package_input("A-0")).await;
+        assert_eq!(unknown.places(422), ["Parameters.parameter[1].value"]);
+        let other = app.other_ehr().await;
+        let foreign = other.package(&Run::package_input(&assertion)).await;
+        assert_eq!(foreign.json(422), unknown.json(422));
+        let mut another = Run::package_input(&assertion);
+        let coverage = &mut another["parameter"][0]["resource"];
+        coverage["subscriberId"] = json!("1122334455");
+        coverage["identifier"][0]["value"] = json!("12345678901");
+        assert_eq!(ehr.package(&another).await.json(422), unknown.json(422), "another member's");
+    }
+
+    async fn a_coverage_that_nobody_has_is_refused_at_its_place(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let mut unknown = input(vec![named(FORM)]);
+        let coverage = &mut unknown["parameter"][0]["resource"];
+        coverage["subscriberId"] = json!("none");
+        coverage["identifier"][0]["value"] = json!("none");
+        assert_eq!(ehr.package(&unknown).await.places(422), ["Parameters.parameter[0].resource"]);
+        assert_eq!(ehr.package(&input(vec![])).await.places(422), ["Parameters.parameter"]);
+    }
+
+    async fn a_form_is_given_by_canonical_at_both_addresses_and_an_unknown_one_is_a_warning(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let asked = input(vec![named(FORM), named("http://127.0.0.1:8642/dtr/2.2/Questionnaire/wheelchair")]);
+        for path in [PACKAGE, "/dtr/2.2/$questionnaire-package"] {
+            let answer = ehr.post(path, &asked).await.json(200);
+            let bundle = &parameter(&answer, "packagebundle").unwrap()["resource"];
+            assert_eq!(bundle["entry"][0]["resource"]["url"], FORM);
+            let issues = &parameter(&answer, "outcome").unwrap()["resource"]["issue"];
+            assert_eq!(issues[0]["severity"], "warning");
+            assert_eq!(issues.as_array().unwrap().len(), 1);
+        }
+    }
+
+    async fn only_what_changed_since_then_is_sent(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let since = |at: &str| input(vec![named(FORM), json!({ "name": "changedsince", "valueInstant": at })]);
+        let later = ehr.package(&since("2026-11-21T00:00:00Z")).await.json(200);
+        assert!(parameter(&later, "packagebundle").is_none());
+        assert!(later.to_string().contains("Nothing has changed"));
+        let earlier = ehr.package(&since("2026-11-19T00:00:00Z")).await.json(200);
+        assert!(parameter(&earlier, "packagebundle").is_some());
+    }
+
+    async fn without_a_token_or_its_scope_there_is_no_form(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let narrow = ehr.token_for(assent::demo::seed::EHR, "system/Claim.cruds").await;
+        let body = input(vec![named(FORM)]).to_string();
+        for (token, status) in [(None, 401), (Some("stolen"), 401), (Some(narrow.as_str()), 403)] {
+            for path in [PACKAGE, "/dtr/2.2/$questionnaire-package", REPORT] {
+                let reply = app.post(path, token, "application/fhir+json", body.clone()).await;
+                assert_eq!(reply.json(status)["resourceType"], "OperationOutcome", "{path}");
+            }
+            for path in ["/dtr/2.2/Questionnaire", "/dtr/2.2/Questionnaire/home-oxygen"] {
+                assert_eq!(app.get(path, token).await.json(status)["resourceType"], "OperationOutcome", "{path}");
+            }
+        }
+        let lower = ehr.token_for(assent::demo::seed::EHR, "system/questionnaire.rs").await;
+        app.post(PACKAGE, Some(&lower), "application/fhir+json", body).await.json(200);
+    }
+
+    async fn forms_are_read_and_searched(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let form = app.get("/dtr/2.2/Questionnaire/home-oxygen", Some(&ehr.token)).await.json(200);
+        assert_eq!(form["url"], FORM);
+        let found = format!("/dtr/2.2/Questionnaire?url={FORM}&version=1.0.0");
+        let found = app.get(&found, Some(&ehr.token)).await.json(200);
+        assert_eq!(found["total"], 1);
+        assert_eq!(found["entry"][0]["resource"], form);
+        let none = app.get("/dtr/2.2/Questionnaire/wheelchair", Some(&ehr.token)).await.json(404);
+        assert_eq!(none["resourceType"], "OperationOutcome");
+    }
+
+    async fn what_is_not_offered_is_not_there(app: &TestApp) {
+        let ehr = app.ehr().await;
+        for path in ["/dtr/2.2/ValueSet/$expand", "/dtr/2.2/Library/x"] {
+            assert_eq!(ehr.post(path, &json!({})).await.json(404)["resourceType"], "OperationOutcome");
+        }
+        let statement = app.get("/dtr/2.2/metadata", None).await.json(200);
+        assert_eq!(statement["fhirVersion"], "4.0.1");
+    }
+
+    async fn an_error_report_is_kept_and_never_told_again(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let reply = ehr.post(REPORT, &report("HomeO2.LowestSpO2 failed")).await;
+        assert_eq!(reply.json(200)["resourceType"], "OperationOutcome");
+        assert!(!reply.text.contains("LowestSpO2"));
+        assert_eq!(app.number("SELECT COUNT(*) FROM blob WHERE kind = 'dtr-error-log'").await, 1);
+        ehr.post("/dtr/2.2/$log-questionnaire-errors", &json!({ "resourceType": "Parameters" })).await.json(422);
+        ehr.post(REPORT, &report(&"x".repeat(70_000))).await.json(413);
+        assert_eq!(app.number("SELECT COUNT(*) FROM blob WHERE kind = 'dtr-error-log'").await, 1);
+    }
+}
