@@ -114,7 +114,7 @@ async fn doors(on: &str, state: &State, data: &Path) -> Result<()> {
     let token = backend_token(state).await?;
     let size = submission(state, &token)?.body.map_or(0, |body| body.len());
     parsing(size, submission(state, &token)?).await?;
-    inserts(on, &state.store, size).await?;
+    inserts(on, state.store.clone(), size).await?;
 
     let hook = hook_call(state, data)?;
     let what = format!("hook, {} bytes, {on}", hook()?.body.map_or(0, |body| body.len()));
@@ -165,13 +165,13 @@ async fn parsing(size: usize, call: Call) -> Result<()> {
 }
 
 /// The machine's limit for a commit: one row of the same size, durable.
-async fn inserts(on: &str, store: &Store, size: usize) -> Result<()> {
+async fn inserts(on: &str, store: Store, size: usize) -> Result<()> {
     let text = "x".repeat(size);
     let what = format!("one durable insert of {size} bytes (store alone), {on}");
     figures(
         &what,
         || Ok(text.clone()),
-        |text| {
+        move |text| {
             let store = store.clone();
             async move {
                 let now = Clock::System.now();
@@ -336,7 +336,7 @@ async fn send(client: &Client, call: Call) -> Result<()> {
 /// The figures of calls over HTTP, made anew for each.
 async fn load(what: &str, make: impl Fn() -> Result<Call>) -> Result<()> {
     let client = client()?;
-    figures(what, make, |call| {
+    figures(what, make, move |call| {
         let client = client.clone();
         async move { send(&client, call).await }
     })

@@ -27,7 +27,7 @@ pub fn router(state: State) -> Router {
         // tokens and their discovery
         .merge(oauth::routes())
         // pages of reviewers and members
-        // WEB .merge(web::routes())
+        .merge(web::routes())
         // the operator
         .merge(operations::routes())
         .fallback(|| async {

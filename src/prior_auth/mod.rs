@@ -11,7 +11,7 @@ mod event;
 mod reviewer;
 
 pub use commands::{Approve, Deny, ItemOpening, Opening, Refer};
-pub use event::{Body, Event, GENESIS, chain_hash};
+pub use event::{Body, Event, FileNote, GENESIS, chain_hash};
 pub use reviewer::{Actor, Credential, CredentialKind, Reviewer, Role};
 
 use crate::deadlines::Due;
@@ -289,7 +289,7 @@ impl PriorAuth {
         match &event.body {
             Body::Received(_) => {}
             Body::Evaluated(item) => self.items.push(item.as_ref().clone()),
-            Body::Decided { sequence, outcome } => {
+            Body::Decided { sequence, outcome, .. } => {
                 let decided = Decided {
                     at: event.at,
                     by: event.actor.clone(),

@@ -198,6 +198,15 @@ impl Tx {
         .map_err(database)
     }
 
+    /// When something last happened to a case that is still open.
+    pub async fn last_change_of_open_cases(&mut self) -> Result<Option<DateTime<Utc>>> {
+        on!(self, c => sqlx::query_scalar(
+            "SELECT changed FROM prior_auth WHERE status IN ('intake', 'clinical-review', 'physician-review') \
+             ORDER BY changed DESC LIMIT 1")
+            .fetch_optional(c).await)
+        .map_err(database)
+    }
+
     async fn cases(&mut self, ids: Vec<Uuid>) -> Result<Vec<PriorAuth>> {
         let mut cases = Vec::with_capacity(ids.len());
         for id in ids {
