@@ -2,7 +2,6 @@
 //! fact that causes it, leased by one worker at a time, and finished in the unit of its effect.
 
 use super::{Tx, database, on};
-use crate::clock::new_id;
 use crate::error::Result;
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
