@@ -12,7 +12,11 @@ use crate::{http, telemetry};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 use tokio::net::TcpListener;
+
+/// How long requests may go on after the server was told to stop.
+const FINISH: Duration = Duration::from_secs(20);
 
 /// A server that is built and does not listen yet.
 pub struct App {
@@ -50,7 +54,8 @@ impl App {
             .map_err(|e| Error::unavailable(format!("{address} cannot be listened on: {e}")))
     }
 
-    /// Answers until `stop` comes true, finishes what it has begun, stops the workers, closes the database.
+    /// Answers until `stop` comes true, finishes what it has begun (a page that follows the queue never ends by
+    /// itself: it is cut off after a while), stops the workers, closes the database.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -58,7 +63,25 @@ impl App {
     ) -> Result<()> {
         let workers = Workers::start(&self.state);
         let router = http::router(self.state.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop).await;
+        let (asked, begun) = tokio::sync::oneshot::channel();
+        let stop = async {
+            stop.await;
+            // Nobody listens when the server ended by itself.
+            let _ = asked.send(());
+        };
+        let too_long = async {
+            match begun.await {
+                Ok(()) => tokio::time::sleep(FINISH).await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let served = tokio::select! {
+            served = axum::serve(listener, router).with_graceful_shutdown(stop) => served,
+            () = too_long => {
+                tracing::warn!("requests were still open and are cut off");
+                Ok(())
+            }
+        };
         workers.stop().await;
         self.state.store.close().await;
         drop(self.lock);

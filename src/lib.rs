@@ -37,6 +37,7 @@ pub mod oauth;
 pub mod pas;
 pub mod plan;
 pub mod prior_auth;
+pub mod review;
 pub mod rules;
 pub mod state;
 pub mod store;

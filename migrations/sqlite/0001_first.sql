@@ -191,6 +191,7 @@ CREATE TABLE outbox (
 CREATE UNIQUE INDEX outbox_dedupe_key ON outbox (dedupe_key);
 CREATE INDEX outbox_state_next_at ON outbox (state, next_at);
 CREATE INDEX outbox_case_id ON outbox (case_id);
+CREATE INDEX outbox_to_ref ON outbox (to_ref, id);
 
 CREATE TABLE job (
     id BLOB NOT NULL PRIMARY KEY,

@@ -82,6 +82,8 @@ pub struct Workers {
     pub deadlines: bool,
     /// Removal of what has expired.
     pub purge: bool,
+    /// How long a lease on a piece of work holds, in seconds.
+    pub lease_seconds: u32,
 }
 
 /// How mail leaves.
@@ -233,6 +235,10 @@ impl Config {
         check(
             (1..=5000).contains(&self.limits.hook_ms),
             "limits.hook_ms must lie between 1 and 5000.",
+        );
+        check(
+            (1..=3600).contains(&self.workers.lease_seconds),
+            "workers.lease_seconds must lie between 1 and 3600.",
         );
         check(
             (5..=720).contains(&self.sessions.idle_minutes),

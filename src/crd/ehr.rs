@@ -5,12 +5,16 @@
 use super::request::Chart;
 use crate::auth::Client;
 use crate::fhir::reference::unversioned;
-use crate::fhir::{list, resource_type};
+use crate::fhir::{list, resource_type, text};
 use crate::net::{Allowed, Fetched, Net};
 use crate::state::State;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
+
+/// How many pages of one search are turned at most; a server may link in a circle.
+const PAGES: usize = 20;
 
 /// The chart server of one call.
 pub(super) struct Ehr<'a> {
@@ -44,7 +48,7 @@ impl<'a> Ehr<'a> {
         if !is_id(id) || !allows(self.scope, kind, 'r') {
             return Fetched::NotThere;
         }
-        match self.get(&[kind, id], None).await {
+        match self.get(kind, self.address(&[kind, id], &[])).await {
             Fetched::Found(resource) if resource_type(&resource) == Some(kind) => Fetched::Found(resource),
             Fetched::Found(_) => Fetched::Failed(format!("the read of a {kind} gave another resource")),
             other => other,
@@ -66,28 +70,66 @@ impl<'a> Ehr<'a> {
         }
     }
 
-    /// Searches by one parameter. An empty result is "not there".
+    /// Searches and turns every page. An empty result is "not there"; where a page cannot be had the search failed,
+    /// since nothing follows from a part of the chart.
     pub(super) async fn search(&self, kind: &str, query: &[(&str, &str)]) -> Fetched {
         if !allows(self.scope, kind, 's') {
             return Fetched::NotThere;
         }
-        match self.get(&[kind], Some(query)).await {
-            Fetched::Found(bundle) if resource_type(&bundle) != Some("Bundle") => {
-                Fetched::Failed(format!("the search for {kind} gave no bundle"))
-            }
-            Fetched::Found(bundle) if list(&bundle, "entry").next().is_none() => Fetched::NotThere,
-            other => other,
+        let mut page = match self.page(kind, self.address(&[kind], query)).await {
+            Ok(page) => page,
+            Err(other) => return other,
+        };
+        let mut entries: Vec<Value> = Vec::new();
+        for _ in 0..PAGES {
+            entries.extend(list(&page, "entry").cloned());
+            let Some(next) = next_link(&page) else {
+                if entries.is_empty() {
+                    return Fetched::NotThere;
+                }
+                return Fetched::Found(
+                    json!({ "resourceType": "Bundle", "type": "searchset", "entry": entries }),
+                );
+            };
+            let Some(next) = self.on_this_server(next) else {
+                return Fetched::Failed("the next page is on another server".to_owned());
+            };
+            page = match self.page(kind, next).await {
+                Ok(page) => page,
+                Err(Fetched::NotThere) => return Fetched::Failed("the next page is not there".to_owned()),
+                Err(other) => return other,
+            };
+        }
+        Fetched::Failed(format!("the search for {kind} has no end"))
+    }
+
+    /// One page of a search.
+    async fn page(&self, kind: &str, url: Url) -> Result<Value, Fetched> {
+        match self.get(kind, url).await {
+            Fetched::Found(bundle) if resource_type(&bundle) == Some("Bundle") => Ok(bundle),
+            Fetched::Found(_) => Err(Fetched::Failed(format!("the search for {kind} gave no bundle"))),
+            other => Err(other),
         }
     }
 
-    async fn get(&self, path: &[&str], query: Option<&[(&str, &str)]>) -> Fetched {
+    /// Where a link leads, if it stays on the server that the token is for.
+    fn on_this_server(&self, link: &str) -> Option<Url> {
+        let url = self.base.join(link).ok()?;
+        (url.origin() == self.base.origin() && self.allowed.check(url.as_str()).is_ok()).then_some(url)
+    }
+
+    fn address(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        if let Some(query) = query {
+        if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
+        url
+    }
+
+    async fn get(&self, kind: &str, url: Url) -> Fetched {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Fetched::Failed("no time was left for the chart server".to_owned());
@@ -98,13 +140,16 @@ impl<'a> Ehr<'a> {
             .await;
         if matches!(answer, Fetched::Failed(_)) {
             // The address holds the patient's id, so only the type is told.
-            tracing::warn!(
-                resource = path.first().copied().unwrap_or("-"),
-                "a read from a chart server failed"
-            );
+            tracing::warn!(resource = kind, "a read from a chart server failed");
         }
         answer
     }
+}
+
+/// `Bundle.link` with the relation `next`.
+fn next_link(page: &Value) -> Option<&str> {
+    let next = list(page, "link").find(|l| text(l, &["relation"]) == Some("next"))?;
+    text(next, &["url"])
 }
 
 /// The base of `server` with a slash at its end, if the client's registration covers it.

@@ -5,7 +5,7 @@
 //! `order_sign` is the walk through one call; `request` reads it, `prefetch` and `ehr` bring what it names, `payer`
 //! and `member` say whose it is (section "Coverage and member resolution"), `finding` asks the rules,
 //! `coverage_information` and `cards` write the answer, `invariants` holds it against the guide, `echo` puts it into
-//! the order's own text.
+//! the order's own text, `record` keeps the whole call for disputes.
 //!
 //! This door never changes an order beside its coverage information, never gives a case number, never keeps the
 //! EHR's token.
@@ -22,13 +22,14 @@ mod member;
 mod order_sign;
 mod payer;
 mod prefetch;
+mod record;
 mod request;
 #[cfg(test)]
 mod samples;
 
 use crate::error::Error;
 use crate::state::State;
-use crate::wire::HookFailure;
+use crate::wire::{HookFailure, not_allowed};
 use axum::Router;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::{Method, header, request::Parts};
@@ -49,6 +50,7 @@ pub fn routes() -> Router<State> {
         .route("/cds-services", get(discovery::get))
         .route("/cds-services/{id}", post(order_sign::post))
         .route("/cds-services/{id}/feedback", post(feedback::post))
+        .method_not_allowed_fallback(not_allowed)
         .layer(cors)
 }
 

@@ -11,7 +11,7 @@ use super::member::{self, Person};
 use super::payer::{self, Ours};
 use super::prefetch::{Material, Sent};
 use super::request::{HookRequest, Order};
-use super::{KnownService, echo, json_answer};
+use super::{KnownService, echo, json_answer, record};
 use crate::auth::{Client, Jti};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
@@ -22,11 +22,13 @@ use crate::store::assertions::Assertion;
 use crate::wire::{HookCall, HookFailure, JsonBody};
 use axum::extract;
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
 /// The part of a hook's time, in percent, after which determinations stop so that the answer can still be stored.
 const DETERMINING: u64 = 75;
@@ -83,7 +85,14 @@ pub(super) async fn post(
     let (answer, assertions) = call.answer(findings)?;
     let text = serde_json::to_string(&answer)
         .map_err(|e| Error::internal(format!("an answer cannot be written: {e}")))?;
-    store(&state, assertions, caller.jti, began + total).await?;
+    let unit = Unit {
+        record: record::of(caller.client.id, &body.text, &text, &assertions)?,
+        record_id: state.new_id(),
+        assertions,
+        jti: caller.jti,
+        now: state.now(),
+    };
+    store(&state, unit, began + total).await?;
     Ok(json_answer(text))
 }
 
@@ -299,15 +308,25 @@ impl Call<'_> {
     }
 }
 
-/// One unit: the token is spent and every answer is kept, or nothing is.
-async fn store(state: &State, assertions: Vec<Assertion>, jti: Jti, deadline: Instant) -> Result<()> {
-    let unit = state.store.write((assertions, jti), |tx, (assertions, jti)| {
+/// What one call stores.
+struct Unit {
+    jti: Jti,
+    assertions: Vec<Assertion>,
+    record_id: Uuid,
+    record: String,
+    now: DateTime<Utc>,
+}
+
+/// One unit: the token is spent, every answer and the call itself are kept, or nothing is.
+async fn store(state: &State, unit: Unit, deadline: Instant) -> Result<()> {
+    let unit = state.store.write(unit, |tx, unit| {
         Box::pin(async move {
-            tx.spend_jti(jti).await?;
-            for assertion in assertions {
+            tx.spend_jti(&unit.jti).await?;
+            for assertion in &unit.assertions {
                 tx.add_assertion(assertion).await?;
             }
-            Ok(())
+            tx.add_blob(unit.record_id, record::KIND, &unit.record, unit.now)
+                .await
         })
     });
     match timeout_at(deadline, unit).await {

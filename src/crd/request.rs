@@ -207,10 +207,14 @@ struct EntryText<'a> {
     resource: &'a RawValue,
 }
 
+/// The text parses as JSON and still cannot be taken apart.
+pub(super) fn bad_text() -> Error {
+    Error::malformed("A member of the call stands there twice")
+}
+
 /// The orders with their texts. Other drafts in the bundle (a Device, a Medication) are background.
 fn orders<'a>(body: &'a Value, whole_text: &'a str) -> Result<Vec<Order<'a>>> {
-    let texts: CallText<'a> = serde_json::from_str(whole_text)
-        .map_err(|_| Error::malformed("A member of the call stands there twice"))?;
+    let texts: CallText<'a> = serde_json::from_str(whole_text).map_err(|_| bad_text())?;
     let bundle = body
         .get("context")
         .and_then(|c| c.get("draftOrders"))

@@ -1,7 +1,7 @@
 //! A decision becomes what it causes: a notification per subscription, a knock for the member and the requester.
 //! The event numbers are taken and the job is ended in one unit, so that each happens once, whoever dies meanwhile.
 
-use super::{LEASE, MOST};
+use super::{MOST, lease_end};
 use crate::clock::new_id;
 use crate::error::{Error, Result};
 use crate::prior_auth::PriorAuth;
@@ -31,20 +31,16 @@ pub(super) async fn run_due(state: &State) -> Result<usize> {
     let now = state.now();
     let leased = state
         .store
-        .write(now, |tx, now| {
-            Box::pin(async move {
-                tx.lease(Queue::Job, *now, *now + Duration::seconds(LEASE), MOST)
-                    .await
-            })
+        .write((now, lease_end(state, now)), |tx, (now, end)| {
+            Box::pin(async move { tx.lease(Queue::Job, *now, *end, MOST).await })
         })
         .await?;
     let count = leased.len();
     for job in leased {
-        let id = job.id;
-        let attempts = job.attempts;
+        let (id, attempts) = (job.id, job.attempts);
         let done = state
             .store
-            .write((job, now), |tx, (job, now)| Box::pin(run(tx, job, *now)))
+            .write((job.clone(), now), |tx, (job, now)| Box::pin(run(tx, job, *now)))
             .await;
         if let Err(error) = done {
             tracing::error!(job = %id, attempts, cause = %error, "a job failed");
@@ -52,8 +48,8 @@ pub(super) async fn run_due(state: &State) -> Result<usize> {
             let why = error.to_string();
             state
                 .store
-                .write((id, next, why, now), |tx, (id, next, why, now)| {
-                    Box::pin(async move { tx.put_back(Queue::Job, *id, *next, why, *now).await })
+                .write((job, next, why, now), |tx, (job, next, why, now)| {
+                    Box::pin(async move { tx.put_back(Queue::Job, job, *next, why, *now).await })
                 })
                 .await?;
         }
@@ -96,11 +92,12 @@ async fn notify_subscribers(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTi
         }
         let payload =
             json!({ "subscription": subscription.id, "case": case.id, "seq": seq, "number": number });
+        let to_ref = format!("subscription/{}", subscription.id);
         let effect = Effect {
             id: new_id(now),
             case: Some(case.id),
             kind: "notification",
-            to_ref: &format!("subscription/{}", subscription.id),
+            to_ref: &to_ref,
             payload: &payload.to_string(),
             dedupe_key: &format!("subscription/{}/case/{}/{seq}", subscription.id, case.id),
         };

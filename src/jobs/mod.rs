@@ -7,14 +7,12 @@ mod outbox;
 
 use crate::error::Result;
 use crate::state::State;
-use chrono::Duration as Span;
+use chrono::{DateTime, Duration as Span, Utc};
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How long a lease holds, in seconds: longer than the slowest effect takes.
-const LEASE: i64 = 60;
 /// Pieces of work per lease.
 const MOST: i64 = 50;
 
@@ -117,6 +115,9 @@ where
     tokio::spawn(async move {
         let wake = state.store.wake();
         while !*stopped.borrow() {
+            // Listens before it looks: what is enqueued meanwhile is not slept over.
+            let mut woken = std::pin::pin!(wake.notified());
+            woken.as_mut().enable();
             let did = match work(state.clone()).await {
                 Ok(did) => did,
                 Err(error) => {
@@ -130,11 +131,16 @@ where
             }
             tokio::select! {
                 () = tokio::time::sleep(jittered(pause)) => {}
-                () = wake.notified(), if pause <= Duration::from_secs(1) => {}
+                () = woken, if pause <= Duration::from_secs(1) => {}
                 _ = stopped.changed() => {}
             }
         }
     })
+}
+
+/// Until when a lease holds that is taken now.
+fn lease_end(state: &State, now: DateTime<Utc>) -> DateTime<Utc> {
+    now + Span::seconds(i64::from(state.config.workers.lease_seconds))
 }
 
 /// A time with ±20 %, so that replicas do not move in step.

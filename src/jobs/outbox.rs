@@ -6,6 +6,7 @@
 //!
 //! One subscriber gets its notifications in the order of their numbers; a later one waits behind an earlier one.
 
+use super::{MOST, lease_end};
 use crate::error::{Error, Result};
 use crate::ig::pas::V2_2;
 use crate::mail::{Knock, Letter, NotSent};
@@ -20,10 +21,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// How long a lease holds, in seconds: longer than all its effects together may take.
-const LEASE: i64 = 300;
-/// Effects per lease.
-const MOST: i64 = 8;
 const WAITS: [i64; 8] = [5, 60, 300, 1800, 7200, 18_000, 36_000, 36_000];
 
 #[derive(Debug, Deserialize)]
@@ -63,24 +60,29 @@ enum Done {
     Moot(&'static str),
     /// An earlier effect for the same receiver has to go first; this is no try.
     Behind,
+    /// There was no time left; this is no try either.
+    Untried,
 }
 
 /// Leases what is due and sends it; answers with how many pieces were leased and not put back behind others.
 pub(super) async fn run_due(state: &State) -> Result<usize> {
     let now = state.now();
-    let leased = state
+    let end = lease_end(state, now);
+    let mut leased = state
         .store
-        .write(now, |tx, now| {
-            Box::pin(async move {
-                tx.lease(Queue::Outbox, *now, *now + Duration::seconds(LEASE), MOST)
-                    .await
-            })
+        .write((now, end), |tx, (now, end)| {
+            Box::pin(async move { tx.lease(Queue::Outbox, *now, *end, MOST).await })
         })
         .await?;
     let mut did = 0;
-    let mut leased = leased;
     leased.sort_by_key(|effect| place(&effect.payload));
     for effect in leased {
+        if state.now() > now + (end - now) / 2 {
+            // A slow receiver used up the time: the rest goes back before its lease ends, so that nobody else sends
+            // the same meanwhile.
+            settle(state, effect, Done::Untried).await?;
+            continue;
+        }
         let done = match effect.kind.as_str() {
             "notification" => notify(state, &effect).await,
             "mail" => mail(state, &effect).await,
@@ -101,6 +103,7 @@ async fn settle(state: &State, effect: Waiting, done: Done) -> Result<()> {
     let (word, next, why) = match &done {
         Done::Sent => ("sent", None, String::new()),
         Done::Behind => ("behind", Some(now + Duration::seconds(1)), String::new()),
+        Done::Untried => ("untried", Some(now), String::new()),
         Done::Never(why) => ("dead", None, why.clone()),
         Done::Moot(why) => ("moot", None, (*why).to_owned()),
         Done::Later(why, asked) => {
@@ -121,8 +124,8 @@ async fn settle(state: &State, effect: Waiting, done: Done) -> Result<()> {
                 Box::pin(async move {
                     match (*word, next) {
                         ("sent", _) => drop(tx.finish_effect(effect, *now).await?),
-                        ("behind", Some(next)) => tx.wait_behind(effect.id, *next).await?,
-                        _ => tx.put_back(Queue::Outbox, effect.id, *next, why, *now).await?,
+                        ("behind" | "untried", Some(next)) => tx.hand_back(effect, *next).await?,
+                        _ => tx.put_back(Queue::Outbox, effect, *next, why, *now).await?,
                     }
                     if let Some((id, status)) = subscription {
                         let why = (*status == "error").then_some("notifications could not be delivered");

@@ -27,11 +27,12 @@ impl Allowed<'_> {
         if !scheme_ok || !plain || !self.hosts.iter().any(|entry| covers(entry, &parsed)) {
             return Err(refused());
         }
-        match host {
-            Host::Ipv4(ip) if !public(ip.into()) && !(loopback && self.loopback_http) => Err(refused()),
-            Host::Ipv6(ip) if !public(ip.into()) && !(loopback && self.loopback_http) => Err(refused()),
-            _ => Ok(()),
-        }
+        let reachable = match host {
+            Host::Ipv4(ip) => public(ip.into()),
+            Host::Ipv6(ip) => public(ip.into()),
+            Host::Domain(_) => true,
+        };
+        if reachable || (loopback && self.loopback_http) { Ok(()) } else { Err(refused()) }
     }
 }
 

@@ -2,7 +2,8 @@
 //! them in one unit with everything that they cause.
 
 use super::{
-    Actor, Approval, Body, Denial, Event, Item, ItemStatus, Outcome, PriorAuth, Received, Refused, Reviewer,
+    Actor, Approval, Body, Denial, Event, FileNote, Item, ItemStatus, Outcome, PriorAuth, Received, Refused,
+    Reviewer,
 };
 use crate::rules::{Decision, Verdict};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -104,7 +105,9 @@ impl PriorAuth {
             let sequence = item.sequence;
             bodies.push((Actor::Software, Body::Evaluated(Box::new(item))));
             if let Some(outcome) = outcome {
-                bodies.push((Actor::Software, Body::Decided { sequence, outcome }));
+                let outcome = Box::new(outcome);
+                let note = FileNote::default();
+                bodies.push((Actor::Software, Body::Decided { sequence, note, outcome }));
             }
         }
         (1..)
@@ -149,7 +152,8 @@ impl PriorAuth {
             now,
             Body::Decided {
                 sequence: command.sequence,
-                outcome: Outcome::Approved(approval),
+                note: FileNote::default(),
+                outcome: Box::new(Outcome::Approved(approval)),
             },
         ))
     }
@@ -174,7 +178,8 @@ impl PriorAuth {
             now,
             Body::Decided {
                 sequence: command.sequence,
-                outcome: Outcome::Denied(denial),
+                note: FileNote::default(),
+                outcome: Box::new(Outcome::Denied(denial)),
             },
         ))
     }

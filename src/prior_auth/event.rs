@@ -34,9 +34,12 @@ pub enum Body {
     Decided {
         /// The line.
         sequence: u32,
+        /// What the reviewer adds for the file.
+        #[serde(default, skip_serializing_if = "FileNote::is_empty")]
+        note: FileNote,
         /// What was decided.
         #[serde(flatten)]
-        outcome: Outcome,
+        outcome: Box<Outcome>,
     },
     /// A reviewer sent one line up to a physician.
     Referred {
@@ -45,6 +48,33 @@ pub enum Body {
         /// What the physician should look at.
         question: String,
     },
+}
+
+/// What a reviewer adds to a decision for the file alone: no member, provider or app ever gets it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FileNote {
+    /// The criterion that the decision rests on, by its name in the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub criterion: Option<String>,
+    /// In the reviewer's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+impl FileNote {
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Event {
+    /// Adds a reviewer's note to a decision; other events carry none.
+    pub fn annotate(&mut self, words: FileNote) {
+        if let Body::Decided { note, .. } = &mut self.body {
+            *note = words;
+        }
+    }
 }
 
 impl Body {

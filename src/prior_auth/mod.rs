@@ -11,7 +11,7 @@ mod event;
 mod reviewer;
 
 pub use commands::{Approve, Deny, ItemOpening, Opening, Refer};
-pub use event::{Body, Event, GENESIS, chain_hash};
+pub use event::{Body, Event, FileNote, GENESIS, chain_hash};
 pub use reviewer::{Actor, Credential, CredentialKind, Reviewer, Role};
 
 use crate::deadlines::Due;
@@ -289,14 +289,14 @@ impl PriorAuth {
         match &event.body {
             Body::Received(_) => {}
             Body::Evaluated(item) => self.items.push(item.as_ref().clone()),
-            Body::Decided { sequence, outcome } => {
+            Body::Decided { sequence, outcome, .. } => {
                 let decided = Decided {
                     at: event.at,
                     by: event.actor.clone(),
-                    outcome: outcome.clone(),
+                    outcome: outcome.as_ref().clone(),
                 };
                 if let Some(item) = self.items.iter_mut().find(|i| i.sequence == *sequence) {
-                    item.status = match outcome {
+                    item.status = match outcome.as_ref() {
                         Outcome::Approved(_) => ItemStatus::Approved,
                         Outcome::Denied(_) => ItemStatus::Denied,
                         Outcome::NotRequired { .. } => ItemStatus::NotRequired,

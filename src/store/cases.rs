@@ -112,10 +112,8 @@ impl Tx {
                 .bind(actor_key(&event.actor)).bind(event.actor.role()).bind(&credential).bind(&body)
                 .bind(&previous).bind(&hash).execute(c).await.map(drop))
             .map_err(database)?;
-            if let Body::Decided {
-                outcome: crate::prior_auth::Outcome::Approved(approval),
-                ..
-            } = &event.body
+            if let Body::Decided { outcome, .. } = &event.body
+                && let crate::prior_auth::Outcome::Approved(approval) = outcome.as_ref()
             {
                 self.add_number(case, &approval.number, "authorization", event.at)
                     .await?;
@@ -200,6 +198,15 @@ impl Tx {
         on!(self, c => sqlx::query_scalar(
             "SELECT COUNT(*) FROM prior_auth WHERE status IN ('intake', 'clinical-review', 'physician-review')")
             .fetch_one(c).await)
+        .map_err(database)
+    }
+
+    /// When something last happened to a case that is still open.
+    pub async fn last_change_of_open_cases(&mut self) -> Result<Option<DateTime<Utc>>> {
+        on!(self, c => sqlx::query_scalar(
+            "SELECT changed FROM prior_auth WHERE status IN ('intake', 'clinical-review', 'physician-review') \
+             ORDER BY changed DESC LIMIT 1")
+            .fetch_optional(c).await)
         .map_err(database)
     }
 

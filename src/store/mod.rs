@@ -39,12 +39,17 @@ pub enum Store {
 
 /// An open transaction on either database. The table groups add their queries to it.
 #[derive(Debug)]
-pub struct Tx(pub(crate) Open);
+pub struct Tx {
+    open: Open,
+    /// Work was enqueued: whoever waits for some is woken after the commit.
+    wakes: bool,
+}
 
 #[derive(Debug)]
-pub(crate) enum Open {
+enum Open {
     Writer(SqliteConnection),
-    Reader(sqlx::pool::PoolConnection<sqlx::Sqlite>),
+    /// Rolls back by itself when a read is given up, so that its connection can be used again.
+    Reader(sqlx::Transaction<'static, sqlx::Sqlite>),
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
 }
 
@@ -56,8 +61,12 @@ pub(crate) enum Connection<'a> {
 }
 
 impl Tx {
+    fn on(open: Open) -> Self {
+        Self { open, wakes: false }
+    }
+
     pub(crate) fn connection(&mut self) -> Connection<'_> {
-        match &mut self.0 {
+        match &mut self.open {
             Open::Writer(c) => Connection::Sqlite(c),
             Open::Reader(c) => Connection::Sqlite(c),
             Open::Postgres(c) => Connection::Postgres(c),

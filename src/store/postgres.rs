@@ -51,10 +51,7 @@ impl Postgres {
             tried += 1;
             match self.attempt(input, unit).await {
                 Err(error) if tried < TRIES && asks_for_retry(&error) => {}
-                other => {
-                    self.wake.notify_waiters();
-                    return other;
-                }
+                other => return other,
             }
         }
     }
@@ -63,11 +60,16 @@ impl Postgres {
     where
         F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>>,
     {
-        let mut tx = Tx(Open::Postgres(self.pool.begin().await.map_err(database)?));
+        let mut tx = Tx::on(Open::Postgres(self.pool.begin().await.map_err(database)?));
         let answer = unit(&mut tx, input).await;
-        let Open::Postgres(open) = tx.0 else { return answer };
+        let Open::Postgres(open) = tx.open else {
+            return answer;
+        };
         if answer.is_ok() {
             open.commit().await.map_err(Error::unavailable)?;
+            if tx.wakes {
+                self.wake.notify_waiters();
+            }
         } else {
             open.rollback().await.map_err(database)?;
         }
@@ -83,7 +85,7 @@ impl Postgres {
             .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .await
             .map_err(database)?;
-        let mut tx = Tx(Open::Postgres(open));
+        let mut tx = Tx::on(Open::Postgres(open));
         unit(&mut tx, input).await
     }
 

@@ -56,6 +56,7 @@ impl Tx {
         dedupe_key: &str,
         now: DateTime<Utc>,
     ) -> Result<()> {
+        self.wakes = true;
         on!(self, c => sqlx::query(
             "INSERT INTO job (id, kind, payload, dedupe_key, state, attempts, next_at, created) \
              VALUES ($1, $2, $3, $4, 'queued', 0, $5, $5) ON CONFLICT (dedupe_key) DO NOTHING")
@@ -65,6 +66,7 @@ impl Tx {
 
     /// Adds an effect; the same key again adds nothing. True when it is new.
     pub async fn enqueue_effect(&mut self, effect: &Effect<'_>, now: DateTime<Utc>) -> Result<bool> {
+        self.wakes = true;
         on!(self, c => sqlx::query(
             "INSERT INTO outbox (id, case_id, kind, to_ref, payload, dedupe_key, state, attempts, next_at, created) \
              VALUES ($1, $2, $3, $4, $5, $6, 'queued', 0, $7, $7) ON CONFLICT (dedupe_key) DO NOTHING")
@@ -126,11 +128,12 @@ impl Tx {
         .map_err(database)
     }
 
-    /// Puts work back for another try, or lays it aside as dead; `why` holds no content.
+    /// Puts work back for another try, or lays it aside as dead; `why` holds no content. Work whose lease was lost
+    /// belongs to another worker and stays as it is.
     pub async fn put_back(
         &mut self,
         queue: Queue,
-        id: Uuid,
+        work: &Waiting,
         next_at: Option<DateTime<Utc>>,
         why: &str,
         now: DateTime<Utc>,
@@ -139,12 +142,23 @@ impl Tx {
         let next_at = next_at.unwrap_or(now);
         match queue {
             Queue::Job => on!(self, c => sqlx::query(
-                "UPDATE job SET state = $2, next_at = $3, last_error = $4, lease_until = NULL WHERE id = $1")
-                .bind(id).bind(state).bind(next_at).bind(why).execute(c).await.map(drop)),
+                "UPDATE job SET state = $3, next_at = $4, last_error = $5, lease_until = NULL \
+                 WHERE id = $1 AND state = 'leased' AND attempts = $2")
+                .bind(work.id).bind(work.attempts).bind(state).bind(next_at).bind(why).execute(c).await.map(drop)),
             Queue::Outbox => on!(self, c => sqlx::query(
-                "UPDATE outbox SET state = $2, next_at = $3, last_error = $4, lease_until = NULL WHERE id = $1")
-                .bind(id).bind(state).bind(next_at).bind(why).execute(c).await.map(drop)),
+                "UPDATE outbox SET state = $3, next_at = $4, last_error = $5, lease_until = NULL \
+                 WHERE id = $1 AND state = 'leased' AND attempts = $2")
+                .bind(work.id).bind(work.attempts).bind(state).bind(next_at).bind(why).execute(c).await.map(drop)),
         }
+        .map_err(database)
+    }
+
+    /// Gives back an effect that was leased and not tried: it counts as no try.
+    pub async fn hand_back(&mut self, effect: &Waiting, next_at: DateTime<Utc>) -> Result<()> {
+        on!(self, c => sqlx::query(
+            "UPDATE outbox SET state = 'queued', next_at = $3, attempts = attempts - 1, lease_until = NULL \
+             WHERE id = $1 AND state = 'leased' AND attempts = $2")
+            .bind(effect.id).bind(effect.attempts).bind(next_at).execute(c).await.map(drop))
         .map_err(database)
     }
 
@@ -167,15 +181,6 @@ impl Tx {
             "SELECT o.payload FROM outbox o JOIN outbox own ON own.id = $1 WHERE o.to_ref = own.to_ref \
              AND o.kind = own.kind AND o.state IN ('queued', 'leased') AND o.id <> own.id")
             .bind(effect).fetch_all(c).await)
-        .map_err(database)
-    }
-
-    /// Puts an effect back until the one before it has left; that was no try.
-    pub async fn wait_behind(&mut self, effect: Uuid, next_at: DateTime<Utc>) -> Result<()> {
-        on!(self, c => sqlx::query(
-            "UPDATE outbox SET state = 'queued', next_at = $2, attempts = attempts - 1, lease_until = NULL \
-             WHERE id = $1 AND state = 'leased'")
-            .bind(effect).bind(next_at).execute(c).await.map(drop))
         .map_err(database)
     }
 

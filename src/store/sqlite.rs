@@ -110,18 +110,11 @@ impl Sqlite {
     where
         F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>>,
     {
-        let mut connection = self.readers.acquire().await.map_err(database)?;
-        sqlx::query("BEGIN")
-            .execute(&mut *connection)
-            .await
-            .map_err(database)?;
-        let mut tx = Tx(Open::Reader(connection));
+        let open = self.readers.begin().await.map_err(database)?;
+        let mut tx = Tx::on(Open::Reader(open));
         let answer = unit(&mut tx, input).await;
-        if let Open::Reader(mut connection) = tx.0 {
-            sqlx::query("ROLLBACK")
-                .execute(&mut *connection)
-                .await
-                .map_err(database)?;
+        if let Open::Reader(open) = tx.open {
+            open.rollback().await.map_err(database)?;
         }
         answer
     }
@@ -192,15 +185,17 @@ async fn run_writer(
     mut queue: mpsc::Receiver<Box<dyn Waiting>>,
     wake: Arc<Notify>,
 ) {
-    let mut tx = Tx(Open::Writer(connection));
+    let mut tx = Tx::on(Open::Writer(connection));
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         metrics::histogram!("assent_store_batch")
             .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
         commit_together(&mut tx, std::mem::take(&mut batch)).await;
-        wake.notify_waiters();
+        if std::mem::take(&mut tx.wakes) {
+            wake.notify_waiters();
+        }
     }
-    if let Open::Writer(connection) = tx.0 {
+    if let Open::Writer(connection) = tx.open {
         let _ = connection.close().await;
     }
 }
@@ -246,7 +241,7 @@ async fn savepoints(tx: &mut Tx, batch: &mut [Box<dyn Waiting>]) -> Result<(), S
 }
 
 async fn execute(tx: &mut Tx, sql: &'static str) -> Result<(), String> {
-    let Open::Writer(connection) = &mut tx.0 else {
+    let Open::Writer(connection) = &mut tx.open else {
         return Err("not the writer".to_owned());
     };
     sqlx::query(sql)

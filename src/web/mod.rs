@@ -5,5 +5,107 @@
 //! decide lives here: it sits in `prior_auth`, so a raw POST meets the same guard as a click.
 
 pub mod assets;
+mod case_page;
+mod consent;
+mod doorstep;
+mod fields;
+mod history;
+mod member;
+mod queue_events;
+mod queue_page;
 pub mod render;
+mod reply;
+mod session;
+mod sign_in;
+mod staff;
 pub mod views;
+
+use crate::state::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Extension, Router, middleware};
+use sign_in::Tries;
+use std::sync::Arc;
+
+/// Every page of the house.
+pub fn routes() -> Router<State> {
+    let pages = Router::new()
+        .route("/", get(doorstep::home))
+        .route("/k/{knock}", get(doorstep::knock))
+        .route("/staff", get(staff::queue))
+        .route("/staff/queue", get(staff::queue_table))
+        .route("/staff/queue/events", get(queue_events::get))
+        .route("/staff/cases/{case}", get(staff::case))
+        .route("/staff/cases/{case}/decide", post(staff::decide))
+        .route("/staff/sign-in", get(staff::sign_in_page).post(staff::sign_in))
+        .route("/staff/sign-out", post(staff::sign_out))
+        .route("/staff/{*rest}", get(doorstep::nothing))
+        .route("/me", get(member::home))
+        .route("/me/apps/{grant}/remove", post(member::remove_app))
+        .route("/me/sign-in", get(member::sign_in_page).post(member::sign_in))
+        .route("/me/sign-out", post(member::sign_out))
+        .route("/me/{*rest}", get(doorstep::nothing))
+        .route("/oauth/authorize", get(consent::ask).post(consent::answer))
+        .layer(middleware::from_fn(reply::remember_request))
+        .layer(Extension(Arc::new(Tries::default())))
+        .layer(middleware::map_response(guarded));
+    Router::new()
+        .route("/assets/{file}", get(assets::get))
+        .merge(pages)
+}
+
+/// What a page may load and where its forms may go: this house alone. `forms` is one more origin that a form's answer
+/// may be sent on to.
+fn content_policy(forms: &str) -> String {
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         form-action 'self' {forms}; frame-ancestors 'none'; base-uri 'none'"
+    )
+    .replace(" ;", ";")
+}
+
+/// The headers that every page carries, unless its handler chose otherwise.
+async fn guarded(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY)
+        && let Ok(policy) = HeaderValue::from_str(&content_policy(""))
+    {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(headers, header::REFERRER_POLICY, "no-referrer");
+    set(headers, header::X_FRAME_OPTIONS, "DENY");
+    set(headers, header::CACHE_CONTROL, "no-store");
+    response
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
+    headers.insert(name, HeaderValue::from_static(value));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_may_go_to_this_house_and_to_one_more_origin_at_most() {
+        assert!(content_policy("").contains("form-action 'self'; frame-ancestors 'none'"));
+        assert!(content_policy("https://app.example").contains("form-action 'self' https://app.example;"));
+    }
+
+    #[tokio::test]
+    async fn a_page_keeps_the_policy_that_its_handler_chose() {
+        let mut response = Response::default();
+        let own = HeaderValue::from_static("default-src 'none'");
+        response
+            .headers_mut()
+            .insert(header::CONTENT_SECURITY_POLICY, own.clone());
+        let response = guarded(response).await;
+        assert_eq!(
+            response.headers().get(header::CONTENT_SECURITY_POLICY),
+            Some(&own)
+        );
+        assert_eq!(response.headers().get(header::CACHE_CONTROL).unwrap(), "no-store");
+    }
+}

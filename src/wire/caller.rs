@@ -28,7 +28,7 @@ impl FromRequestParts<State> for BackendToken {
     type Rejection = FhirFailure;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Self::Rejection> {
-        let token = bearer(parts).ok_or_else(|| auth::no_token())?;
+        let token = bearer(parts).ok_or_else(auth::no_token)?;
         Ok(Self(auth::backend(state, token).await?))
     }
 }
@@ -37,7 +37,7 @@ impl FromRequestParts<State> for AppToken {
     type Rejection = FhirFailure;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Self::Rejection> {
-        let token = bearer(parts).ok_or_else(|| auth::no_token())?;
+        let token = bearer(parts).ok_or_else(auth::no_token)?;
         Ok(Self(auth::app(state, token).await?))
     }
 }
@@ -46,7 +46,7 @@ impl FromRequestParts<State> for HookCall {
     type Rejection = HookFailure;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Self::Rejection> {
-        let token = bearer(parts).ok_or_else(|| auth::no_token())?;
+        let token = bearer(parts).ok_or_else(auth::no_token)?;
         let (client, jti) = auth::hook(state, token, parts.uri.path())
             .await
             .map_err(Failure)?;

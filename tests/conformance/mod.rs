@@ -75,15 +75,14 @@ fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
 fn tests_in(source: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut is_test = false;
-    for line in source.lines().map(str::trim) {
-        let is_story = line.starts_with("async fn ") && line.contains(": &TestApp) {");
-        if is_story || line.starts_with("#[test") || line.starts_with("#[tokio::test") {
+    for line in source.lines() {
+        // Stories stand inside `both!`, one step in; what stands at the margin only serves them.
+        let is_story = line.starts_with("    async fn ") && line.ends_with(": &TestApp) {");
+        let line = line.trim();
+        if line.starts_with("#[test") || line.starts_with("#[tokio::test") {
             is_test = true;
-        }
-        if line.starts_with("#[") {
-            continue;
         } else if let Some((_, after)) = line.split_once("fn ")
-            && is_test
+            && (is_test || is_story)
         {
             names.extend(after.split(['(', '<']).next().map(str::to_owned));
             is_test = false;
@@ -153,7 +152,7 @@ fn a_row_that_says_more_than_the_tests_is_found() {
     ] {
         assert_eq!(problem(&bad, &tests).as_deref(), Some(why));
     }
-    let source = "#[test]\nfn one() {}\nfn two() {}\n#[tokio::test]\n#[ignore]\nasync fn three() {}\nasync fn \
+    let source = "#[test]\nfn one() {}\nfn two() {}\n#[tokio::test]\n#[ignore]\nasync fn three() {}\n    async fn \
                   four(app: &TestApp) {";
     assert_eq!(tests_in(source), ["one", "three", "four"]);
 }

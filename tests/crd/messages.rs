@@ -1,8 +1,68 @@
-//! Hook calls in our own words.
+//! Hook calls in our own words, and how their answers are read.
 
+use crate::support::{Ehr, Reply, TestApp};
+use assent::store::assertions::Assertion;
 use serde_json::{Value, json};
 
-/// Walter Harris's oxygen concentrator, and a mammography that only a clinical code names.
+pub const HOOK: &str = "/cds-services/order-sign-crd";
+pub const COVERAGE_INFORMATION: &str =
+    "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information";
+
+/// Fires the hook.
+pub async fn sign(ehr: &Ehr<'_>, call: &Value) -> Reply {
+    ehr.hook("order-sign-crd", call).await
+}
+
+/// The coverage-information of the order with this id: its last repetition.
+#[track_caller]
+pub fn said(answer: &Reply, order: &str) -> Value {
+    let body = answer.json(200);
+    let actions = body["systemActions"].as_array().unwrap();
+    let action = actions.iter().find(|a| a["resource"]["id"] == order).unwrap();
+    action["resource"]["extension"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap()
+        .clone()
+}
+
+/// The values of one member of a coverage-information extension, whatever their type.
+pub fn part(extension: &Value, url: &str) -> Vec<Value> {
+    let parts = extension["extension"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|p| p["url"] == url);
+    let value = |part: &Value| {
+        let members = part.as_object().unwrap();
+        members
+            .iter()
+            .find(|(name, _)| name.starts_with("value"))
+            .unwrap()
+            .1
+            .clone()
+    };
+    parts.map(value).collect()
+}
+
+/// The stored assertion behind an extension, as one client sees it.
+pub async fn assertion(app: &TestApp, client_id: &str, extension: &Value) -> Option<Assertion> {
+    let id = part(extension, "coverage-assertion-id")[0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let unit = (id, client_id.to_owned());
+    let found = app.state.store.read(unit, |tx, (id, client_id)| {
+        Box::pin(async move {
+            let client = tx.client_by_client_id(client_id).await?.unwrap();
+            tx.assertion(id, client.id).await
+        })
+    });
+    found.await.unwrap()
+}
+
+/// Ruth Ellery's oxygen concentrator, and a mammography that only a clinical code names.
 pub fn oxygen_and_mammography() -> Value {
     json!({
         "hook": "order-sign",
@@ -44,12 +104,12 @@ pub fn mammography() -> Value {
 }
 
 pub fn patient() -> Value {
-    json!({ "resourceType": "Patient", "id": "p1", "gender": "male", "birthDate": "1953-04-09",
-        "name": [{ "family": "Harris", "given": ["Walter"] }] })
+    json!({ "resourceType": "Patient", "id": "p1", "gender": "female", "birthDate": "1953-03-14",
+        "name": [{ "family": "Ellery", "given": ["Ruth"] }] })
 }
 
 pub fn coverage() -> Value {
-    json!({ "resourceType": "Coverage", "id": "c1", "status": "active", "subscriberId": "MA-0001",
+    json!({ "resourceType": "Coverage", "id": "c1", "status": "active", "subscriberId": "A100200300",
         "beneficiary": { "reference": "Patient/p1" }, "payor": [{ "reference": "#payer" }],
         "contained": [{ "resourceType": "Organization", "id": "payer",
             "identifier": [{ "system": "http://hl7.org/fhir/sid/us-npi", "value": "1234567893" }] }] })

@@ -1,5 +1,7 @@
 //! The forms' door over HTTP: who gets which form, with which draft, and what is refused where.
 
+mod bad_calls;
+
 use crate::support::{Ehr, TestApp, both};
 use assent::demo::walk::messages::{Run, parameter, part};
 use serde_json::{Value, json};

@@ -2,8 +2,10 @@
 //! runs on SQLite, and on PostgreSQL when `TEST_POSTGRES_URL` names a server. Personas call it as their users would.
 
 mod browser;
+pub mod consent;
 mod database;
-mod ehr;
+pub mod ehr;
+mod partner;
 mod phone;
 pub mod receiver;
 
@@ -226,7 +228,6 @@ macro_rules! both {
     ($($(#[$meta:meta])* async fn $name:ident($app:ident: &TestApp) $body:block)*) => {$(
         $(#[$meta])*
         mod $name {
-            #[allow(unused_imports)]
             use super::*;
 
             async fn story($app: &$crate::support::TestApp) $body

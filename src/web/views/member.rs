@@ -2,7 +2,7 @@
 
 use super::{Contact, Frame, Mark};
 use crate::web::render::Page;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 /// The members' sign-in form; also shown on the way to a consent page.
@@ -101,8 +101,8 @@ pub struct MemberLine {
 /// The member's way to have a decision looked at again.
 #[derive(Debug, Serialize)]
 pub struct Appeal {
-    /// The last day to ask.
-    pub until: Option<NaiveDate>,
+    /// Where, until when and how, in the plan's words.
+    pub how: String,
 }
 
 /// An app with access.

@@ -107,6 +107,36 @@ pub struct Contact {
     pub tty: Option<String>,
 }
 
+/// A page before any sign-in: `/` and the links of e-mails. It names nobody and does nothing.
+#[derive(Debug, Serialize)]
+pub struct Doorstep {
+    /// The page's surroundings.
+    pub frame: Frame,
+    /// The heading.
+    pub title: String,
+    /// What the page is for.
+    pub message: String,
+    /// Where to go.
+    pub doors: Vec<Door>,
+    /// Whom to call.
+    pub contact: Contact,
+}
+
+impl Page for Doorstep {
+    const TEMPLATE: &'static str = "doorstep.html";
+}
+
+/// One way in.
+#[derive(Debug, Serialize)]
+pub struct Door {
+    /// The address.
+    pub href: String,
+    /// The words on it.
+    pub label: String,
+    /// Who goes in here.
+    pub text: String,
+}
+
 /// Something went wrong, in a sentence that holds no detail of a case.
 #[derive(Debug, Serialize)]
 pub struct Problem {
@@ -234,6 +264,7 @@ mod tests {
         check(&pages, &samples::consent());
         check(&pages, &samples::problem());
         check(&pages, &samples::signed_out());
+        check(&pages, &samples::doorstep());
     }
 
     #[test]

@@ -127,8 +127,6 @@ pub struct QueueRow {
     pub state: Mark,
     /// The queue it waits in.
     pub queue: String,
-    /// Who works on it.
-    pub holder: Option<String>,
     /// When it came in.
     pub received: Option<DateTime<Utc>>,
     /// What the rules found.
@@ -197,7 +195,7 @@ pub struct CasePage {
     pub asks: Vec<Asked>,
     /// What was sent.
     pub evidence: Evidence,
-    /// Member, requester, performer, holder.
+    /// Member, coverage, requester, sender.
     pub people: Vec<Person>,
     /// What this person may do now; none once nothing is open.
     pub actions: Option<Actions>,

@@ -161,7 +161,6 @@ fn people() -> Vec<Person> {
             "Dr. Susan Watson",
             &["NPI 1234567893", "Lakeside Pulmonary, 1-614-555-0199"],
         ),
-        person("In hand of", "Maya Okafor, RN", &[]),
     ]
 }
 

@@ -68,7 +68,7 @@ pub fn member_home() -> MemberHome {
             },
             MemberRequest {
                 appeal: Some(Appeal {
-                    until: Some(date("2026-11-20")),
+                    how: "Write to Appeals, PO Box 100, within 65 days of the notice.".to_owned(),
                 }),
                 ..member_request(
                     "PA-2026-00217",

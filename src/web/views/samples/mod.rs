@@ -83,3 +83,17 @@ pub fn signed_out() -> SignedOut {
         sign_in: "/staff/sign-in".to_owned(),
     }
 }
+
+pub fn doorstep() -> Doorstep {
+    Doorstep {
+        frame: Frame::default(),
+        title: "Sign in to read it".to_owned(),
+        message: "For your privacy the e-mail says no more.".to_owned(),
+        doors: vec![Door {
+            href: "/me".to_owned(),
+            label: "Members".to_owned(),
+            text: "Your requests and what we decided.".to_owned(),
+        }],
+        contact: contact(),
+    }
+}

@@ -28,7 +28,6 @@ fn row(number: &str, due: Option<&str>, band: Mark, urgent: bool) -> QueueRow {
         requester: "Dr. Susan Watson, Lakeside Pulmonary".to_owned(),
         state: Mark::new(Tone::Open, "Clinical review"),
         queue: "respiratory".to_owned(),
-        holder: None,
         received: Some(at("2026-10-01T14:05:00Z")),
         counts: Some(Counts {
             met: 4,
@@ -50,7 +49,6 @@ fn rows() -> Vec<QueueRow> {
         },
         QueueRow {
             state: Mark::new(Tone::Open, "Physician review"),
-            holder: some("Dr. R. Lindqvist"),
             ..row("PA-2026-00398", Some("2026-10-06T11:25:00Z"), late, true)
         },
         QueueRow {
