@@ -341,6 +341,9 @@ both! {
         for text in [&inquiry.text, &app.get("/metrics", None).await.text] {
             assert!(!text.contains("ZZPROPOSED") && !text.contains("physician-review"));
         }
+        let phone = app.member("ruth").await;
+        let seen = phone.authorizations().await;
+        assert!(seen["total"].as_i64() == Some(1) && !seen.to_string().contains("ZZPROPOSED"));
         review(app, case_id(&answer), Act::Deny("A saturation of 91 percent does not meet the criteria.")).await;
         app.run_jobs().await;
         let (_, body) = receiver.came().pop().unwrap();
