@@ -3,7 +3,9 @@
 // Says to clippy that all of this is test code, the functions between the tests too.
 #![cfg(test)]
 
+mod architecture;
 mod conformance;
 mod crd;
 mod dtr;
+mod routes;
 mod support;
