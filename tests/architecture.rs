@@ -36,7 +36,12 @@ impl Source {
         if self.test {
             return String::new();
         }
-        let end = self.text.find("#[cfg(test)]\nmod tests {").unwrap_or(self.text.len());
+        let opens_module = |at: &usize| {
+            let line = self.text[*at..].lines().skip(1).find(|line| !line.starts_with("#["));
+            line.is_some_and(|line| line.contains("mod ") && line.ends_with('{'))
+        };
+        let marks = self.text.match_indices("#[cfg(test)]\n").map(|(at, _)| at);
+        let end = marks.into_iter().find(opens_module).unwrap_or(self.text.len());
         let lines = self.text[..end].lines();
         lines.filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
     }

@@ -364,6 +364,10 @@ fn hides(world: &World<'_>, row: &Row, reply: &Reply) {
     // The link to itself repeats what was asked.
     let text = reply.text.replace(&asked, "").replace(asked.rsplit('?').next().unwrap(), "");
     for name in [&world.case, &world.patient, &world.coverage, &world.subscription, &WALK_MEMBER.to_owned()] {
+        // "There is no Subscription x" repeats what was asked.
+        if reply.status != 200 && asked.contains(name.as_str()) {
+            continue;
+        }
         assert!(!text.contains(name.as_str()), "{} {} tells another of {name}: {text}", row.method, row.path);
     }
 }
