@@ -3,12 +3,16 @@
 // Says to clippy that all of this is test code, the functions between the tests too.
 #![cfg(test)]
 
+mod access;
 mod architecture;
 mod conformance;
 mod crd;
 mod dtr;
+mod examples;
 mod lease;
+mod oauth;
 mod operator;
+mod pas;
 mod routes;
 mod runs;
 mod schema;
