@@ -3,7 +3,11 @@
 // Says to clippy that all of this is test code, the functions between the tests too.
 #![cfg(test)]
 
+mod access;
 mod conformance;
 mod crd;
 mod dtr;
+mod examples;
+mod oauth;
+mod pas;
 mod support;

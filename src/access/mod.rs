@@ -34,7 +34,7 @@ pub use words::Standing;
 use crate::auth::App;
 use crate::error::{Error, Kind as Failed};
 use crate::state::State;
-use crate::wire::{AppToken, FhirFailure, FhirResponse};
+use crate::wire::{AppToken, FhirFailure, FhirResponse, not_allowed};
 use axum::Router;
 use axum::extract::rejection::RawFormRejection;
 use axum::extract::{Path, RawForm, RawQuery, State as Shared};
@@ -78,7 +78,7 @@ pub fn routes() -> Router<State> {
     for name in READABLE {
         router = router.route(&format!("{BASE}/{name}/{{id}}"), read_of(name));
     }
-    router.layer(cors())
+    router.method_not_allowed_fallback(not_allowed).layer(cors())
 }
 
 fn cors() -> CorsLayer {

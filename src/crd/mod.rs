@@ -29,7 +29,7 @@ mod samples;
 
 use crate::error::Error;
 use crate::state::State;
-use crate::wire::HookFailure;
+use crate::wire::{HookFailure, not_allowed};
 use axum::Router;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::{Method, header, request::Parts};
@@ -50,6 +50,7 @@ pub fn routes() -> Router<State> {
         .route("/cds-services", get(discovery::get))
         .route("/cds-services/{id}", post(order_sign::post))
         .route("/cds-services/{id}/feedback", post(feedback::post))
+        .method_not_allowed_fallback(not_allowed)
         .layer(cors)
 }
 

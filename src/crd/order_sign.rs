@@ -325,7 +325,8 @@ async fn store(state: &State, unit: Unit, deadline: Instant) -> Result<()> {
             for assertion in &unit.assertions {
                 tx.add_assertion(assertion).await?;
             }
-            tx.add_blob(unit.record_id, record::KIND, &unit.record, unit.now).await
+            tx.add_blob(unit.record_id, record::KIND, &unit.record, unit.now)
+                .await
         })
     });
     match timeout_at(deadline, unit).await {

@@ -4,7 +4,7 @@ mod operations;
 
 use crate::error::{Error, Kind};
 use crate::state::State;
-use crate::wire::FhirFailure;
+use crate::wire::{FhirFailure, not_allowed};
 use crate::{access, crd, dtr, oauth, pas, telemetry, web};
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
@@ -33,12 +33,7 @@ pub fn router(state: State) -> Router {
         .fallback(|| async {
             FhirFailure::from(Error::new(Kind::NotFound, "There is nothing at this address"))
         })
-        .method_not_allowed_fallback(|| async {
-            FhirFailure::from(Error::new(
-                Kind::NotAllowed,
-                "This address does not take this method",
-            ))
-        })
+        .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(limit))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(telemetry::observe))

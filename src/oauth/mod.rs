@@ -20,6 +20,7 @@ pub use parameters::Parameters;
 
 use crate::error::Error;
 use crate::state::State;
+use crate::wire::not_allowed;
 use axum::Router;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -50,7 +51,7 @@ pub fn routes() -> Router<State> {
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE]);
-    routes.layer(cors)
+    routes.method_not_allowed_fallback(not_allowed).layer(cors)
 }
 
 /// A JSON answer that nobody may keep (RFC 6749, section 5.1).

@@ -354,6 +354,10 @@ fn check_closure(index: &Index<'_>, claim: Entry<'_>, checks: &mut Checks) {
     let mut seen = HashSet::from([claim.index]);
     let mut waiting = vec![claim];
     while let Some(entry) = waiting.pop() {
+        if is(&entry, "Bundle") {
+            // A Bundle as supporting information holds references of its own, which its own entries answer.
+            continue;
+        }
         reference::walk(entry.resource, &entry.path(), &mut |found, at| {
             if found.starts_with('#') {
                 return;

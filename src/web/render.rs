@@ -8,8 +8,11 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
+use minijinja::{
+    AutoEscape, Environment, ErrorKind, Output, State as EngineState, UndefinedBehavior, escape_formatter,
+};
 use serde::Serialize;
+use std::fmt::Write;
 
 /// What a template is given: one type for one template.
 pub trait Page: Serialize {
@@ -57,6 +60,7 @@ impl Pages {
             .lstrip_blocks(true)
             .build();
         environment.set_syntax(syntax.map_err(|e| fault("syntax", &e))?);
+        environment.set_formatter(write_escaped);
         environment.add_filter("stamp", stamp);
         environment.add_filter("moment", moment);
         environment.add_filter("day", day);
@@ -78,6 +82,30 @@ impl Pages {
             .and_then(|template| template.render(Value::from(Serde(page))))
             .map_err(|e| fault(P::TEMPLATE, &e))
     }
+}
+
+/// Writes a value into HTML. The engine's own escaping also rewrites `/`, which makes every address unreadable; in text
+/// and in quoted attributes, the only places that the templates use, these five letters are all that can break out.
+fn write_escaped(out: &mut Output, state: &mut EngineState, value: &Value) -> Result<(), minijinja::Error> {
+    let text = value
+        .as_str()
+        .filter(|_| !value.is_safe() && *state.auto_escape() == AutoEscape::Html);
+    let Some(text) = text else {
+        return escape_formatter(out, state, value);
+    };
+    for letter in text.chars() {
+        let written = match letter {
+            '&' => out.write_str("&amp;"),
+            '<' => out.write_str("&lt;"),
+            '>' => out.write_str("&gt;"),
+            '"' => out.write_str("&quot;"),
+            '\'' => out.write_str("&#39;"),
+            other => out.write_char(other),
+        };
+        written
+            .map_err(|_| minijinja::Error::new(ErrorKind::WriteFailure, "the page could not be written"))?;
+    }
+    Ok(())
 }
 
 /// The log learns the template and the line; the detail of a template error may quote values, so it stays out.
@@ -183,6 +211,29 @@ mod tests {
         assert_eq!(left("2026-10-01T15:05:00Z", now).unwrap(), "3 h 5 min left");
         assert_eq!(left("2026-10-01T11:25:00Z", now).unwrap(), "35 min late");
         assert_eq!(age("2026-09-30T12:00:00Z", now).unwrap(), "1 d 0 h");
+    }
+
+    #[test]
+    fn text_cannot_break_out_of_its_place_and_addresses_stay_readable() {
+        let mut page = crate::web::views::Problem {
+            frame: crate::web::views::Frame::default(),
+            status: 404,
+            title: "<b>&\"'".to_owned(),
+            message: String::new(),
+            request_id: None,
+            back: "/staff/cases".to_owned(),
+        };
+        let html = Pages::load().unwrap().render(&page).unwrap();
+        assert!(html.contains("<h1>&lt;b&gt;&amp;&quot;&#39;</h1>"), "{html}");
+        assert!(html.contains("href=\"/staff/cases\""), "{html}");
+        page.back = "\" onclick=\"x".to_owned();
+        assert!(
+            !Pages::load()
+                .unwrap()
+                .render(&page)
+                .unwrap()
+                .contains("onclick=\"x")
+        );
     }
 
     #[test]

@@ -80,6 +80,15 @@ impl<const FORM: u8> IntoResponse for Failure<FORM> {
     }
 }
 
+/// What an address answers to a method that it does not take. A door that answers browsers' preflights sets this before
+/// its CORS layer, or the layer would never see them.
+pub async fn not_allowed() -> FhirFailure {
+    FhirFailure::from(Error::new(
+        Kind::NotAllowed,
+        "This address does not take this method",
+    ))
+}
+
 fn add_headers(response: &mut Response, status: StatusCode) {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -7,4 +7,4 @@ mod failure;
 
 pub use body::{FhirJson, FhirResponse, JsonBody};
 pub use caller::{AppToken, BackendToken, HookCall};
-pub use failure::{Failure, FhirFailure, HookFailure, OAuthFailure, status};
+pub use failure::{Failure, FhirFailure, HookFailure, OAuthFailure, not_allowed, status};

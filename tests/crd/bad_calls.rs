@@ -29,17 +29,30 @@ fn changed(app: &TestApp, name: &str, value: Value) -> Value {
 /// A token that says itself that nobody signed it.
 fn unsigned(kid: &str, claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    format!("{}.{}.", part(&json!({ "alg": "none", "kid": kid })), part(claims))
+    format!(
+        "{}.{}.",
+        part(&json!({ "alg": "none", "kid": kid })),
+        part(claims)
+    )
 }
 
 /// A token sealed with the published key, as if that were a secret.
 fn sealed(kid: &str, claims: &Value, secret: &str) -> String {
-    let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::HS256) };
+    let header = Header {
+        kid: Some(kid.to_owned()),
+        ..Header::new(Algorithm::HS256)
+    };
     jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
 }
 
 async fn call_with(app: &TestApp, token: Option<&str>) -> Reply {
-    app.post(HOOK, token, "application/json", oxygen_and_mammography().to_string()).await
+    app.post(
+        HOOK,
+        token,
+        "application/json",
+        oxygen_and_mammography().to_string(),
+    )
+    .await
 }
 
 both! {

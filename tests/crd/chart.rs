@@ -49,7 +49,8 @@ async fn call(app: &TestApp, server: &str, change: impl FnOnce(&mut Value)) -> R
 /// The same with the time for reads, in milliseconds, of two seconds in all.
 async fn call_within(app: &TestApp, fetch_ms: u64, server: &str, change: impl FnOnce(&mut Value)) -> Reply {
     let hosts = vec![server.to_owned()];
-    app.change_client(EHR, |client| client.doc.fhir_hosts = hosts).await;
+    app.change_client(EHR, |client| client.doc.fhir_hosts = hosts)
+        .await;
     let router = under(app, |config| {
         config.limits.fetch_ms = fetch_ms;
         config.limits.hook_ms = 2000;
@@ -58,14 +59,24 @@ async fn call_within(app: &TestApp, fetch_ms: u64, server: &str, change: impl Fn
     call["fhirServer"] = json!(server);
     call["prefetch"] = json!({});
     change(&mut call);
-    let token = app.ehr().await.jwt("https://ehr.demo.example", &format!("{PUBLIC_URL}{HOOK}"));
+    let token = app
+        .ehr()
+        .await
+        .jwt("https://ehr.demo.example", &format!("{PUBLIC_URL}{HOOK}"));
     let request = Request::post(HOOK)
         .header("content-type", "application/json")
         .header("authorization", format!("Bearer {token}"));
-    let response = router.oneshot(request.body(Body::from(call.to_string())).unwrap()).await.unwrap();
+    let response = router
+        .oneshot(request.body(Body::from(call.to_string())).unwrap())
+        .await
+        .unwrap();
     let (parts, body) = response.into_parts();
     let text = String::from_utf8(body.collect().await.unwrap().to_bytes().into()).unwrap();
-    Reply { status: parts.status, headers: parts.headers, text }
+    Reply {
+        status: parts.status,
+        headers: parts.headers,
+        text,
+    }
 }
 
 /// The same house under other settings.
@@ -76,7 +87,14 @@ fn under(app: &TestApp, change: impl FnOnce(&mut Config)) -> Router {
     let published = Published::load(&files(&config.rules).unwrap(), &files(&config.forms).unwrap()).unwrap();
     let mail = Mailer::new(&config.mail, &config.payer, &config.data).unwrap();
     let (clock, store) = (held.clock.clone(), held.store.clone());
-    assent::http::router(State::new(config, clock, store, held.net.clone(), mail, published))
+    assent::http::router(State::new(
+        config,
+        clock,
+        store,
+        held.net.clone(),
+        mail,
+        published,
+    ))
 }
 
 fn coverage_by_reference() -> Value {

@@ -19,22 +19,39 @@ pub fn said(answer: &Reply, order: &str) -> Value {
     let body = answer.json(200);
     let actions = body["systemActions"].as_array().unwrap();
     let action = actions.iter().find(|a| a["resource"]["id"] == order).unwrap();
-    action["resource"]["extension"].as_array().unwrap().last().unwrap().clone()
+    action["resource"]["extension"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap()
+        .clone()
 }
 
 /// The values of one member of a coverage-information extension, whatever their type.
 pub fn part(extension: &Value, url: &str) -> Vec<Value> {
-    let parts = extension["extension"].as_array().unwrap().iter().filter(|p| p["url"] == url);
+    let parts = extension["extension"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|p| p["url"] == url);
     let value = |part: &Value| {
         let members = part.as_object().unwrap();
-        members.iter().find(|(name, _)| name.starts_with("value")).unwrap().1.clone()
+        members
+            .iter()
+            .find(|(name, _)| name.starts_with("value"))
+            .unwrap()
+            .1
+            .clone()
     };
     parts.map(value).collect()
 }
 
 /// The stored assertion behind an extension, as one client sees it.
 pub async fn assertion(app: &TestApp, client_id: &str, extension: &Value) -> Option<Assertion> {
-    let id = part(extension, "coverage-assertion-id")[0].as_str().unwrap().to_owned();
+    let id = part(extension, "coverage-assertion-id")[0]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let unit = (id, client_id.to_owned());
     let found = app.state.store.read(unit, |tx, (id, client_id)| {
         Box::pin(async move {

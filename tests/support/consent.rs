@@ -25,9 +25,16 @@ pub fn authorize_query(scope: &str, changes: &[(&str, Option<&str>)]) -> String 
         ("code_challenge", &challenge),
         ("code_challenge_method", "S256"),
     ];
-    let value = |name: &str, usual| changes.iter().find(|(n, _)| *n == name).map_or(Some(usual), |(_, v)| *v);
-    let pairs: Vec<(&str, &str)> =
-        usual.into_iter().filter_map(|(name, usual)| Some((name, value(name, usual)?))).collect();
+    let value = |name: &str, usual| {
+        changes
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map_or(Some(usual), |(_, v)| *v)
+    };
+    let pairs: Vec<(&str, &str)> = usual
+        .into_iter()
+        .filter_map(|(name, usual)| Some((name, value(name, usual)?)))
+        .collect();
     form_body(&pairs)
 }
 
@@ -39,12 +46,17 @@ impl TestApp {
         });
         let login = read.await.unwrap().unwrap();
         let request = authorize::read(&self.state, query).await?;
-        Ok(authorize::allow(&self.state, &request, &login, sensitive).await.unwrap())
+        Ok(authorize::allow(&self.state, &request, &login, sensitive)
+            .await
+            .unwrap())
     }
 
     /// The code that the demo's app gets for these scopes.
     pub async fn code(&self, username: &str, scope: &str) -> String {
-        let back = self.allowed(username, &authorize_query(scope, &[]), true).await.unwrap();
+        let back = self
+            .allowed(username, &authorize_query(scope, &[]), true)
+            .await
+            .unwrap();
         parameter(&back, "code").unwrap()
     }
 
@@ -56,7 +68,13 @@ impl TestApp {
 
     /// A form sent to the token endpoint.
     pub async fn token_request(&self, fields: &[(&str, &str)]) -> Reply {
-        self.post("/oauth/token", None, "application/x-www-form-urlencoded", form_body(fields)).await
+        self.post(
+            "/oauth/token",
+            None,
+            "application/x-www-form-urlencoded",
+            form_body(fields),
+        )
+        .await
     }
 }
 
@@ -74,5 +92,8 @@ pub fn redemption(code: &str) -> [(&str, &str); 5] {
 /// A parameter of an address's query.
 pub fn parameter(address: &str, name: &str) -> Option<String> {
     let address = url::Url::parse(address).unwrap();
-    address.query_pairs().find(|(n, _)| n == name).map(|(_, value)| value.into_owned())
+    address
+        .query_pairs()
+        .find(|(n, _)| n == name)
+        .map(|(_, value)| value.into_owned())
 }

@@ -11,9 +11,12 @@ impl TestApp {
         });
         let mut client = read.await.unwrap().unwrap();
         change(&mut client);
-        let write = self.state.store.write((client, self.clock.now()), |tx, (client, now)| {
-            Box::pin(async move { tx.put_client(client, *now).await })
-        });
+        let write = self
+            .state
+            .store
+            .write((client, self.clock.now()), |tx, (client, now)| {
+                Box::pin(async move { tx.put_client(client, *now).await })
+            });
         write.await.unwrap();
     }
 }

@@ -185,6 +185,7 @@ async fn remove_app(walk: &Walk, jar: &mut Jar) -> Result<(), String> {
 }
 
 fn removal(html: &str) -> Option<super::http::Form> {
+    let html = html.replace("&#x2f;", "/");
     let start = html.find("/me/apps/")?;
     let form = html.get(..start)?.rfind("<form")?;
     form_with(html.get(form..)?, "csrf").ok()

@@ -17,7 +17,7 @@ pub async fn decide(walk: &mut Walk) -> Outcome {
 
     let mut nurse = Jar::default();
     let queue = sign_in(walk, &mut nurse, "nora").await?;
-    let places = [&urgent, &standard, &surgery].map(|id| queue.text.find(&format!("/staff/cases/{id}")));
+    let places = [&urgent, &standard, &surgery].map(|id| queue.text.find(id.as_str()));
     let [Some(first), Some(second), Some(third)] = places else {
         return Err("a pended case is not in the queue".to_owned());
     };
@@ -76,11 +76,9 @@ pub async fn decide(walk: &mut Walk) -> Outcome {
         .page(&mut physician, &format!("/staff/cases/{urgent}"))
         .await?;
     let form = form_with(&page.text, "version")?;
-    let end = (walk.run.today + chrono::Days::new(90)).to_string();
     let approval = [
         ("line", "1"),
         ("decision", "approve"),
-        ("until", end.as_str()),
         ("note", "Discussed with the treating physician"),
     ];
     decided(

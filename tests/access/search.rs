@@ -1,0 +1,148 @@
+//! Searches of a member's app: each parameter finds and leaves out, pages hold, includes come along.
+
+use super::{EOB, FORM, deny, found, submitted, token};
+use crate::support::{PUBLIC_URL, both};
+use serde_json::{Value, json};
+
+both! {
+    async fn each_parameter_finds_and_leaves_out(app: &TestApp) {
+        let case = submitted(app, &app.run().oxygen(FORM, None, 87, "normal")).await;
+        let ruth = token(app, "ruth").await;
+        let eob = found(app, &ruth, "").await.remove(0);
+        let patient = eob["patient"]["reference"].as_str().unwrap();
+        let patient_id = patient.strip_prefix("Patient/").unwrap();
+        let trace = eob["identifier"].as_array().unwrap().last().unwrap();
+        let trace = format!("{}%7C{}", trace["system"].as_str().unwrap(), trace["value"].as_str().unwrap());
+        let hits = [
+            format!("_id={case}"),
+            format!("patient={patient_id}"),
+            format!("patient={patient}"),
+            format!("patient={PUBLIC_URL}/fhir/pdex/{patient}"),
+            "use=preauthorization".into(),
+            format!("patient={patient_id}&use=preauthorization"),
+            "type=professional".into(),
+            "type=institutional,professional".into(),
+            format!("identifier={trace}"),
+            "service-date=2026-11-23".into(),
+            "service-date=ge2026-11-01&service-date=lt2026-12-01".into(),
+            "_lastUpdated=2026-11-20".into(),
+            "_lastUpdated=le2026-11-20T15:04:06Z".into(),
+            "_profile=http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-priorauthorization".into(),
+        ];
+        for query in hits {
+            assert_eq!(found(app, &ruth, &format!("?{query}")).await.len(), 1, "{query}");
+        }
+        let misses = [
+            "_id=none", "patient=none", "use=claim", "type=pharmacy", "identifier=none",
+            "service-date=2026-11-24", "service-date=lt2026-11-23", "_lastUpdated=gt2026-11-20",
+            "_profile=http://example.org/other",
+        ];
+        for query in misses {
+            assert!(found(app, &ruth, &format!("?{query}")).await.is_empty(), "{query}");
+        }
+    }
+
+    async fn a_search_that_is_not_understood_is_told_and_not_guessed(app: &TestApp) {
+        let ruth = token(app, "ruth").await;
+        for query in ["colour=red", "service-date=soon", "_count=many", "_include=Nobody:x", "_format=xml"] {
+            let outcome = app.get(&format!("{EOB}?{query}"), Some(&ruth)).await.json(400);
+            let name = query.split('=').next().unwrap();
+            assert!(outcome["issue"][0]["details"]["text"].as_str().unwrap().contains(name), "{outcome}");
+        }
+        let posted = app.post(&format!("{EOB}/_search"), Some(&ruth), "application/json", "{}").await;
+        posted.json(415);
+    }
+
+    async fn a_posted_search_is_the_same_search(app: &TestApp) {
+        submitted(app, &app.run().surgery()).await;
+        let ruth = token(app, "ruth").await;
+        let form = "application/x-www-form-urlencoded";
+        let posted = app.post(&format!("{EOB}/_search"), Some(&ruth), form, "use=preauthorization").await.json(200);
+        assert_eq!(posted["total"], 1);
+        let none = app.post(&format!("{EOB}/_search"), Some(&ruth), form, "use=claim").await.json(200);
+        assert_eq!(none["total"], 0);
+    }
+
+    async fn pages_run_from_the_newest_and_lose_nothing(app: &TestApp) {
+        let mut cases = Vec::new();
+        for _ in 0..3 {
+            cases.push(submitted(app, &app.run().referral()).await);
+            app.clock.advance(chrono::Duration::seconds(1));
+        }
+        let ruth = token(app, "ruth").await;
+        let mut seen = Vec::new();
+        let mut next = Some(format!("{EOB}?_count=2"));
+        while let Some(path) = next {
+            let page = app.get(&path, Some(&ruth)).await.json(200);
+            assert_eq!(page["total"], 3);
+            seen.extend(page["entry"].as_array().unwrap().iter().map(|e| e["resource"]["id"].as_str().unwrap().to_owned()));
+            let links = page["link"].as_array().unwrap();
+            assert!(links.iter().any(|l| l["relation"] == "self"));
+            let link = links.iter().find(|l| l["relation"] == "next");
+            next = link.map(|l| l["url"].as_str().unwrap().strip_prefix(PUBLIC_URL).unwrap().to_owned());
+        }
+        cases.reverse();
+        assert_eq!(seen, cases);
+    }
+
+    async fn who_is_named_comes_along_as_far_as_the_token_reads(app: &TestApp) {
+        submitted(app, &app.run().surgery()).await;
+        let ruth = token(app, "ruth").await;
+        let all = "?_include=ExplanationOfBenefit:patient&_include=ExplanationOfBenefit:coverage\
+                   &_include=ExplanationOfBenefit:insurer&_include=ExplanationOfBenefit:provider";
+        let kinds = async |token: &str| -> Vec<Value> {
+            let bundle = app.get(&format!("{EOB}{all}"), Some(token)).await.json(200);
+            assert_eq!(bundle["total"], 1);
+            let entries = bundle["entry"].as_array().unwrap();
+            let included = entries.iter().filter(|e| e["search"]["mode"] == "include");
+            included.map(|e| e["resource"]["resourceType"].clone()).collect()
+        };
+        let mut wide = kinds(&ruth).await;
+        wide.sort_by_key(Value::to_string);
+        assert_eq!(wide, ["Coverage", "Organization", "Organization", "Patient"]);
+        let narrow = app.tokens("ruth", "patient/ExplanationOfBenefit.rs patient/Patient.rs").await;
+        assert_eq!(kinds(narrow["access_token"].as_str().unwrap()).await, ["Patient"]);
+    }
+
+    async fn every_reference_of_a_record_can_be_read(app: &TestApp) {
+        let case = submitted(app, &app.run().oxygen(FORM, None, 91, "normal")).await;
+        deny(app, &case, 1).await;
+        let scope = "patient/*.rs";
+        let tokens = app.tokens("ruth", scope).await;
+        let token = tokens["access_token"].as_str();
+        let eob = app.get(&format!("{EOB}/{case}"), token).await.json(200);
+        let mut seen = Vec::new();
+        assent::fhir::reference::walk(&eob, "", &mut |reference, _| seen.push(reference.to_owned()));
+        assert!(seen.len() >= 4, "{seen:?}");
+        for reference in seen {
+            if reference.starts_with("QuestionnaireResponse/") {
+                continue;
+            }
+            let read = app.get(&format!("/fhir/pdex/{reference}"), token).await.json(200);
+            assert_eq!(format!("{}/{}", read["resourceType"].as_str().unwrap(), read["id"].as_str().unwrap()), reference);
+        }
+    }
+
+    async fn the_member_and_the_coverage_are_found_by_their_parameters(app: &TestApp) {
+        let ruth = token(app, "ruth").await;
+        let total = async |query: &str| app.get(&format!("/fhir/pdex/{query}"), Some(&ruth)).await.json(200)["total"].clone();
+        for query in ["Patient", "Patient?family=ell", "Patient?birthdate=1953-03-14", "Patient?gender=female&given=Ruth",
+            "Patient?identifier=A100200300", "Coverage", "Coverage?identifier=A100200300"] {
+            assert_eq!(total(query).await, json!(1), "{query}");
+        }
+        for query in ["Patient?family=smith", "Patient?birthdate=1953-03-15", "Coverage?patient=none"] {
+            assert_eq!(total(query).await, json!(0), "{query}");
+        }
+    }
+
+    async fn the_statement_says_what_can_be_searched(app: &TestApp) {
+        let statement = app.get("/fhir/pdex/metadata", None).await.json(200);
+        let resources = statement["rest"][0]["resource"].as_array().unwrap();
+        let eob = resources.iter().find(|r| r["type"] == "ExplanationOfBenefit").unwrap();
+        let names: Vec<&str> = eob["searchParam"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+        for name in ["_id", "patient", "_lastUpdated", "type", "identifier", "service-date"] {
+            assert!(names.contains(&name), "{name}");
+        }
+        assert!(eob["supportedProfile"][0].as_str().unwrap().ends_with("pdex-priorauthorization"));
+    }
+}
