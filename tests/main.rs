@@ -7,5 +7,7 @@ mod access;
 mod conformance;
 mod crd;
 mod dtr;
+mod examples;
 mod oauth;
+mod pas;
 mod support;

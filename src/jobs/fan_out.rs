@@ -92,7 +92,7 @@ async fn notify_subscribers(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTi
             json!({ "subscription": subscription.id, "case": case.id, "seq": seq, "number": number });
         let to_ref = format!("subscription/{}", subscription.id);
         let effect = Effect {
-            id: tx.next_effect_id(&to_ref, now).await?,
+            id: new_id(now),
             case: Some(case.id),
             kind: "notification",
             to_ref: &to_ref,

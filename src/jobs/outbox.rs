@@ -1,7 +1,10 @@
 //! Effects that leave the house: notifications to subscribers, mail. Sent outside of any transaction, then noted; a
 //! receiver may see one twice after a crash and tells them apart by event number or Message-ID, never by luck.
 //!
-//! Waits between tries: 5 s, 1 min, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h, each ±20 %. A receiver's `Retry-After` is honoured up to twice the planned wait.
+//! Waits between tries: 5 s, 1 min, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h, each ±20 %. A receiver's `Retry-After` is
+//! honoured up to twice the planned wait, and never cut short.
+//!
+//! One subscriber gets its notifications in the order of their numbers; a later one waits behind an earlier one.
 
 use super::{MOST, lease_end};
 use crate::error::{Error, Result};
@@ -30,6 +33,17 @@ struct Notification {
     number: Option<u64>,
 }
 
+impl Notification {
+    /// Its place among those for the same subscription: a handshake comes after the events before it.
+    fn place(&self) -> (u64, bool) {
+        (self.number.unwrap_or(0), self.handshake)
+    }
+}
+
+fn place(payload: &str) -> (u64, bool) {
+    serde_json::from_str(payload).map_or((0, false), |n: Notification| n.place())
+}
+
 #[derive(Debug, Deserialize)]
 struct Mail {
     whom: String,
@@ -42,6 +56,8 @@ enum Done {
     /// Not now; the wait is in seconds when the receiver asked for one.
     Later(String, Option<u64>),
     Never(String),
+    /// Nobody wants it any more; that is nobody's failure.
+    Moot(&'static str),
     /// An earlier effect for the same receiver has to go first; this is no try.
     Behind,
     /// There was no time left; this is no try either.
@@ -59,7 +75,7 @@ pub(super) async fn run_due(state: &State) -> Result<usize> {
         })
         .await?;
     let mut did = 0;
-    leased.sort_by_key(|effect| effect.id);
+    leased.sort_by_key(|effect| place(&effect.payload));
     for effect in leased {
         if state.now() > now + (end - now) / 2 {
             // A slow receiver used up the time: the rest goes back before its lease ends, so that nobody else sends
@@ -89,6 +105,7 @@ async fn settle(state: &State, effect: Waiting, done: Done) -> Result<()> {
         Done::Behind => ("behind", Some(now + Duration::seconds(1)), String::new()),
         Done::Untried => ("untried", Some(now), String::new()),
         Done::Never(why) => ("dead", None, why.clone()),
+        Done::Moot(why) => ("moot", None, (*why).to_owned()),
         Done::Later(why, asked) => {
             let next = next_try(effect.attempts, *asked).map(|wait| now + wait);
             (if next.is_some() { "again" } else { "dead" }, next, why.clone())
@@ -136,13 +153,13 @@ fn subscription_change(effect: &Waiting, word: &str) -> Option<(Uuid, &'static s
 /// The wait after the n-th try (from 1); none when it was the last.
 fn next_try(attempts: i64, asked: Option<u64>) -> Option<Duration> {
     let planned = *WAITS.get(usize::try_from(attempts - 1).ok()?)?;
-    let seconds = match asked.and_then(|s| i64::try_from(s).ok()) {
-        Some(asked) => asked.clamp(planned, planned * 2),
-        None => planned,
-    };
     let [byte] = crate::clock::random_bytes::<1>();
+    let jitter = 400 * i64::from(byte) / 255;
     Some(Duration::milliseconds(
-        seconds * (800 + 400 * i64::from(byte) / 255),
+        match asked.and_then(|s| i64::try_from(s).ok()) {
+            Some(asked) => asked.clamp(planned, planned * 2) * (1000 + jitter / 2),
+            None => planned * (800 + jitter),
+        },
     ))
 }
 
@@ -154,7 +171,7 @@ async fn notify(state: &State, effect: &Waiting) -> Result<Done> {
             (effect.id, payload.subscription, payload.case),
             |tx, (effect, subscription, case)| {
                 Box::pin(async move {
-                    let behind = tx.earlier_effect_waits(*effect).await?;
+                    let beside = tx.waiting_beside(*effect).await?;
                     let subscription = tx.subscription(*subscription).await?;
                     let Some(subscription) = subscription else {
                         return Ok(None);
@@ -164,22 +181,24 @@ async fn notify(state: &State, effect: &Waiting) -> Result<Done> {
                         Some(id) => Some(stored_case(tx, *id).await?),
                         None => None,
                     };
-                    Ok(Some((behind, subscription, client, case)))
+                    Ok(Some((beside, subscription, client, case)))
                 })
             },
         )
         .await?;
-    let Some((behind, subscription, client, case)) = found else {
-        return Ok(Done::Never("the subscription is gone".to_owned()));
+    let Some((beside, subscription, client, case)) = found else {
+        return Ok(Done::Moot("the subscription is gone"));
     };
+    match subscription.status.as_str() {
+        "off" => return Ok(Done::Moot("the subscription was taken back")),
+        "error" => return Ok(Done::Moot("the subscription stands in error")),
+        _ => {}
+    }
     let Some(client) = client.filter(|c| !c.disabled) else {
         return Ok(Done::Never("the client is disabled".to_owned()));
     };
-    if behind {
+    if beside.iter().any(|other| place(other) < payload.place()) {
         return Ok(Done::Behind);
-    }
-    if subscription.status == "off" {
-        return Ok(Done::Never("the subscription was taken back".to_owned()));
     }
     let body = body(state, &subscription, &payload, case.as_ref(), effect.id)?;
     let (headers, content_type) = pas::channel(&subscription.doc);
@@ -227,7 +246,7 @@ fn body(
         let handshake = pas::notification(
             &url,
             &subscription.status,
-            0,
+            payload.number.unwrap_or(0),
             &NotificationKind::Handshake,
             effect,
             now,

@@ -31,6 +31,9 @@ impl<'a, 'i> Echo<'a, 'i> {
             {
                 continue;
             }
+            if crate::fhir::resource_type(entry.resource) == Some("Bundle") {
+                continue;
+            }
             reference::walk(entry.resource, "", &mut |found, _| {
                 waiting.extend(self.index.resolve(found, entry.full_url));
             });

@@ -63,7 +63,7 @@ impl<'a> Request<'a> {
             let at = format!("Bundle.entry[0].resource.{name}");
             let found = claim.resource.get(name).and_then(reference::literal);
             let Some(found) = found else {
-                checks.error(Code::Required, at, &format!("Claim.{name} must hold a reference"));
+                checks.error(Code::Required, at, format!("Claim.{name} must hold a reference"));
                 return None;
             };
             // An unresolved reference has been reported by the closure already.
@@ -72,7 +72,7 @@ impl<'a> Request<'a> {
                 checks.error(
                     Code::Value,
                     at,
-                    &format!("Claim.{name} must point at {}", types.join(" or ")),
+                    format!("Claim.{name} must point at {}", types.join(" or ")),
                 );
                 return None;
             }
@@ -354,6 +354,10 @@ fn check_closure(index: &Index<'_>, claim: Entry<'_>, checks: &mut Checks) {
     let mut seen = HashSet::from([claim.index]);
     let mut waiting = vec![claim];
     while let Some(entry) = waiting.pop() {
+        if is(&entry, "Bundle") {
+            // A Bundle as supporting information holds references of its own, which its own entries answer.
+            continue;
+        }
         reference::walk(entry.resource, &entry.path(), &mut |found, at| {
             if found.starts_with('#') {
                 return;

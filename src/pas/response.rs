@@ -4,14 +4,18 @@
 
 use super::echo::Echo;
 use super::request::Request;
+use crate::fhir::bundle::Entry;
 use crate::fhir::dates::instant_text;
 use crate::fhir::{self, put};
 use crate::ig::pas::{ADJUDICATION, DATA_ABSENT, Pas, QUESTIONNAIRE_PACKAGE, X12_886, sd, x12};
-use crate::prior_auth::{Actor, Item, Outcome, PriorAuth};
+use crate::prior_auth::{Item, Outcome, PriorAuth};
 use crate::rules::Decision;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use uuid::Uuid;
+
+const RESPONSE_BUNDLE: &str = "profile-pas-response-bundle";
 
 /// Everything that an answer is made of.
 #[derive(Debug, Clone, Copy)]
@@ -54,9 +58,13 @@ pub fn bundle(answer: &Answer<'_>) -> Value {
         json!({ "fullUrl": claim_response_url(answer), "resource": claim_response }),
     );
     entries.extend(echo.entries());
+    let profile = if answer.profile == "profile-claiminquiryresponse" {
+        "profile-pas-inquiry-response-bundle"
+    } else {
+        RESPONSE_BUNDLE
+    };
     collection(
-        answer.public_url,
-        answer.guide,
+        (answer.public_url, answer.guide, profile),
         answer.bundle_id,
         answer.now,
         &entries,
@@ -88,7 +96,7 @@ pub fn refusal(
     let url = format!("{public_url}{}/ClaimResponse/{bundle_id}", guide.base);
     let mut entries = vec![json!({ "fullUrl": url, "resource": response })];
     entries.extend(echo.entries());
-    collection(public_url, guide, bundle_id, now, &entries)
+    collection((public_url, guide, RESPONSE_BUNDLE), bundle_id, now, &entries)
 }
 
 /// One business error: X12 901 code, X12 889 follow-up, the place, our words.
@@ -130,11 +138,16 @@ fn claim_response_url(answer: &Answer<'_>) -> String {
     )
 }
 
-fn collection(public_url: &str, guide: &Pas, id: Uuid, now: DateTime<Utc>, entries: &[Value]) -> Value {
+fn collection(
+    (public_url, guide, profile): (&str, &Pas, &str),
+    id: Uuid,
+    now: DateTime<Utc>,
+    entries: &[Value],
+) -> Value {
     json!({
         "resourceType": "Bundle",
         "id": id,
-        "meta": { "profile": [sd("profile-pas-response-bundle")] },
+        "meta": { "profile": [sd(profile)] },
         "identifier": { "system": format!("{public_url}{}/bundle", guide.base), "value": id },
         "type": "collection",
         "timestamp": instant_text(now),
@@ -210,7 +223,7 @@ fn swapped_transmission(claim: &Value) -> Option<Value> {
 
 fn claim_response<'a>(answer: &Answer<'a>, echo: &mut Echo<'a, '_>) -> Value {
     let case = answer.case;
-    let mut response = frame(answer.guide, answer.request, echo, case.changed, answer.profile);
+    let mut response = frame(answer.guide, answer.request, echo, told(case), answer.profile);
     put(&mut response, "id", json!(case.id));
     let mut extensions: Vec<Value> = fhir::list(&response, "extension").cloned().collect();
     extensions.push(reviewer(case));
@@ -234,6 +247,13 @@ fn claim_response<'a>(answer: &Answer<'a>, echo: &mut Echo<'a, '_>) -> Value {
         put(&mut response, "processNote", json!(notes));
     }
     response
+}
+
+/// When the answer last changed for its reader: at receipt, then with each decision. What happens inside the house
+/// in between, such as a proposal to deny, shows in nothing that is sent.
+fn told(case: &PriorAuth) -> DateTime<Utc> {
+    let decided = case.items.iter().filter_map(|i| Some(i.decision.as_ref()?.at));
+    decided.fold(case.received_at, DateTime::max)
 }
 
 /// Whether a person looked, and who it was where a physician denied.
@@ -263,6 +283,7 @@ fn response_item(answer: &Answer<'_>, item: &Item, notes: &mut Vec<Value>) -> Va
     let asked = fhir::list(answer.request.claim.resource, "item")
         .find(|i| i.get("sequence").and_then(Value::as_u64) == Some(u64::from(item.sequence)));
     let mut extensions = echoed_extensions(asked);
+    extensions.extend(questionnaire_trace(answer, item));
     extensions.push(json!({
         "url": sd("extension-administrationReferenceNumber"), "valueString": item.reference_number,
     }));
@@ -311,6 +332,20 @@ fn open_words(item: &Item) -> Option<String> {
     (!asks.is_empty()).then(|| format!("Please send: {}", asks.join("; ")))
 }
 
+/// Where a questionnaire package is asked for, the line carries the context to ask for it with (PAS ainfo-3).
+fn questionnaire_trace(answer: &Answer<'_>, item: &Item) -> Option<Value> {
+    let context = answer.case.received.assertion.as_ref()?;
+    asked_codes(answer.case, item)
+        .contains(QUESTIONNAIRE_PACKAGE)
+        .then(|| {
+            let system = format!("{}{}/context", answer.public_url, answer.guide.base);
+            json!({
+                "url": sd("extension-itemTraceNumber"),
+                "valueIdentifier": { "system": system, "value": context },
+            })
+        })
+}
+
 /// Trace numbers, the earlier authorization number and the dates asked for, as they came.
 fn echoed_extensions(asked: Option<&Value>) -> Vec<Value> {
     let Some(asked) = asked else { return Vec::new() };
@@ -347,27 +382,8 @@ fn concept(system: &str, code: &str) -> Value {
 /// information"): a LOINC code, or the questionnaire package where a form is asked for and the DTR context is known.
 fn communication_requests<'a>(answer: &Answer<'a>, echo: &mut Echo<'a, '_>) -> Vec<(String, Value)> {
     let mut made = Vec::new();
-    let open = answer
-        .case
-        .items
-        .iter()
-        .filter(|i| i.status.is_open() && !is_human(i));
-    for item in open {
-        let Decision::Pend(pend) = &item.verdict.decision else {
-            continue;
-        };
-        let mut codes: Vec<&str> = pend
-            .ask
-            .iter()
-            .filter_map(|ask| match (&ask.loinc, &ask.questionnaire) {
-                (Some(loinc), _) => Some(loinc.as_str()),
-                (None, Some(_)) if answer.case.received.assertion.is_some() => Some(QUESTIONNAIRE_PACKAGE),
-                _ => None,
-            })
-            .collect();
-        codes.sort_unstable();
-        codes.dedup();
-        for code in codes {
+    for item in &answer.case.items {
+        for code in asked_codes(answer.case, item) {
             let number = format!("{}-{code}", item.reference_number);
             let url = format!(
                 "{}{}/CommunicationRequest/{number}",
@@ -379,10 +395,21 @@ fn communication_requests<'a>(answer: &Answer<'a>, echo: &mut Echo<'a, '_>) -> V
     made
 }
 
-fn is_human(item: &Item) -> bool {
-    item.decision
-        .as_ref()
-        .is_some_and(|d| matches!(d.by, Actor::Staff(_)))
+/// What an open line lacks, as LOINC codes, each once.
+fn asked_codes<'c>(case: &PriorAuth, item: &'c Item) -> BTreeSet<&'c str> {
+    let Decision::Pend(pend) = &item.verdict.decision else {
+        return BTreeSet::new();
+    };
+    if !item.status.is_open() {
+        return BTreeSet::new();
+    }
+    let asks = pend.ask.iter();
+    asks.filter_map(|ask| match (&ask.loinc, &ask.questionnaire) {
+        (Some(loinc), _) => Some(loinc.as_str()),
+        (None, Some(_)) if case.received.assertion.is_some() => Some(QUESTIONNAIRE_PACKAGE),
+        _ => None,
+    })
+    .collect()
 }
 
 fn communication_request<'a>(
@@ -408,14 +435,28 @@ fn communication_request<'a>(
         "payload": [{ "contentString": code }],
         "requester": echo.take(answer.request.insurer),
     });
-    // Recipient and sender are people or organizations, never a role (`pas` sheet, section 7).
-    let party = answer.request.provider;
-    if fhir::resource_type(party.resource) != Some("PractitionerRole") {
-        let reference = echo.take(party);
-        put(&mut request, "recipient", json!([reference]));
-        if fhir::resource_type(party.resource) == Some("Organization") {
-            put(&mut request, "sender", reference);
-        }
+    // Recipient and sender are people or organizations, never a role: then who stands behind it.
+    let parties = requester(answer.request);
+    if let Some(party) = parties.first() {
+        put(&mut request, "recipient", json!([echo.take(*party)]));
+    }
+    let is_organization = |e: &&Entry<'_>| fhir::resource_type(e.resource) == Some("Organization");
+    if let Some(organization) = parties.iter().find(is_organization) {
+        put(&mut request, "sender", echo.take(*organization));
     }
     request
+}
+
+/// The person and the organization who ask; behind a role, whom it names.
+fn requester<'a>(request: &Request<'a>) -> Vec<Entry<'a>> {
+    let provider = request.provider;
+    if fhir::resource_type(provider.resource) != Some("PractitionerRole") {
+        return vec![provider];
+    }
+    let named = ["practitioner", "organization"]
+        .into_iter()
+        .filter_map(|name| fhir::reference::literal(provider.resource.get(name)?));
+    named
+        .filter_map(|found| request.index.resolve(found, provider.full_url))
+        .collect()
 }

@@ -139,7 +139,9 @@ async fn answered_before(
         submission.replaces = true;
         return Ok(Before::No(submission));
     }
-    if i64::from(case.version) == before.version {
+    // A line that was only sent up to a physician has told nobody anything yet.
+    let decisions = case.items.iter().filter_map(|i| i.decision.as_ref());
+    if !decisions.into_iter().any(|d| d.by.reviewer().is_some()) {
         return Ok(Before::Answered(before.response));
     }
     current_answer(state, &V2_2, &case, &text, "profile-claimresponse", now)

@@ -12,7 +12,7 @@ use crate::state::State;
 use crate::store::queues::Effect;
 use crate::store::subscriptions::Subscription;
 use crate::wire::{BackendToken, FhirFailure, FhirJson, FhirResponse};
-use axum::extract::{Path, State as Held};
+use axum::extract::{Path, Query, State as Held};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -36,7 +36,7 @@ pub async fn create(
     Ok(FhirResponse::created(&resource(&stored), location))
 }
 
-/// `PUT Subscription/{id}`: replaces it; a new handshake follows.
+/// `PUT Subscription/{id}`: replaces it; a new handshake follows, unless the subscriber switches it off.
 pub async fn update(
     Held(state): Held<State>,
     BackendToken(caller): BackendToken,
@@ -45,7 +45,21 @@ pub async fn update(
 ) -> Result<FhirResponse, FhirFailure> {
     caller.require("Subscription", 'u')?;
     let own = own(&state, &caller, &id).await?;
+    if fhir::text(&body.value, &["id"]).is_some_and(|named| named != id) {
+        let message = "The id in the body is not the one in the address";
+        return Err(Error::malformed(message).at("Subscription.id").into());
+    }
     let senders = check(&caller.client, &body.value)?;
+    if fhir::text(&body.value, &["status"]) == Some("off") {
+        take_back(&state, own.id).await?;
+        let off = Subscription {
+            status: "off".to_owned(),
+            doc: body.value,
+            error: None,
+            ..own
+        };
+        return Ok(FhirResponse::ok(&resource(&off)));
+    }
     let stored = put_and_shake(&state, &caller, own.id, body.value, senders).await?;
     Ok(FhirResponse::ok(&resource(&stored)))
 }
@@ -82,14 +96,18 @@ pub async fn delete(
 ) -> Result<StatusCode, FhirFailure> {
     caller.require("Subscription", 'd')?;
     let id = own(&state, &caller, &id).await?.id;
-    let now = state.now();
+    take_back(&state, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn take_back(state: &State, id: Uuid) -> Result<()> {
+    let unit = (id, state.now());
     state
         .store
-        .write((id, now), |tx, (id, now)| {
+        .write(unit, |tx, (id, now)| {
             Box::pin(async move { tx.set_subscription_status(*id, "off", None, *now).await })
         })
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
+        .await
 }
 
 /// `Subscription/{id}/$status`.
@@ -103,16 +121,23 @@ pub async fn status(
     Ok(FhirResponse::ok(&searchset(&[status_entry(&state, &own)])))
 }
 
-/// `Subscription/$status`.
+/// `Subscription/$status`, of those with these ids and states.
 pub async fn all_status(
     Held(state): Held<State>,
     BackendToken(caller): BackendToken,
+    Query(filters): Query<Vec<(String, String)>>,
 ) -> Result<FhirResponse, FhirFailure> {
     caller.require("Subscription", 'r')?;
+    let asked = |name: &str, value: &str| {
+        let mut of_name = filters.iter().filter(|(n, _)| n == name).peekable();
+        of_name.peek().is_none() || of_name.any(|(_, v)| v.split(',').any(|one| one == value))
+    };
     let all = all(&state, &caller).await?;
-    Ok(FhirResponse::ok(&searchset(
-        &all.iter().map(|s| status_entry(&state, s)).collect::<Vec<_>>(),
-    )))
+    let fitting = all
+        .iter()
+        .filter(|s| asked("id", &s.id.to_string()) && asked("status", &s.status));
+    let entries: Vec<Value> = fitting.map(|s| status_entry(&state, s)).collect();
+    Ok(FhirResponse::ok(&searchset(&entries)))
 }
 
 fn status_entry(state: &State, subscription: &Subscription) -> Value {
@@ -166,7 +191,7 @@ async fn put_and_shake(
     senders: Vec<String>,
 ) -> Result<Subscription> {
     let now = state.now();
-    let stored = Subscription {
+    let mut stored = Subscription {
         id,
         client: caller.client.id,
         status: "requested".to_owned(),
@@ -175,12 +200,14 @@ async fn put_and_shake(
         events: 0,
         error: None,
     };
-    state
+    stored.events = state
         .store
         .write((stored.clone(), now), |tx, (it, now)| {
             Box::pin(async move {
                 tx.put_subscription(it, *now).await?;
-                let payload = json!({ "subscription": it.id, "handshake": true }).to_string();
+                let events = tx.subscription(it.id).await?.map_or(0, |s| s.events);
+                let payload =
+                    json!({ "subscription": it.id, "handshake": true, "number": events }).to_string();
                 let effect_id = new_id(*now);
                 let effect = Effect {
                     id: effect_id,
@@ -190,7 +217,8 @@ async fn put_and_shake(
                     payload: &payload,
                     dedupe_key: &format!("subscription/{}/handshake/{effect_id}", it.id),
                 };
-                tx.enqueue_effect(&effect, *now).await.map(drop)
+                tx.enqueue_effect(&effect, *now).await?;
+                Ok(events)
             })
         })
         .await?;

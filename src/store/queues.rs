@@ -2,7 +2,6 @@
 //! fact that causes it, leased by one worker at a time, and finished in the unit of its effect.
 
 use super::{Tx, database, on};
-use crate::clock::new_id;
 use crate::error::Result;
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
@@ -176,28 +175,13 @@ impl Tx {
         .map_err(database)
     }
 
-    /// Whether an earlier effect for the same receiver and case has not left yet: order is kept per receiver.
-    pub async fn earlier_effect_waits(&mut self, effect: Uuid) -> Result<bool> {
-        on!(self, c => sqlx::query_scalar::<_, i64>(
-            "SELECT COUNT(*) FROM outbox o JOIN outbox own ON own.id = $1 WHERE o.to_ref = own.to_ref \
-             AND o.kind = own.kind AND o.state IN ('queued', 'leased') AND o.id < own.id")
-            .bind(effect).fetch_one(c).await)
-        .map(|n| n > 0)
+    /// The payloads of the other effects of this one's kind that wait for the same receiver.
+    pub async fn waiting_beside(&mut self, effect: Uuid) -> Result<Vec<String>> {
+        on!(self, c => sqlx::query_scalar(
+            "SELECT o.payload FROM outbox o JOIN outbox own ON own.id = $1 WHERE o.to_ref = own.to_ref \
+             AND o.kind = own.kind AND o.state IN ('queued', 'leased') AND o.id <> own.id")
+            .bind(effect).fetch_all(c).await)
         .map_err(database)
-    }
-
-    /// An id for a new effect that sorts after every earlier one for the same receiver, whichever process made it:
-    /// effects leave in the order of their ids. The caller holds the receiver's row.
-    pub async fn next_effect_id(&mut self, to_ref: &str, now: DateTime<Utc>) -> Result<Uuid> {
-        let last: Option<Uuid> = on!(self, c => sqlx::query_scalar(
-            "SELECT id FROM outbox WHERE to_ref = $1 ORDER BY id DESC LIMIT 1")
-            .bind(to_ref).fetch_optional(c).await)
-        .map_err(database)?;
-        let new = new_id(now);
-        Ok(match last {
-            Some(last) if last >= new => Uuid::from_u128(last.as_u128() + 1),
-            _ => new,
-        })
     }
 
     /// Notes that a sweep ran: when, how much it saw, how much it did.

@@ -228,7 +228,6 @@ macro_rules! both {
     ($($(#[$meta:meta])* async fn $name:ident($app:ident: &TestApp) $body:block)*) => {$(
         $(#[$meta])*
         mod $name {
-            #[allow(unused_imports)]
             use super::*;
 
             async fn story($app: &$crate::support::TestApp) $body
