@@ -85,6 +85,7 @@ pub fn refusal(
     let mut response = frame(guide, request, &mut echo, now, "profile-claimresponse");
     put(&mut response, "id", json!(bundle_id));
     put(&mut response, "outcome", json!("error"));
+    add_extension(&mut response, reviewed(vec![flag(false)]));
     let numbered = || (1_u32..).zip(errors);
     put(
         &mut response,
@@ -225,9 +226,7 @@ fn claim_response<'a>(answer: &Answer<'a>, echo: &mut Echo<'a, '_>) -> Value {
     let case = answer.case;
     let mut response = frame(answer.guide, answer.request, echo, told(case), answer.profile);
     put(&mut response, "id", json!(case.id));
-    let mut extensions: Vec<Value> = fhir::list(&response, "extension").cloned().collect();
-    extensions.push(reviewer(case));
-    put(&mut response, "extension", json!(extensions));
+    add_extension(&mut response, reviewer(case));
     let mut notes = Vec::new();
     let items: Vec<Value> = case
         .items
@@ -262,7 +261,7 @@ fn reviewer(case: &PriorAuth) -> Value {
     let human: Vec<_> = deciders
         .filter_map(|d| d.by.reviewer().map(|r| (r, &d.outcome)))
         .collect();
-    let mut parts = vec![json!({ "url": "wasHumanReviewedFlag", "valueBoolean": !human.is_empty() })];
+    let mut parts = vec![flag(!human.is_empty())];
     let denier = human
         .iter()
         .find(|(_, outcome)| matches!(outcome, Outcome::Denied(_)));
@@ -276,7 +275,23 @@ fn reviewer(case: &PriorAuth) -> Value {
         let specialty = concept("http://nucc.org/provider-taxonomy", specialty);
         parts.push(json!({ "url": "reviewerSpecialty", "valueCodeableConcept": specialty }));
     }
-    json!({ "url": sd("extension-claimResponseReviewer"), "extension": parts })
+    reviewed(parts)
+}
+
+fn flag(human: bool) -> Value {
+    json!({ "url": "wasHumanReviewedFlag", "valueBoolean": human })
+}
+
+fn reviewed(parts: Vec<Value>) -> Value {
+    let mut extension = json!({ "url": sd("extension-claimResponseReviewer") });
+    put(&mut extension, "extension", Value::Array(parts));
+    extension
+}
+
+fn add_extension(element: &mut Value, extension: Value) {
+    let mut all: Vec<Value> = fhir::list(element, "extension").cloned().collect();
+    all.push(extension);
+    put(element, "extension", Value::Array(all));
 }
 
 fn response_item(answer: &Answer<'_>, item: &Item, notes: &mut Vec<Value>) -> Value {

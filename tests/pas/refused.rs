@@ -132,7 +132,10 @@ both! {
 /// Where the assertion stands in a request.
 fn named_at(request: &Value) -> String {
     let entries = request["entry"].as_array().unwrap();
-    let n = entries.iter().position(|e| e["resource"]["resourceType"] == "ServiceRequest").unwrap();
+    let n = entries
+        .iter()
+        .position(|e| e["resource"]["resourceType"] == "ServiceRequest")
+        .unwrap();
     let url = "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information";
     format!("Bundle.entry[{n}].resource.extension('{url}')")
 }
