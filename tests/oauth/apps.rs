@@ -19,7 +19,7 @@ both! {
         assert_eq!(reply.headers["cache-control"], "no-store");
         assert_eq!(reply.headers["pragma"], "no-cache");
         assert_eq!((text(&tokens, "token_type"), text(&tokens, "scope")), ("Bearer", ALL));
-        assert_eq!(tokens["expires_in"], 3600);
+        assert_eq!((&tokens["expires_in"], &tokens["need_patient_banner"]), (&3600.into(), &true.into()));
         assert_eq!(record(app, &tokens).await, 200);
         for name in ["access_token", "refresh_token"] {
             let kept = app.number(&format!("SELECT COUNT(*) FROM token WHERE hash = '{}'", text(&tokens, name))).await;
@@ -77,6 +77,7 @@ both! {
         let second = refreshed(app, text(&first, "refresh_token"), &[]).await.json(200);
         assert_ne!(text(&first, "refresh_token"), text(&second, "refresh_token"));
         assert_eq!((text(&second, "scope"), &second["patient"]), (ALL, &first["patient"]));
+        assert_eq!((text(&second, "token_type"), &second["expires_in"]), ("Bearer", &3600.into()));
         let third = refreshed(app, text(&second, "refresh_token"), &[]).await.json(200);
         assert_eq!(record(app, &third).await, 200);
         let stolen = refreshed(app, text(&first, "refresh_token"), &[]).await;
