@@ -5,6 +5,7 @@ use crate::support::both;
 use crate::support::consent::{VERIFIER, authorize_query, parameter, redemption};
 use assent::auth::fingerprint;
 use assent::demo::seed::{APP, APP_REDIRECT};
+use assent::oauth::members;
 use axum::body::Body;
 use axum::http::Request;
 use chrono::Duration;
@@ -223,5 +224,22 @@ both! {
         assert!(back.starts_with(APP_REDIRECT));
         assert_eq!(parameter(&back, "state").unwrap(), "state-1");
         assert!(parameter(&back, "code").unwrap().len() >= 22, "a code that can be guessed");
+    }
+
+    async fn a_member_sees_each_app_and_ends_what_it_may_do(app: &TestApp) {
+        let (tokens, joe) = (app.tokens("ruth", ALL).await, app.tokens("joe", ALL).await);
+        let member = |tokens: &serde_json::Value| text(tokens, "patient").parse::<uuid::Uuid>().unwrap();
+        let shown = members::grants(&app.state, member(&tokens)).await.unwrap();
+        assert_eq!((shown.len(), shown[0].app.name.as_str()), (1, "My Health Binder"));
+        assert!(shown[0].lasts() && shown[0].until.is_some());
+        let foreign = members::end_grant(&app.state, member(&joe), shown[0].id).await.unwrap_err();
+        assert_eq!(foreign.kind(), assent::error::Kind::NotFound);
+        assert_eq!(record(app, &tokens).await, 200);
+        members::end_grant(&app.state, member(&tokens), shown[0].id).await.unwrap();
+        assert_eq!(record(app, &tokens).await, 401);
+        let after = refreshed(app, text(&tokens, "refresh_token"), &[]).await;
+        assert_eq!(refusal(&after, 400), "invalid_grant");
+        assert!(members::grants(&app.state, member(&tokens)).await.unwrap().is_empty());
+        assert_eq!(record(app, &joe).await, 200);
     }
 }

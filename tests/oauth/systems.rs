@@ -2,6 +2,7 @@
 
 use super::{ALL, refreshed, refusal, text};
 use crate::support::consent::redemption;
+use crate::support::ehr::form_body;
 use crate::support::{Ehr, PUBLIC_URL, Reply, TestApp, both};
 use assent::demo::keys::partner_key;
 use assent::demo::seed::{EHR, OTHER_EHR};
@@ -121,6 +122,9 @@ both! {
         let mut exchange: Vec<_> = redemption(&code).into_iter().filter(|(name, _)| *name != "client_id").collect();
         exchange.extend([("client_assertion_type", BEARER), ("client_assertion", second.as_str())]);
         assert_eq!(refusal(&app.token_request(&exchange).await, 400), "invalid_grant");
+        let third = proof();
+        let back = form_body(&[("token", text(&tokens, "refresh_token")), ("client_assertion_type", BEARER), ("client_assertion", &third)]);
+        app.post("/oauth/revoke", None, "application/x-www-form-urlencoded", back).await.json(200);
         refreshed(app, text(&tokens, "refresh_token"), &[]).await.json(200);
     }
 
