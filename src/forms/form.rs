@@ -108,6 +108,17 @@ impl Form {
         ids
     }
 
+    /// The text of the question with this link id.
+    pub fn question(&self, link_id: &str) -> Option<&str> {
+        let mut found = None;
+        walk(&self.json, &mut |item| {
+            if found.is_none() && fhir::text(item, &["linkId"]) == Some(link_id) {
+                found = fhir::text(item, &["text"]);
+            }
+        });
+        found
+    }
+
     /// Whether a response is needed for each request (DTR `request-specific`).
     pub fn is_request_specific(&self) -> bool {
         fhir::extension(&self.json, check::REQUEST_SPECIFIC)

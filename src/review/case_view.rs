@@ -106,9 +106,9 @@ pub async fn case_view(state: &State, id: Uuid) -> Result<CaseView> {
     let request: Value = serde_json::from_str(&text)
         .map_err(|e| Error::internal(format!("the request of case {id} cannot be read: {e}")))?;
     let day = case.received_at.with_timezone(&case.received.zone).date_naive();
+    let published = state.published();
     Ok(CaseView {
-        plan: state
-            .published()
+        plan: published
             .rules
             .plan(&coverage.plan, day)
             .map(|plan| plan.name.clone()),
@@ -117,7 +117,7 @@ pub async fn case_view(state: &State, id: Uuid) -> Result<CaseView> {
             .map(|client| (client.id, client.name))
             .collect(),
         lines: requested(&request, case.received.zone),
-        evidence: Evidence::of(&request),
+        evidence: Evidence::of(&request, &published.forms, day),
         case,
         events,
         member,

@@ -110,7 +110,7 @@ impl Desk<'_> {
         } = &decision.what
         {
             // Who may not deny learns that first, whatever else is wrong.
-            Denial::attest(self.by, reason_code, text, self.day(case, self.now))?;
+            Denial::attest(self.by, reason_code, text, self.today(case))?;
         }
         if decision.lines.is_empty() {
             return Err(Error::invalid("line", "Tick at least one line"));
@@ -157,10 +157,10 @@ impl Desk<'_> {
                     )?
                 }
             };
-            events
-                .iter_mut()
-                .for_each(|event| event.annotate(file_note(decision)));
-            events.iter().for_each(|event| after.apply(event));
+            for event in &mut events {
+                event.annotate(file_note(decision));
+                after.apply(event);
+            }
             all.extend(events);
         }
         Ok(all)
@@ -173,7 +173,7 @@ impl Desk<'_> {
         (sequence, seen, number): (u32, u32, &str),
         until: Option<NaiveDate>,
     ) -> Result<Vec<Event>> {
-        let today = self.day(case, self.now);
+        let today = self.today(case);
         let start = case
             .item(sequence)
             .and_then(|item| item.serviced)
@@ -219,8 +219,9 @@ impl Desk<'_> {
         Ok(())
     }
 
-    fn day(&self, case: &PriorAuth, at: DateTime<Utc>) -> NaiveDate {
-        at.with_timezone(&case.received.zone).date_naive()
+    /// Today, in the plan's zone.
+    fn today(&self, case: &PriorAuth) -> NaiveDate {
+        self.now.with_timezone(&case.received.zone).date_naive()
     }
 }
 

@@ -6,6 +6,8 @@
 use super::words;
 use crate::fhir::bundle::Index;
 use crate::fhir::{self, extension, list, reference, resource_type, text};
+use crate::forms::{Form, Forms};
+use chrono::NaiveDate;
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -115,8 +117,9 @@ pub enum Spot {
 }
 
 impl Evidence {
-    /// Lays out a request as it was received.
-    pub fn of(request: &Value) -> Self {
+    /// Lays out a request as it was received. `forms` know the questions that a response does not repeat; `day` is the
+    /// day of receipt.
+    pub fn of(request: &Value, forms: &Forms, day: NaiveDate) -> Self {
         let bundle = bundle_of(request);
         let index = Index::of(bundle);
         let mut evidence = Self::default();
@@ -139,7 +142,9 @@ impl Evidence {
                     evidence.entries.push(entry(resource, kind, *count, place));
                 }
                 "QuestionnaireResponse" if text(resource, &["status"]) != Some("entered-in-error") => {
-                    answers(resource, &mut evidence.answers);
+                    let form =
+                        text(resource, &["questionnaire"]).and_then(|form| forms.find(form, day).form());
+                    answers(resource, form, &mut evidence.answers);
                 }
                 "ServiceRequest"
                 | "DeviceRequest"
@@ -265,20 +270,25 @@ fn kind_words(kind: &str) -> &str {
     }
 }
 
-fn answers(at: &Value, into: &mut Vec<Answered>) {
+fn answers(at: &Value, form: Option<&Form>, into: &mut Vec<Answered>) {
     for item in list(at, "item") {
         let given: Vec<&Value> = list(item, "answer").collect();
         let values: Vec<String> = given.iter().filter_map(|answer| words::value(answer)).collect();
         if let (Some(link_id), false) = (text(item, &["linkId"]), values.is_empty()) {
             into.push(Answered {
                 place: format!("$['answers']['{}']", link_id.replace('\'', "\\'")),
-                question: text(item, &["text"]).unwrap_or(link_id).to_owned(),
+                question: text(item, &["text"])
+                    .or_else(|| form?.question(link_id))
+                    .unwrap_or(link_id)
+                    .to_owned(),
                 value: values.join(", "),
                 origin: given.iter().find_map(|answer| Origin::read(answer)),
             });
         }
-        given.into_iter().for_each(|answer| answers(answer, into));
-        answers(item, into);
+        for answer in given {
+            answers(answer, form, into);
+        }
+        answers(item, form, into);
     }
 }
 
@@ -344,9 +354,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn laid_out(request: &Value) -> Evidence {
+        Evidence::of(request, &Forms::default(), samples::now().date_naive())
+    }
+
     #[test]
     fn a_request_is_laid_out_with_places_of_the_case_document() {
-        let evidence = Evidence::of(&samples::request());
+        let evidence = laid_out(&samples::request());
         let oxygen = &evidence.entries[0];
         assert_eq!(
             (oxygen.what.as_str(), oxygen.value.as_str(), oxygen.name.as_str()),
@@ -367,7 +381,7 @@ mod tests {
 
     #[test]
     fn an_answer_says_where_it_came_from() {
-        let evidence = Evidence::of(&samples::request());
+        let evidence = laid_out(&samples::request());
         let [answer] = evidence.answers.as_slice() else {
             panic!("{:?}", evidence.answers)
         };
@@ -380,16 +394,30 @@ mod tests {
 
     #[test]
     fn an_order_names_its_author_behind_a_role() {
-        let evidence = Evidence::of(&samples::request());
+        let evidence = laid_out(&samples::request());
         let by = evidence.order.iter().find(|o| o.label == "Ordered by").unwrap();
         assert_eq!(by.value, "Ada Lung, NPI 1003000126");
+    }
+
+    #[test]
+    fn a_question_that_the_response_does_not_repeat_comes_from_the_form() {
+        let response = json!({ "resourceType": "Bundle", "entry": [{ "resource": {
+            "resourceType": "QuestionnaireResponse", "status": "completed",
+            "questionnaire": "https://plan.example/dtr/2.2/Questionnaire/home-oxygen|1.0.0",
+            "item": [{ "linkId": "oxygen.test-date", "answer": [{ "valueDate": "2026-09-24" }] }] } }] });
+        let evidence = Evidence::of(
+            &response,
+            &crate::forms::tests::shipped(),
+            samples::now().date_naive(),
+        );
+        assert_eq!(evidence.answers[0].question, "Date of the test");
     }
 
     #[test]
     fn a_bundle_inside_parameters_is_found() {
         let wrapped = json!({ "resourceType": "Parameters",
             "parameter": [{ "name": "resource", "resource": samples::request() }] });
-        assert_eq!(Evidence::of(&wrapped), Evidence::of(&samples::request()));
+        assert_eq!(laid_out(&wrapped), laid_out(&samples::request()));
     }
 
     #[test]
@@ -397,7 +425,7 @@ mod tests {
         let odd = json!({ "resourceType": "Bundle", "entry": [
             { "resource": { "resourceType": "Observation", "effectiveDateTime": "last week", "valueQuantity": 7 } },
             { "resource": 12 }, {}, { "resource": { "resourceType": "QuestionnaireResponse", "item": "x" } } ] });
-        let evidence = Evidence::of(&odd);
+        let evidence = laid_out(&odd);
         assert_eq!(evidence.entries[0].date, None);
         assert_eq!(evidence.entries[0].value, "no value given");
     }

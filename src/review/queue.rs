@@ -1,5 +1,5 @@
 //! The queue: every open case in the one order that there is (due time, receipt, id), with filters that say how much
-//! they hide. No other order, and none by a predicted outcome (workbench section 3.2).
+//! they hide. No other order, and none by a predicted outcome.
 
 use crate::deadlines::Band;
 use crate::error::{Error, Result};
@@ -7,7 +7,8 @@ use crate::plan::Member;
 use crate::prior_auth::{ItemStatus, PriorAuth};
 use crate::state::State;
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::collections::hash_map::{Entry as Slot, HashMap};
 
 /// What the queue is narrowed to; nothing set shows everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,16 +75,15 @@ pub async fn queue(state: &State, filters: &Filters) -> Result<Queue> {
                 let mut all = Vec::new();
                 for case in tx.open_cases().await? {
                     let id = case.received.member;
-                    if !members.contains_key(&id) {
-                        let member = tx
-                            .member(id)
-                            .await?
-                            .ok_or_else(|| Error::not_found("member", id))?;
-                        members.insert(id, member);
-                    }
-                    if let Some(member) = members.get(&id) {
-                        all.push((case, member.clone()));
-                    }
+                    let member = match members.entry(id) {
+                        Slot::Occupied(known) => known.get().clone(),
+                        Slot::Vacant(slot) => {
+                            let found = tx.member(id).await?;
+                            slot.insert(found.ok_or_else(|| Error::not_found("member", id))?)
+                                .clone()
+                        }
+                    };
+                    all.push((case, member));
                 }
                 Ok(all)
             })

@@ -52,7 +52,6 @@ pub fn url(name: &str) -> Option<&'static str> {
 }
 
 /// Serves one asset; an address with an old hash is 404, never the new content under the old name.
-#[expect(clippy::unused_async, reason = "the router takes async functions")]
 pub async fn get(Path(file): Path<String>) -> Response {
     let found = all()
         .iter()

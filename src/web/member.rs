@@ -164,7 +164,7 @@ async fn show(state: &State, member: &SignedMember, message: Option<Message>) ->
         zone: zone.name().to_owned(),
         message,
         requests: timelines.into_iter().map(request).collect(),
-        apps: grants.into_iter().map(connection).collect(),
+        apps: grants.iter().map(connection).collect(),
         csrf: member.session.csrf.clone(),
         contact: contact(state),
     };
@@ -189,6 +189,8 @@ fn line(line: TimelineLine) -> MemberLine {
     let words = match (line.standing, line.authorization) {
         (Standing::Received, _) => "We have it and are checking that it is complete.".to_owned(),
         (Standing::InReview, _) => "One of our clinicians is looking at it.".to_owned(),
+        (Standing::NotApproved, _) => "We did not approve this.".to_owned(),
+        (Standing::NotRequired, _) => "You do not need our approval for this.".to_owned(),
         (_, Some(number)) => format!("{} The approval number is {number}.", line.words),
         (_, None) => line.words,
     };
@@ -214,7 +216,7 @@ fn standing_mark(standing: Standing) -> Mark {
     Mark::new(tone, word)
 }
 
-fn connection(grant: MemberGrant) -> Connection {
+fn connection(grant: &MemberGrant) -> Connection {
     Connection {
         app: app(&grant.app),
         data: data_words(&grant.scopes, Some(grant.sensitive)),

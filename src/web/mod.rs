@@ -5,6 +5,8 @@
 //! decide lives here: it sits in `prior_auth`, so a raw POST meets the same guard as a click.
 
 pub mod assets;
+mod case_actions;
+mod case_criteria;
 mod case_page;
 mod consent;
 mod doorstep;

@@ -67,17 +67,13 @@ pub(super) async fn check(
     let known = known(state, kind, name).await?;
     let stored = known.as_ref().map(|(_, hash)| hash.clone());
     let fits = password::check(password.to_owned(), stored, state.config.password_work).await?;
-    match known.filter(|_| fits) {
-        Some((id, _)) => {
-            tries.forget(&key);
-            Ok(Some(id))
-        }
-        None => {
-            tries.failed(key, now);
-            metrics::counter!("assent_sign_in_failures_total").increment(1);
-            Ok(None)
-        }
-    }
+    let Some((id, _)) = known.filter(|_| fits) else {
+        tries.failed(key, now);
+        metrics::counter!("assent_sign_in_failures_total").increment(1);
+        return Ok(None);
+    };
+    tries.forget(&key);
+    Ok(Some(id))
 }
 
 /// The row and the stored hash of a name that may sign in.

@@ -1,7 +1,8 @@
 //! The reviewers' pages: sign-in, queue, case, decision. What a person may do is asked of `prior_auth`, here only to
 //! choose which buttons are shown.
 
-use super::case_page::{self, Typed};
+use super::case_actions::Typed;
+use super::case_page;
 use super::fields::{Fields, next_page};
 use super::queue_page;
 use super::reply::{StaffRefusal, go, page};
