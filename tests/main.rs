@@ -9,5 +9,6 @@ mod crd;
 mod dtr;
 mod examples;
 mod oauth;
+mod pages;
 mod pas;
 mod support;
