@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod access;
+mod browser;
 mod conformance;
 mod crd;
 mod dtr;

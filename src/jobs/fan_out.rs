@@ -64,15 +64,17 @@ async fn run(tx: &mut Tx, job: &Waiting, now: DateTime<Utc>) -> Result<()> {
     }
     let task: Task = serde_json::from_str(&job.payload)
         .map_err(|e| Error::internal(format!("job {} has no usable payload: {e}", job.id)))?;
-    let case = tx
-        .case(task.case)
-        .await?
-        .ok_or_else(|| Error::not_found("case", task.case))?;
+    let events = tx.events(task.case).await?;
+    let decided = events.iter().find(|e| e.seq == task.seq).map(|e| e.at);
+    let case = PriorAuth::replay(task.case, &events);
+    let (Some(case), Some(at)) = (case, decided) else {
+        return Err(Error::not_found("event of case", task.case));
+    };
     if !task.answered {
         notify_subscribers(tx, &case, task.seq, now).await?;
-        knock_provider(tx, &case, task.seq, now).await?;
+        knock_provider(tx, &case, at, now).await?;
     }
-    knock_member(tx, &case, task.seq, now).await
+    knock_member(tx, &case, at, now).await
 }
 
 async fn notify_subscribers(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTime<Utc>) -> Result<()> {
@@ -104,7 +106,7 @@ async fn notify_subscribers(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTi
     Ok(())
 }
 
-async fn knock_provider(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTime<Utc>) -> Result<()> {
+async fn knock_provider(tx: &mut Tx, case: &PriorAuth, at: DateTime<Utc>, now: DateTime<Utc>) -> Result<()> {
     let Some(npi) = &case.received.requester_npi else {
         return Ok(());
     };
@@ -114,24 +116,25 @@ async fn knock_provider(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTime<U
     if provider.email.is_none() {
         return Ok(());
     }
-    knock(tx, case, "provider", npi, seq, now).await
+    knock(tx, case, "provider", npi, at, now).await
 }
 
-async fn knock_member(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTime<Utc>) -> Result<()> {
+async fn knock_member(tx: &mut Tx, case: &PriorAuth, at: DateTime<Utc>, now: DateTime<Utc>) -> Result<()> {
     for login in tx.logins_of_member(case.received.member).await? {
         if login.email.is_some() && !login.disabled {
-            knock(tx, case, "member", &login.id.to_string(), seq, now).await?;
+            knock(tx, case, "member", &login.id.to_string(), at, now).await?;
         }
     }
     Ok(())
 }
 
+/// One knock for everything that was decided at one moment, however many lines it was.
 async fn knock(
     tx: &mut Tx,
     case: &PriorAuth,
     whom: &str,
     id: &str,
-    seq: u32,
+    at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<()> {
     let to_ref = format!("{whom}/{id}");
@@ -142,7 +145,7 @@ async fn knock(
         kind: "mail",
         to_ref: &to_ref,
         payload: &payload,
-        dedupe_key: &format!("{to_ref}/case/{}/{seq}", case.id),
+        dedupe_key: &format!("{to_ref}/case/{}/{}", case.id, at.timestamp_micros()),
     };
     tx.enqueue_effect(&effect, now).await.map(drop)
 }

@@ -1,12 +1,14 @@
 //! The PAS door: `Claim/$submit`, `Claim/$inquire`, subscriptions. Da Vinci PAS 2.2.1; see `ig::pas` for what other
 //! versions change. It judges nothing itself: policies do (`rules`), people do (`review`).
 
+mod asking;
 mod capability;
 mod echo;
 mod inquire;
 mod notification;
 mod party;
 mod request;
+mod requester;
 mod response;
 mod submit;
 mod subscription;

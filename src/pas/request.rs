@@ -293,7 +293,7 @@ fn check_sequences(claim: &Value, name: &str, checks: &mut Checks) {
 }
 
 fn check_items(guide: &Pas, claim: &Value, operation: Operation, checks: &mut Checks) {
-    let any = fhir::list(claim, "item").next().is_some();
+    let any = operation == Operation::Inquire || fhir::list(claim, "item").next().is_some();
     checks.require(
         any,
         Code::Required,

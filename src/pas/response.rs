@@ -2,17 +2,16 @@
 //! spec-37). Built from the case's events and the stored request, so that the synchronous answer, an inquiry and a
 //! notification are the same truth.
 
+use super::asking::{communication_requests, questionnaire_trace};
 use super::echo::Echo;
 use super::request::Request;
-use crate::fhir::bundle::Entry;
 use crate::fhir::dates::instant_text;
 use crate::fhir::{self, put};
-use crate::ig::pas::{ADJUDICATION, DATA_ABSENT, Pas, QUESTIONNAIRE_PACKAGE, X12_886, sd, x12};
+use crate::ig::pas::{ADJUDICATION, DATA_ABSENT, Pas, X12_886, sd, x12};
 use crate::prior_auth::{Item, Outcome, PriorAuth};
 use crate::rules::Decision;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use uuid::Uuid;
 
 const RESPONSE_BUNDLE: &str = "profile-pas-response-bundle";
@@ -85,6 +84,7 @@ pub fn refusal(
     let mut response = frame(guide, request, &mut echo, now, "profile-claimresponse");
     put(&mut response, "id", json!(bundle_id));
     put(&mut response, "outcome", json!("error"));
+    add_extension(&mut response, reviewed(vec![flag(false)]));
     let numbered = || (1_u32..).zip(errors);
     put(
         &mut response,
@@ -225,9 +225,7 @@ fn claim_response<'a>(answer: &Answer<'a>, echo: &mut Echo<'a, '_>) -> Value {
     let case = answer.case;
     let mut response = frame(answer.guide, answer.request, echo, told(case), answer.profile);
     put(&mut response, "id", json!(case.id));
-    let mut extensions: Vec<Value> = fhir::list(&response, "extension").cloned().collect();
-    extensions.push(reviewer(case));
-    put(&mut response, "extension", json!(extensions));
+    add_extension(&mut response, reviewer(case));
     let mut notes = Vec::new();
     let items: Vec<Value> = case
         .items
@@ -262,7 +260,7 @@ fn reviewer(case: &PriorAuth) -> Value {
     let human: Vec<_> = deciders
         .filter_map(|d| d.by.reviewer().map(|r| (r, &d.outcome)))
         .collect();
-    let mut parts = vec![json!({ "url": "wasHumanReviewedFlag", "valueBoolean": !human.is_empty() })];
+    let mut parts = vec![flag(!human.is_empty())];
     let denier = human
         .iter()
         .find(|(_, outcome)| matches!(outcome, Outcome::Denied(_)));
@@ -276,7 +274,23 @@ fn reviewer(case: &PriorAuth) -> Value {
         let specialty = concept("http://nucc.org/provider-taxonomy", specialty);
         parts.push(json!({ "url": "reviewerSpecialty", "valueCodeableConcept": specialty }));
     }
-    json!({ "url": sd("extension-claimResponseReviewer"), "extension": parts })
+    reviewed(parts)
+}
+
+fn flag(human: bool) -> Value {
+    json!({ "url": "wasHumanReviewedFlag", "valueBoolean": human })
+}
+
+fn reviewed(parts: Vec<Value>) -> Value {
+    let mut extension = json!({ "url": sd("extension-claimResponseReviewer") });
+    put(&mut extension, "extension", Value::Array(parts));
+    extension
+}
+
+fn add_extension(element: &mut Value, extension: Value) {
+    let mut all: Vec<Value> = fhir::list(element, "extension").cloned().collect();
+    all.push(extension);
+    put(element, "extension", Value::Array(all));
 }
 
 fn response_item(answer: &Answer<'_>, item: &Item, notes: &mut Vec<Value>) -> Value {
@@ -332,20 +346,6 @@ fn open_words(item: &Item) -> Option<String> {
     (!asks.is_empty()).then(|| format!("Please send: {}", asks.join("; ")))
 }
 
-/// Where a questionnaire package is asked for, the line carries the context to ask for it with (PAS ainfo-3).
-fn questionnaire_trace(answer: &Answer<'_>, item: &Item) -> Option<Value> {
-    let context = answer.case.received.assertion.as_ref()?;
-    asked_codes(answer.case, item)
-        .contains(QUESTIONNAIRE_PACKAGE)
-        .then(|| {
-            let system = format!("{}{}/context", answer.public_url, answer.guide.base);
-            json!({
-                "url": sd("extension-itemTraceNumber"),
-                "valueIdentifier": { "system": system, "value": context },
-            })
-        })
-}
-
 /// Trace numbers, the earlier authorization number and the dates asked for, as they came.
 fn echoed_extensions(asked: Option<&Value>) -> Vec<Value> {
     let Some(asked) = asked else { return Vec::new() };
@@ -374,89 +374,6 @@ fn period(start: chrono::NaiveDate, end: Option<chrono::NaiveDate>) -> Value {
     period
 }
 
-fn concept(system: &str, code: &str) -> Value {
+pub(super) fn concept(system: &str, code: &str) -> Value {
     json!({ "coding": [{ "system": system, "code": code }] })
-}
-
-/// One `CommunicationRequest` per document that the open lines lack (PAS section "Request for additional
-/// information"): a LOINC code, or the questionnaire package where a form is asked for and the DTR context is known.
-fn communication_requests<'a>(answer: &Answer<'a>, echo: &mut Echo<'a, '_>) -> Vec<(String, Value)> {
-    let mut made = Vec::new();
-    for item in &answer.case.items {
-        for code in asked_codes(answer.case, item) {
-            let number = format!("{}-{code}", item.reference_number);
-            let url = format!(
-                "{}{}/CommunicationRequest/{number}",
-                answer.public_url, answer.guide.base
-            );
-            made.push((url, communication_request(answer, echo, item, &number, code)));
-        }
-    }
-    made
-}
-
-/// What an open line lacks, as LOINC codes, each once.
-fn asked_codes<'c>(case: &PriorAuth, item: &'c Item) -> BTreeSet<&'c str> {
-    let Decision::Pend(pend) = &item.verdict.decision else {
-        return BTreeSet::new();
-    };
-    if !item.status.is_open() {
-        return BTreeSet::new();
-    }
-    let asks = pend.ask.iter();
-    asks.filter_map(|ask| match (&ask.loinc, &ask.questionnaire) {
-        (Some(loinc), _) => Some(loinc.as_str()),
-        (None, Some(_)) if case.received.assertion.is_some() => Some(QUESTIONNAIRE_PACKAGE),
-        _ => None,
-    })
-    .collect()
-}
-
-fn communication_request<'a>(
-    answer: &Answer<'a>,
-    echo: &mut Echo<'a, '_>,
-    item: &Item,
-    number: &str,
-    code: &str,
-) -> Value {
-    let control = match (&answer.case.received.assertion, code) {
-        (Some(context), QUESTIONNAIRE_PACKAGE) => context.as_str(),
-        _ => number,
-    };
-    let mut request = json!({
-        "resourceType": "CommunicationRequest",
-        "id": number,
-        "meta": { "profile": [sd("profile-communicationrequest")] },
-        "extension": [{ "url": sd("extension-serviceLineNumber"), "valuePositiveInt": item.sequence }],
-        "identifier": [{ "system": format!("{}{}/attachment", answer.public_url, answer.guide.base), "value": control }],
-        "status": "active",
-        "medium": [concept("http://hl7.org/fhir/us/davinci-pas/CodeSystem/PASTempCodes", "CDEX")],
-        "subject": echo.take(answer.request.patient),
-        "payload": [{ "contentString": code }],
-        "requester": echo.take(answer.request.insurer),
-    });
-    // Recipient and sender are people or organizations, never a role: then who stands behind it.
-    let parties = requester(answer.request);
-    if let Some(party) = parties.first() {
-        put(&mut request, "recipient", json!([echo.take(*party)]));
-    }
-    let is_organization = |e: &&Entry<'_>| fhir::resource_type(e.resource) == Some("Organization");
-    if let Some(organization) = parties.iter().find(is_organization) {
-        put(&mut request, "sender", echo.take(*organization));
-    }
-    request
-}
-
-/// The person and the organization who ask; behind a role, whom it names.
-fn requester<'a>(request: &Request<'a>) -> Vec<Entry<'a>> {
-    let provider = request.provider;
-    if fhir::resource_type(provider.resource) != Some("PractitionerRole") {
-        return vec![provider];
-    }
-    let named = ["practitioner", "organization"]
-        .into_iter()
-        .filter_map(|name| fhir::reference::literal(provider.resource.get(name)?));
-    named
-        .filter_map(|found| request.index.resolve(found, provider.full_url))
-        .collect()
 }

@@ -3,13 +3,14 @@
 
 use super::party::{self, Party};
 use super::request::Request;
+use super::requester;
 use super::response::{self, Answer, BusinessError};
 use crate::auth::Client;
 use crate::clock::{new_id, new_number};
 use crate::deadlines::Due;
 use crate::error::{Error, Kind, Result};
 use crate::fhir::{self, coding, dates};
-use crate::ig::pas::{Pas, V2_2, sd};
+use crate::ig::pas::{Pas, V2_2};
 use crate::prior_auth::{Event, ItemOpening, Opening, PriorAuth, Received};
 use crate::rules::{CaseInput, CaseKind, CoverageAnswer, Decision, MemberFacts, Pend, Source, Verdict};
 use crate::state::{Published, State};
@@ -248,9 +249,9 @@ fn open(
         due,
         request: new_id(now),
         rules: published.rules.hash().to_owned(),
-        requester_npi: requester_npi(request),
-        requester: requester_name(request),
-        senders: senders(request),
+        requester_npi: requester::npi(request),
+        requester: requester::name(request),
+        senders: requester::senders(request),
         assertion,
     };
     let id = new_id(now);
@@ -343,53 +344,6 @@ fn lapsed() -> Verdict {
         trace_hash: String::new(),
         error: None,
     }
-}
-
-/// The requester's organization or person, behind a role.
-fn requester<'a>(request: &Request<'a>) -> Vec<&'a Value> {
-    let mut found = vec![request.provider.resource];
-    for name in ["practitioner", "organization"] {
-        let reference = request
-            .provider
-            .resource
-            .get(name)
-            .and_then(fhir::reference::literal);
-        let entry = reference.and_then(|r| request.index.resolve(r, request.provider.full_url));
-        found.extend(entry.map(|e| e.resource));
-    }
-    found
-}
-
-fn requester_npi(request: &Request<'_>) -> Option<String> {
-    requester(request)
-        .into_iter()
-        .find_map(fhir::npi)
-        .map(str::to_owned)
-}
-
-fn requester_name(request: &Request<'_>) -> String {
-    let name = |r: &Value| {
-        fhir::text(r, &["name"])
-            .map(str::to_owned)
-            .or_else(|| fhir::human_name(r))
-    };
-    requester(request).into_iter().find_map(name).unwrap_or_default()
-}
-
-/// Whose subscriptions hear of the case: the interchange sender and every identifier of the requester.
-fn senders(request: &Request<'_>) -> Vec<String> {
-    let sent = fhir::extension(request.claim.resource, &sd("extension-TransmissionIdentifiers"));
-    let interchange = sent
-        .and_then(|e| fhir::extension(e, "interchangeSenderID"))
-        .and_then(|e| fhir::text(e, &["valueString"]))
-        .map(|id| id.trim().to_owned());
-    let mut senders: Vec<String> = interchange.into_iter().collect();
-    for resource in requester(request) {
-        senders.extend(fhir::identifiers(resource).map(|(_, value)| value.to_owned()));
-    }
-    senders.sort_unstable();
-    senders.dedup();
-    senders
 }
 
 /// One durable commit: the case, its events, its jobs, the answer for a repetition. Two equal requests at the same

@@ -1,10 +1,11 @@
 //! The chain of events, and what is answered when it or the store is broken.
 
 use super::{Act, FORM, case_id, events, reference_number, review, rows};
-use crate::support::both;
+use crate::support::{TestApp, both};
 use assent::prior_auth::GENESIS;
 use chrono::Duration;
 use serde_json::Value;
+use uuid::Uuid;
 
 both! {
     async fn each_event_carries_the_hash_of_the_one_before_it(app: &TestApp) {
@@ -27,14 +28,23 @@ both! {
         let answer = ehr.submitted(&app.run().oxygen(FORM, None, 91, "normal")).await;
         let id = case_id(&answer);
         app.sql("UPDATE event SET body = REPLACE(body, 'E1390', 'E1391') WHERE seq = 2").await;
-        let read = app.state.store.read(id, |tx, id| Box::pin(async move { tx.case(*id).await }));
-        let error = read.await.unwrap_err();
-        let line = error.log_line().unwrap();
-        assert!(line.starts_with(&format!("event.hash of row {id}/2 cannot be read")), "{line}");
+        assert_broken(app, id, 2).await;
         let reply = ehr.inquire(&app.run().inquiry(&reference_number(&answer))).await;
         let outcome = reply.json(500);
         assert_eq!(outcome["issue"][0]["code"], "exception");
         assert!(!reply.text.contains(&id.to_string()), "the caller learns nothing of the row");
+        app.sql("UPDATE event SET body = REPLACE(body, 'E1391', 'E1390') WHERE seq = 2").await;
+        assert_eq!(events(app, id).await.len(), 2);
+        for change in ["kind = 'decided'", "role = 'physician'", "prev_hash = 'genesis'"] {
+            app.sql("CREATE TABLE kept AS SELECT * FROM event").await;
+            app.sql(&format!("UPDATE event SET {change} WHERE seq = 2")).await;
+            assert_broken(app, id, 2).await;
+            app.sql("DELETE FROM event").await;
+            app.sql("INSERT INTO event SELECT * FROM kept").await;
+            app.sql("DROP TABLE kept").await;
+        }
+        app.sql("DELETE FROM event WHERE seq = 1").await;
+        assert_broken(app, id, 2).await;
     }
 
     async fn while_the_store_is_down_callers_are_told_to_come_back(app: &TestApp) {
@@ -51,4 +61,18 @@ both! {
         assert_eq!(app.get("/healthz", None).await.status, 200);
         assert_eq!(rows(app, "prior_auth").await, 0);
     }
+}
+
+/// Reading the case fails, and the log's line names the row.
+async fn assert_broken(app: &TestApp, id: Uuid, seq: u32) {
+    let read = app
+        .state
+        .store
+        .read(id, |tx, id| Box::pin(async move { tx.case(*id).await }));
+    let error = read.await.unwrap_err();
+    let line = error.log_line().unwrap();
+    assert!(
+        line.starts_with(&format!("event.hash of row {id}/{seq} cannot be read")),
+        "{line}"
+    );
 }

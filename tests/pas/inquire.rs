@@ -9,7 +9,9 @@ use uuid::Uuid;
 /// The cases of an answer.
 fn found(parameters: &Value) -> Vec<Uuid> {
     assert_eq!(parameters["resourceType"], "Parameters");
-    let Some(parts) = parameters.get("parameter") else { return Vec::new() };
+    let Some(parts) = parameters.get("parameter") else {
+        return Vec::new();
+    };
     let parts = parts.as_array().unwrap();
     assert!(!parts.is_empty(), "an empty array is no FHIR");
     parts
@@ -29,7 +31,10 @@ async fn asked(ehr: &Ehr<'_>, inquiry: &Value) -> Vec<Uuid> {
 /// An inquiry for everything of the member.
 fn everything(app: &TestApp) -> Value {
     let mut inquiry = app.run().inquiry("");
-    find(&mut inquiry, "Claim")["item"][0].as_object_mut().unwrap().remove("extension");
+    find(&mut inquiry, "Claim")["item"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("extension");
     inquiry
 }
 
@@ -62,6 +67,9 @@ both! {
         let mut both = [oxygen, surgery];
         both.sort_unstable();
         assert_eq!(all, both);
+        let mut bare = everything(app);
+        find(&mut bare, "Claim").as_object_mut().unwrap().remove("item");
+        assert_eq!(asked(&ehr, &bare).await.len(), 2, "an inquiry needs no item");
         let mut one = everything(app);
         find(&mut one, "Claim")["item"][0]["productOrService"] = json!({ "coding": [{
             "system": "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "code": "E1390" }] });
@@ -99,5 +107,8 @@ both! {
 
 fn requester(bundle: &mut Value) -> &mut Value {
     let entries = bundle["entry"].as_array_mut().unwrap();
-    &mut entries.iter_mut().find(|e| e["resource"]["id"] == "requester").unwrap()["resource"]
+    &mut entries
+        .iter_mut()
+        .find(|e| e["resource"]["id"] == "requester")
+        .unwrap()["resource"]
 }

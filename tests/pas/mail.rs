@@ -40,8 +40,15 @@ impl MakeWriter<'_> for Log {
 async fn marked_member(app: &TestApp) {
     let record = |kind: &str| {
         let records = assent::demo::seed::plan_records();
-        let text = records.iter().find(|r| r["resourceType"] == kind).unwrap().to_string();
-        let text = text.replace("A100200300", "ZZPHI100").replace("Ellery", "Zzphifamily").replace("Ruth", "Zzphigiven");
+        let text = records
+            .iter()
+            .find(|r| r["resourceType"] == kind)
+            .unwrap()
+            .to_string();
+        let text = text
+            .replace("A100200300", "ZZPHI100")
+            .replace("Ellery", "Zzphifamily")
+            .replace("Ruth", "Zzphigiven");
         serde_json::from_str::<Value>(&text).unwrap()
     };
     let mut import =
@@ -55,15 +62,26 @@ async fn marked_member(app: &TestApp) {
         email: Some("walter@mail.example".to_owned()),
         password: "a password that is long enough 7".to_owned(),
     };
-    registration::enroll_member(&app.state.store, login, app.state.config.password_work, app.clock.now())
-        .await
-        .unwrap();
+    registration::enroll_member(
+        &app.state.store,
+        login,
+        app.state.config.password_work,
+        app.clock.now(),
+    )
+    .await
+    .unwrap();
 }
 
 /// A request with a marker in every place that can hold one.
 fn marked_request(app: &TestApp) -> Value {
     let mut request = app.run().oxygen(FORM, None, 91, "normal");
-    super::for_member(&mut request, "ZZPHI100", "Zzphifamily", "Zzphigiven", "1953-03-14");
+    super::for_member(
+        &mut request,
+        "ZZPHI100",
+        "Zzphifamily",
+        "Zzphigiven",
+        "1953-03-14",
+    );
     request["identifier"]["value"] = json!("ZZPHI-bundle");
     find(&mut request, "Patient")["address"] = json!([{ "line": ["1 ZZPHI street"] }]);
     find(&mut request, "Practitioner")["name"] = json!([{ "family": "Zzphidoctor" }]);
@@ -127,8 +145,36 @@ both! {
     }
 }
 
+both! {
+    async fn lines_that_are_decided_together_knock_once(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let receiver = Receiver::answering(&[]).await;
+        ehr.post("/pas/2.2/Subscription", &Run::subscription(&receiver.url)).await.json(201);
+        let mut request = app.run().home_care();
+        for item in find(&mut request, "Claim")["item"].as_array_mut().unwrap() {
+            item["productOrService"]["coding"][0]["code"] = json!("B4184");
+        }
+        assert_eq!(actions(&ehr.submitted(&request).await), ["NA", "NA"]);
+        app.run_jobs().await;
+        assert_eq!(app.mails().len(), 1, "the member, once; the provider has the answer in hand");
+        let pended = case_id(&ehr.submitted(&app.run().home_care()).await);
+        app.run_jobs().await;
+        app.clock.advance(chrono::Duration::minutes(1));
+        review(app, pended, Act::Approve).await;
+        app.run_jobs().await;
+        assert_eq!(app.mails().len(), 4, "a supply at once; then the visits: member and provider");
+        assert_eq!(receiver.came().len(), 2, "a handshake and one event");
+    }
+}
+
 fn stranger_inquiry(app: &TestApp) -> Value {
     let mut inquiry = app.run().inquiry("ZZPHI-number");
-    for_member(&mut inquiry, "ZZPHI100", "Zzphifamily", "Zzphigiven", "1953-03-14");
+    for_member(
+        &mut inquiry,
+        "ZZPHI100",
+        "Zzphifamily",
+        "Zzphigiven",
+        "1953-03-14",
+    );
     inquiry
 }

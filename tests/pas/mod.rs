@@ -38,7 +38,12 @@ pub fn nurse() -> Reviewer {
 
 /// A physician with a license.
 pub fn physician() -> Reviewer {
-    reviewer("paul", Role::Physician, CredentialKind::Physician, Some("1720312345"))
+    reviewer(
+        "paul",
+        Role::Physician,
+        CredentialKind::Physician,
+        Some("1720312345"),
+    )
 }
 
 fn reviewer(name: &str, role: Role, kind: CredentialKind, npi: Option<&str>) -> Reviewer {
@@ -66,41 +71,79 @@ pub async fn review(app: &TestApp, id: Uuid, act: Act<'_>) {
         Act::Approve => {
             let (number, reason) = (new_number("PA"), "Approved as asked after review".to_owned());
             let by = &physician();
-            before.approve(Approve { by, seen, sequence: 1, number, end: None, reason }, now)
+            before.approve(
+                Approve {
+                    by,
+                    seen,
+                    sequence: 1,
+                    number,
+                    end: None,
+                    reason,
+                },
+                now,
+            )
         }
         Act::Deny(reason) => {
             let (reason_code, reason) = ("0F".to_owned(), reason.to_owned());
             let by = &physician();
-            before.deny(&Deny { by, seen, sequence: 1, reason_code, reason }, now)
+            before.deny(
+                &Deny {
+                    by,
+                    seen,
+                    sequence: 1,
+                    reason_code,
+                    reason,
+                },
+                now,
+            )
         }
         Act::Refer(question) => {
             let question = question.to_owned();
-            before.refer(Refer { by: &nurse(), seen, sequence: 1, question }, now)
+            before.refer(
+                Refer {
+                    by: &nurse(),
+                    seen,
+                    sequence: 1,
+                    question,
+                },
+                now,
+            )
         }
     };
     let unit = (before, events.unwrap(), now);
-    app.state.store.write(unit, |tx, (before, events, now)| Box::pin(async move {
-        tx.append(before, events).await?;
-        for event in events.iter().filter(|e| matches!(e.body, Body::Decided { .. })) {
-            let payload = json!({ "case": before.id, "seq": event.seq }).to_string();
-            let key = format!("case/{}/{}", before.id, event.seq);
-            tx.enqueue_job(new_id(*now), "fan-out", &payload, &key, *now).await?;
-        }
-        Ok(())
-    }))
-    .await
-    .unwrap();
+    app.state
+        .store
+        .write(unit, |tx, (before, events, now)| {
+            Box::pin(async move {
+                tx.append(before, events).await?;
+                for event in events.iter().filter(|e| matches!(e.body, Body::Decided { .. })) {
+                    let payload = json!({ "case": before.id, "seq": event.seq }).to_string();
+                    let key = format!("case/{}/{}", before.id, event.seq);
+                    tx.enqueue_job(new_id(*now), "fan-out", &payload, &key, *now)
+                        .await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+        .unwrap();
 }
 
 /// A case as stored.
 pub async fn case(app: &TestApp, id: Uuid) -> PriorAuth {
-    let read = app.state.store.read(id, |tx, id| Box::pin(async move { tx.case(*id).await }));
+    let read = app
+        .state
+        .store
+        .read(id, |tx, id| Box::pin(async move { tx.case(*id).await }));
     read.await.unwrap().unwrap()
 }
 
 /// A case's events.
 pub async fn events(app: &TestApp, id: Uuid) -> Vec<Event> {
-    let read = app.state.store.read(id, |tx, id| Box::pin(async move { tx.events(*id).await }));
+    let read = app
+        .state
+        .store
+        .read(id, |tx, id| Box::pin(async move { tx.events(*id).await }));
     read.await.unwrap()
 }
 
@@ -117,7 +160,10 @@ pub fn on_server(app: &TestApp) -> bool {
 /// The review action of each line.
 pub fn actions(claim_response: &Value) -> Vec<&str> {
     let items = claim_response["item"].as_array().unwrap();
-    items.iter().map(|item| assent::demo::walk::messages::action(item).unwrap()).collect()
+    items
+        .iter()
+        .map(|item| assent::demo::walk::messages::action(item).unwrap())
+        .collect()
 }
 
 /// The tracking number of line 1.
@@ -169,7 +215,9 @@ pub fn check_answer(bundle: &Value, request: Option<&Value>) {
     }
     for sent in request.into_iter().flat_map(|r| r["entry"].as_array().unwrap()) {
         let back = entries.iter().find(|e| e["fullUrl"] == sent["fullUrl"]);
-        let Some(back) = back.filter(|_| sent["resource"]["resourceType"] != "Claim") else { continue };
+        let Some(back) = back.filter(|_| sent["resource"]["resourceType"] != "Claim") else {
+            continue;
+        };
         assert_eq!(back["resource"]["id"], sent["resource"]["id"]);
         assert_eq!(back["resource"]["identifier"], sent["resource"]["identifier"]);
     }

@@ -95,10 +95,12 @@ both! {
         let ehr = app.ehr().await;
         let request = app.run().oxygen(FORM, None, 87, "normal").to_string();
         let narrow = ehr.token_for(seed::EHR, "system/Questionnaire.rs").await;
+        let phone = app.member("ruth").await.access;
         let before = app.row_counts().await;
         for (token, status, code) in [
             (None, 401, "login"),
             (Some("of-another-house"), 401, "login"),
+            (Some(phone.as_str()), 401, "login"),
             (Some(narrow.as_str()), 403, "forbidden"),
         ] {
             let reply = app.post(SUBMIT, token, FHIR, request.clone()).await;
@@ -132,7 +134,10 @@ both! {
 /// Where the assertion stands in a request.
 fn named_at(request: &Value) -> String {
     let entries = request["entry"].as_array().unwrap();
-    let n = entries.iter().position(|e| e["resource"]["resourceType"] == "ServiceRequest").unwrap();
+    let n = entries
+        .iter()
+        .position(|e| e["resource"]["resourceType"] == "ServiceRequest")
+        .unwrap();
     let url = "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information";
     format!("Bundle.entry[{n}].resource.extension('{url}')")
 }

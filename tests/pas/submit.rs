@@ -1,6 +1,9 @@
 //! What a request is answered at once.
 
-use super::{Act, FORM, SD, actions, case, case_id, check_answer, events, extension, find, for_member, physician, review};
+use super::{
+    Act, FORM, SD, actions, case, case_id, check_answer, events, extension, find, for_member, physician,
+    review,
+};
 use crate::support::both;
 use assent::demo::walk::messages::{action_part, item_part};
 use chrono::Duration;
@@ -231,21 +234,33 @@ pub fn check_refusal(bundle: &Value, code: &str, path: &str) {
     let answer = &bundle["entry"][0]["resource"];
     assert_eq!(answer["outcome"], "error");
     assert!(answer.get("item").is_none());
+    let reviewed = extension(answer, "extension-claimResponseReviewer").unwrap();
+    assert_eq!(reviewed["extension"][0]["valueBoolean"], json!(false));
     let error = &answer["error"][0];
     let coding = json!([{ "system": "https://codesystem.x12.org/005010/901", "code": code }]);
     assert_eq!(error["code"]["coding"], coding);
-    assert_eq!(extension(error, "extension-errorPath").unwrap()["valueString"], json!(path));
+    assert_eq!(
+        extension(error, "extension-errorPath").unwrap()["valueString"],
+        json!(path)
+    );
     let followed = extension(error, "extension-errorFollowupAction").unwrap();
     assert!(followed["valueCodeableConcept"]["coding"][0]["code"].is_string());
     let element = extension(error, "extension-errorElement").unwrap();
-    assert_eq!(element["extension"][1], json!({ "url": "processNote", "valuePositiveInt": 1 }));
+    assert_eq!(
+        element["extension"][1],
+        json!({ "url": "processNote", "valuePositiveInt": 1 })
+    );
     assert_eq!(answer["processNote"][0]["number"], 1);
 }
 
 /// The assertion id that a hook's answer gave to the order with this code.
 pub fn assertion_of(hook: &Value, code: &str) -> String {
     let actions = hook["systemActions"].as_array().unwrap();
-    let order = actions.iter().map(|a| &a["resource"]).find(|r| r["code"]["coding"][0]["code"] == code).unwrap();
+    let order = actions
+        .iter()
+        .map(|a| &a["resource"])
+        .find(|r| r["code"]["coding"][0]["code"] == code)
+        .unwrap();
     let said = order["extension"][0]["extension"].as_array().unwrap();
     let id = said.iter().find(|e| e["url"] == "coverage-assertion-id").unwrap();
     id["valueString"].as_str().unwrap().to_owned()

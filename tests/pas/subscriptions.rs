@@ -33,31 +33,57 @@ async fn pended(app: &TestApp, ehr: &Ehr<'_>) -> Uuid {
 
 /// Status and number of events, by `$status`.
 async fn status(app: &TestApp, ehr: &Ehr<'_>, id: &str) -> (String, String) {
-    let found = app.get(&format!("{PATH}/{id}/$status"), Some(&ehr.token)).await.json(200);
-    assert_eq!((&found["type"], &found["total"]), (&json!("searchset"), &json!(1)));
+    let found = app
+        .get(&format!("{PATH}/{id}/$status"), Some(&ehr.token))
+        .await
+        .json(200);
+    assert_eq!(
+        (&found["type"], &found["total"]),
+        (&json!("searchset"), &json!(1))
+    );
     let said = &found["entry"][0]["resource"];
     assert_eq!(parameter(said, "type").unwrap()["valueCode"], "query-status");
     let text = |name: &str, value: &str| parameter(said, name).unwrap()[value].as_str().unwrap().to_owned();
-    (text("status", "valueCode"), text("events-since-subscription-start", "valueString"))
+    (
+        text("status", "valueCode"),
+        text("events-since-subscription-start", "valueString"),
+    )
 }
 
 /// What a notification says: its type, the event's number, its `ClaimResponse`.
 fn read(bundle: &Value) -> (String, Option<String>, Value) {
     assert_eq!(bundle["type"], "history");
     let entries = bundle["entry"].as_array().unwrap();
-    assert!(entries.iter().all(|e| e["request"]["method"].is_string() && e["response"]["status"].is_string()));
+    assert!(
+        entries
+            .iter()
+            .all(|e| e["request"]["method"].is_string() && e["response"]["status"].is_string())
+    );
     let said = &entries[0]["resource"];
-    let kind = parameter(said, "type").unwrap()["valueCode"].as_str().unwrap().to_owned();
+    let kind = parameter(said, "type").unwrap()["valueCode"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let Some(event) = parameter(said, "notification-event") else {
         assert_eq!(entries.len(), 1);
         return (kind, None, Value::Null);
     };
-    let part = |name: &str| event["part"].as_array().unwrap().iter().find(|p| p["name"] == name).unwrap();
+    let part = |name: &str| {
+        event["part"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|p| p["name"] == name)
+            .unwrap()
+    };
     let number = part("event-number")["valueString"].as_str().unwrap().to_owned();
     let focus = &part("focus")["valueReference"]["reference"];
     assert_eq!((focus, entries.len()), (&entries[1]["fullUrl"], 2));
     let answer = &entries[1]["resource"];
-    assert_eq!(focus.as_str().unwrap(), format!("urn:uuid:{}", answer["id"].as_str().unwrap()));
+    assert_eq!(
+        focus.as_str().unwrap(),
+        format!("urn:uuid:{}", answer["id"].as_str().unwrap())
+    );
     check_answer(answer, None);
     (kind, Some(number), answer["entry"][0]["resource"].clone())
 }
@@ -65,7 +91,9 @@ fn read(bundle: &Value) -> (String, Option<String>, Value) {
 /// What came and was taken, as (type, number).
 fn taken(receiver: &Receiver) -> Vec<(String, Option<String>)> {
     let came = receiver.came().into_iter().filter(|(status, _)| *status == 200);
-    came.map(|(_, body)| read(&body)).map(|(kind, number, _)| (kind, number)).collect()
+    came.map(|(_, body)| read(&body))
+        .map(|(kind, number, _)| (kind, number))
+        .collect()
 }
 
 fn event(number: u32) -> (String, Option<String>) {
@@ -301,7 +329,7 @@ both! {
         let request = app.run().oxygen(FORM, None, 91, "normal");
         let first = ehr.submit(&request).await;
         let answer = first.json(200)["entry"][0]["resource"].clone();
-        app.clock.advance(Duration::minutes(10));
+        app.clock.advance(Duration::minutes(2));
         review(app, case_id(&answer), Act::Refer("ZZPROPOSED: I would deny this")).await;
         app.run_jobs().await;
         assert_eq!((taken(&receiver), app.mails().len()), (vec![handshake()], 0));
@@ -313,6 +341,9 @@ both! {
         for text in [&inquiry.text, &app.get("/metrics", None).await.text] {
             assert!(!text.contains("ZZPROPOSED") && !text.contains("physician-review"));
         }
+        let phone = app.member("ruth").await;
+        let seen = phone.authorizations().await;
+        assert!(seen["total"].as_i64() == Some(1) && !seen.to_string().contains("ZZPROPOSED"));
         review(app, case_id(&answer), Act::Deny("A saturation of 91 percent does not meet the criteria.")).await;
         app.run_jobs().await;
         let (_, body) = receiver.came().pop().unwrap();
@@ -330,20 +361,27 @@ async fn put(app: &TestApp, ehr: &Ehr<'_>, path: &str, body: &Value) -> crate::s
 }
 
 async fn delete(app: &TestApp, ehr: &Ehr<'_>, path: &str) -> StatusCode {
-    let request = axum::http::Request::delete(path).header(header::AUTHORIZATION, format!("Bearer {}", ehr.token));
-    app.call(request.body(axum::body::Body::empty()).unwrap()).await.status
+    let request =
+        axum::http::Request::delete(path).header(header::AUTHORIZATION, format!("Bearer {}", ehr.token));
+    app.call(request.body(axum::body::Body::empty()).unwrap())
+        .await
+        .status
 }
 
 /// Changes the demo EHR's registration.
 async fn register(app: &TestApp, change: impl Fn(&mut assent::auth::Client) + Send + Sync + 'static) {
     let now = app.clock.now();
-    app.state.store.write((change, now), |tx, (change, now)| Box::pin(async move {
-        let mut client = tx.client_by_client_id(seed::EHR).await?.unwrap();
-        change(&mut client);
-        tx.put_client(&client, *now).await
-    }))
-    .await
-    .unwrap();
+    app.state
+        .store
+        .write((change, now), |tx, (change, now)| {
+            Box::pin(async move {
+                let mut client = tx.client_by_client_id(seed::EHR).await?.unwrap();
+                change(&mut client);
+                tx.put_client(&client, *now).await
+            })
+        })
+        .await
+        .unwrap();
 }
 
 fn rows_of(counts: &[(String, i64)], table: &str) -> i64 {
@@ -356,7 +394,11 @@ async fn busy_receiver() -> (String, Arc<AtomicUsize>) {
     let counted = calls.clone();
     let answer = move || {
         let first = counted.fetch_add(1, Ordering::SeqCst) == 0;
-        let status = if first { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+        let status = if first {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else {
+            StatusCode::OK
+        };
         async move { (status, [(header::RETRY_AFTER, "9")]) }
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -11,7 +11,7 @@ pub mod receiver;
 
 pub use browser::Browser;
 pub use ehr::Ehr;
-pub use phone::Phone;
+pub use phone::{Phone, SCOPE, authorize_path};
 
 use assent::app::{App, files};
 use assent::clock::Clock;

@@ -1,0 +1,235 @@
+//! The pages in a real browser: headless Chromium through chromedriver, on a server that listens. Runs where
+//! chromedriver is; with CI it must be there. One session, since a browser costs seconds to start.
+
+use crate::support::{config, unique};
+use assent::app::App;
+use assent::clock::Clock;
+use assent::demo::{keys, seed, walk};
+use fantoccini::{Client, ClientBuilder, Locator};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Where chromedriver is, if it is.
+pub fn chromedriver() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "tests read their own settings")]
+    let named = std::env::var("CHROMEDRIVER").ok().map(PathBuf::from);
+    #[expect(clippy::disallowed_methods, reason = "tests read their own settings")]
+    let path = std::env::var("PATH").unwrap_or_default();
+    let found = named.or_else(|| std::env::split_paths(&path).map(|p| p.join("chromedriver")).find(|p| p.exists()));
+    #[expect(clippy::disallowed_methods, reason = "tests read their own settings")]
+    let ci = std::env::var("CI").is_ok();
+    assert!(found.is_some() || !ci, "CI needs chromedriver");
+    found
+}
+
+/// A driver process that ends with the test.
+struct Driver {
+    child: Child,
+    port: u16,
+    _profile: TempDir,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server on a free port, seeded, with its own clock running.
+struct Server {
+    url: String,
+    data: TempDir,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let data = TempDir::new().unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = config(&data);
+        config.public_url = format!("http://{}", listener.local_addr().unwrap());
+        config.database = format!("sqlite:{}", data.path().join("browser.db").display());
+        config.mail.transport = assent::config::MailTransport::File;
+        let url = config.public_url.clone();
+        let app = App::build(config, Clock::System).await.unwrap();
+        seed::run(&app.state, data.path()).await.unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = app.serve(listener, async {
+            let _ = stopped.await;
+        });
+        #[expect(clippy::disallowed_methods, reason = "stopped by Server::stop")]
+        let running = tokio::spawn(async { serving.await.unwrap() });
+        Self { url, data, stop, running }
+    }
+
+    /// The thread once: two cases stay open.
+    async fn walk(&self) {
+        let report = walk::against(&self.url, self.data.path(), |_| {}).await.unwrap();
+        let red: Vec<_> = report.steps.iter().filter(|s| !s.ok).collect();
+        assert!(red.is_empty(), "{red:?}");
+    }
+
+    async fn stop(self) {
+        let _ = self.stop.send(());
+        self.running.await.unwrap();
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn drive(chromedriver: &PathBuf) -> Driver {
+    let port = free_port();
+    let child = Command::new(chromedriver)
+        .arg(format!("--port={port}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    Driver { child, port, _profile: TempDir::new().unwrap() }
+}
+
+/// A browser window; `script` says whether pages may run theirs.
+async fn window(driver: &Driver, script: bool) -> Client {
+    let profile = driver._profile.path().join(unique().to_string());
+    let mut arguments: Vec<String> = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--window-size=1300,900",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    arguments.push(format!("--user-data-dir={}", profile.display()));
+    let mut options = json!({ "args": arguments });
+    if !script {
+        options["prefs"] = json!({ "profile.managed_default_content_settings.javascript": 2 });
+    }
+    let capabilities = json!({ "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
+    let Value::Object(capabilities) = capabilities else { unreachable!() };
+    let url = format!("http://127.0.0.1:{}", driver.port);
+    for _ in 0..100 {
+        let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
+        if let Ok(client) = builder.capabilities(capabilities.clone()).connect(&url).await {
+            return client;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("chromedriver does not answer")
+}
+
+async fn sign_in(browser: &Client, server: &Server, path: &str, who: &str) {
+    let sign_ins = keys::read_sign_ins(server.data.path()).unwrap();
+    if !path.is_empty() {
+        browser.goto(&format!("{}{path}", server.url)).await.unwrap();
+    }
+    browser.find(Locator::Css("input[name=login]")).await.unwrap().send_keys(who).await.unwrap();
+    let password = browser.find(Locator::Css("input[name=password]")).await.unwrap();
+    password.send_keys(&sign_ins[who].password).await.unwrap();
+    browser.find(Locator::Css("main form button")).await.unwrap().click().await.unwrap();
+}
+
+async fn count(browser: &Client, css: &str) -> usize {
+    browser.find_all(Locator::Css(css)).await.unwrap().len()
+}
+
+async fn text(browser: &Client) -> String {
+    browser.find(Locator::Css("body")).await.unwrap().text().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_pages_work_in_a_browser_with_script_and_without() {
+    let Some(chromedriver) = chromedriver() else { return };
+    let server = Server::start().await;
+    server.walk().await;
+    let driver = drive(&chromedriver);
+    a_reviewer_moves_by_keys_and_sees_new_cases_come(&server, &driver).await;
+    a_physician_denies_without_script(&server, &driver).await;
+    a_member_lets_an_app_in(&server, &driver).await;
+    server.stop().await;
+}
+
+async fn a_reviewer_moves_by_keys_and_sees_new_cases_come(server: &Server, driver: &Driver) {
+    let browser = window(driver, true).await;
+    sign_in(&browser, server, "/staff", "nora").await;
+    browser.wait().for_element(Locator::Css("a.go")).await.unwrap();
+    assert_eq!(count(&browser, "a.go").await, 2);
+    let body = browser.find(Locator::Css("body")).await.unwrap();
+    body.send_keys("j").await.unwrap();
+    let focused = "return document.activeElement === document.querySelectorAll('a.go')[0]";
+    assert_eq!(browser.execute(focused, vec![]).await.unwrap(), json!(true), "j moves to the first case");
+    let left = browser.find(Locator::Css("[data-due]")).await.unwrap().text().await.unwrap();
+    assert!(left.ends_with("left"), "{left}");
+
+    server.walk().await;
+    let mut shown = 0;
+    for _ in 0..100 {
+        shown = count(&browser, "a.go").await;
+        if shown == 4 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(shown, 4, "the queue did not refresh itself");
+
+    browser.find(Locator::Css("a.go")).await.unwrap().click().await.unwrap();
+    browser.wait().for_element(Locator::Css("input[name=version]")).await.unwrap();
+    assert_eq!(count(&browser, "[value=deny]").await, 0, "a nurse is offered no denial");
+    browser.close().await.unwrap();
+}
+
+async fn a_physician_denies_without_script(server: &Server, driver: &Driver) {
+    let browser = window(driver, false).await;
+    sign_in(&browser, server, "/staff", "petra").await;
+    let before = count(&browser, "a.go").await;
+    browser.find(Locator::Css("a.go")).await.unwrap().click().await.unwrap();
+    for line in browser.find_all(Locator::Css("input[name=line]")).await.unwrap() {
+        line.click().await.unwrap();
+    }
+    browser.find(Locator::Css("details summary")).await.unwrap().click().await.unwrap();
+    let reason = browser.find(Locator::Css("select[name=reason]")).await.unwrap();
+    reason.select_by_value("0U").await.unwrap();
+    let words = browser.find(Locator::Css("textarea[name=text]")).await.unwrap();
+    words.send_keys("The operative plan that was asked for did not come with the request.").await.unwrap();
+    browser.find(Locator::Css("[value=deny]")).await.unwrap().click().await.unwrap();
+    assert!(text(&browser).await.contains("did not come with the request"));
+    browser.goto(&format!("{}/staff", server.url)).await.unwrap();
+    assert_eq!(count(&browser, "a.go").await, before - 1);
+    browser.close().await.unwrap();
+}
+
+/// The consent page's policy for scripts and forms lets the browser follow the redirect to the app.
+async fn a_member_lets_an_app_in(server: &Server, driver: &Driver) {
+    let browser = window(driver, true).await;
+    let authorize = crate::support::authorize_path("a-verifier-of-more-than-forty-three-letters-in-all", crate::support::SCOPE);
+    let authorize = authorize.replace("127.0.0.1%3A8642", server.url.trim_start_matches("http://").replace(':', "%3A").as_str());
+    browser.goto(&format!("{}{authorize}", server.url)).await.unwrap();
+    sign_in(&browser, server, "", "ruth").await;
+    browser.wait().for_element(Locator::Css("[name=answer]")).await.unwrap();
+    assert!(text(&browser).await.contains("My Health Binder"));
+    // Nothing listens at the app's address; that the browser goes there is what counts.
+    let _ = browser.find(Locator::Css("[name=answer][value=allow]")).await.unwrap().click().await;
+    let mut reached = String::new();
+    for _ in 0..50 {
+        reached = browser.current_url().await.unwrap().to_string();
+        if reached.starts_with(seed::APP_REDIRECT) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(reached.starts_with(seed::APP_REDIRECT) && reached.contains("code="), "the browser stayed at {reached}");
+    browser.close().await.unwrap();
+}
