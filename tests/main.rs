@@ -13,6 +13,7 @@ mod examples;
 mod lease;
 mod oauth;
 mod operator;
+mod pages;
 mod pas;
 mod routes;
 mod runs;
