@@ -172,6 +172,10 @@ impl Config {
         for (name, value) in environment {
             set(&mut table, &name.to_lowercase(), &value);
         }
+        let misfits = misfits(&table)?;
+        if !misfits.is_empty() {
+            return Err(Error::malformed(misfits.join("\n")));
+        }
         let config: Self = Value::Table(table).try_into().map_err(|e: toml::de::Error| {
             Error::malformed(format!("The settings do not fit: {}", e.message()))
         })?;
@@ -285,6 +289,47 @@ fn merge(base: &mut Table, over: Table) {
             (Some(Value::Table(inner)), Value::Table(more)) => merge(inner, more),
             (_, value) => {
                 base.insert(name, value);
+            }
+        }
+    }
+}
+
+/// One sentence per setting that is unknown or of another type than its default: each is tried alone.
+fn misfits(table: &Table) -> Result<Vec<String>> {
+    let defaults = parse(DEFAULT, "the defaults")?;
+    let mut all = Vec::new();
+    for (path, value) in leaves(table, "") {
+        let mut alone = defaults.clone();
+        put(&mut alone, &path, value);
+        if let Err(error) = Value::Table(alone).try_into::<Config>() {
+            all.push(format!("{path} does not fit: {}.", error.message()));
+        }
+    }
+    Ok(all)
+}
+
+/// Every setting of a table with its dotted name.
+fn leaves(table: &Table, above: &str) -> Vec<(String, Value)> {
+    table
+        .iter()
+        .flat_map(|(name, value)| match value {
+            Value::Table(inner) => leaves(inner, &format!("{above}{name}.")),
+            other => vec![(format!("{above}{name}"), other.clone())],
+        })
+        .collect()
+}
+
+fn put(table: &mut Table, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            table.insert(path.to_owned(), value);
+        }
+        Some((outer, rest)) => {
+            let inner = table
+                .entry(outer.to_owned())
+                .or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                put(inner, rest, value);
             }
         }
     }

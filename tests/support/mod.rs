@@ -94,12 +94,14 @@ pub fn start() -> DateTime<Utc> {
     START.parse().unwrap()
 }
 
-/// The shipped policies, with one file's text changed.
-pub fn altered_policies(config: &Config, file: &str, from: &str, to: &str) -> Published {
+/// The shipped policies, with texts of some files changed: file, from, to.
+pub fn altered_policies(config: &Config, changes: &[(&str, &str, &str)]) -> Published {
     let mut rules = files(&config.rules).unwrap();
-    let text = &mut rules.iter_mut().find(|(path, _)| path == file).unwrap().1;
-    assert!(text.contains(from), "{file} does not contain {from}");
-    *text = text.replace(from, to);
+    for (file, from, to) in changes {
+        let text = &mut rules.iter_mut().find(|(path, _)| path == file).unwrap().1;
+        assert!(text.contains(from), "{file} does not contain {from}");
+        *text = text.replace(from, to);
+    }
     Published::load(&rules, &files(&config.forms).unwrap()).unwrap()
 }
 
