@@ -402,7 +402,9 @@ mod tests {
     fn a_referral_moves_the_line_up_and_is_no_decision() {
         let events = events(&nurse(), &decision(What::Refer)).unwrap();
         let mut case = samples::case();
-        events.iter().for_each(|event| case.apply(event));
+        for event in &events {
+            case.apply(event);
+        }
         assert_eq!(case.items[0].status, ItemStatus::PhysicianReview);
         assert!(events.iter().all(|e| e.body.kind() == "referred"));
     }

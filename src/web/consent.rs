@@ -87,7 +87,7 @@ fn question(state: &State, member: &SignedMember, request: &AuthorizeRequest) ->
 fn duration(request: &AuthorizeRequest) -> String {
     let time = request.duration();
     match (request.lasts(), time.num_days(), time.num_hours()) {
-        (true, days, _) => format!("Until the app has not come for {days} days."),
+        (true, days, _) => format!("Until the app has not been used for {days} days."),
         (false, 0, 1) => "For one hour.".to_owned(),
         (false, 0, hours) => format!("For {hours} hours."),
         (false, days, _) => format!("For {days} days."),
