@@ -37,13 +37,19 @@ impl Source {
             return String::new();
         }
         let opens_module = |at: &usize| {
-            let line = self.text[*at..].lines().skip(1).find(|line| !line.starts_with("#["));
+            let line = self.text[*at..]
+                .lines()
+                .skip(1)
+                .find(|line| !line.starts_with("#["));
             line.is_some_and(|line| line.contains("mod ") && line.ends_with('{'))
         };
         let marks = self.text.match_indices("#[cfg(test)]\n").map(|(at, _)| at);
         let end = marks.into_iter().find(opens_module).unwrap_or(self.text.len());
         let lines = self.text[..end].lines();
-        lines.filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+        lines
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 
@@ -87,22 +93,36 @@ fn sources() -> Vec<Source> {
     for (path, text) in &files {
         for part in text.split("#[cfg(test)]\n").skip(1) {
             let declared = part.lines().find(|line| !line.starts_with("#[")).unwrap_or("");
-            let name = declared.trim_start_matches("pub ").trim_start_matches("pub(crate) ");
+            let name = declared
+                .trim_start_matches("pub ")
+                .trim_start_matches("pub(crate) ");
             if let Some(name) = name.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';')) {
                 test_places.extend(children(path, name));
             }
         }
     }
     let is_test = |path: &str| {
-        test_places.iter().any(|place| path == place || path.strip_prefix(place).is_some_and(|r| r.starts_with('/')))
+        test_places
+            .iter()
+            .any(|place| path == place || path.strip_prefix(place).is_some_and(|r| r.starts_with('/')))
     };
     let room = |path: &str| {
         let below = path.strip_prefix("src/").unwrap();
-        below.split('/').next().unwrap().trim_end_matches(".rs").to_owned()
+        below
+            .split('/')
+            .next()
+            .unwrap()
+            .trim_end_matches(".rs")
+            .to_owned()
     };
     files
         .into_iter()
-        .map(|(path, text)| Source { room: room(&path), test: is_test(&path), path, text })
+        .map(|(path, text)| Source {
+            room: room(&path),
+            test: is_test(&path),
+            path,
+            text,
+        })
         .collect()
 }
 
@@ -135,7 +155,10 @@ fn named_rooms(text: &str) -> BTreeSet<String> {
 }
 
 fn first_word(text: &str) -> String {
-    text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    text.trim()
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
 }
 
 /// The names of a text, one by one: `sqlx` in `sqlx::query`, not in `my_sqlx`.
@@ -145,10 +168,17 @@ fn words(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn the_scan_sees_what_it_judges() {
-    let found = named_rooms("use crate::{access, store::{self, Tx}, web};\nlet x = crate::pas::Request::read();");
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["access", "pas", "store", "web"]);
+    let found =
+        named_rooms("use crate::{access, store::{self, Tx}, web};\nlet x = crate::pas::Request::read();");
+    assert_eq!(
+        found.into_iter().collect::<Vec<_>>(),
+        ["access", "pas", "store", "web"]
+    );
     assert_eq!(children("src/access/mod.rs", "tests")[0], "src/access/tests.rs");
-    assert_eq!(children("src/oauth/exchange.rs", "tests")[0], "src/oauth/exchange/tests.rs");
+    assert_eq!(
+        children("src/oauth/exchange.rs", "tests")[0],
+        "src/oauth/exchange/tests.rs"
+    );
     let sources = sources();
     assert!(sources.iter().any(|s| s.path == "src/access/tests.rs" && s.test));
     assert!(sources.iter().any(|s| s.path == "src/pas/submit.rs" && !s.test));
@@ -162,7 +192,11 @@ fn every_room_of_the_house_has_its_place_on_the_map() {
         if source.room == "lib" {
             continue;
         }
-        assert!(layer(&source.room).is_some(), "{} stands in no layer", source.path);
+        assert!(
+            layer(&source.room).is_some(),
+            "{} stands in no layer",
+            source.path
+        );
         let declared = source.room == "main" || lib.contains(&format!("mod {};", source.room));
         assert!(declared, "{} is not declared in lib.rs", source.room);
     }
@@ -175,14 +209,19 @@ fn imports_go_down_only_and_doors_never_import_each_other() {
         let Some(own) = layer(&source.room) else { continue };
         for other in named_rooms(&source.shipped()) {
             let Some(theirs) = layer(&other) else { continue };
-            let door_to_door =
-                other != source.room && DOORS.contains(&source.room.as_str()) && DOORS.contains(&other.as_str());
+            let door_to_door = other != source.room
+                && DOORS.contains(&source.room.as_str())
+                && DOORS.contains(&other.as_str());
             if theirs > own || door_to_door {
                 broken.push(format!("{} uses crate::{other}", source.path));
             }
         }
     }
-    assert!(broken.is_empty(), "imports that do not go down:\n{}", broken.join("\n"));
+    assert!(
+        broken.is_empty(),
+        "imports that do not go down:\n{}",
+        broken.join("\n")
+    );
 }
 
 #[test]
@@ -195,7 +234,15 @@ fn the_core_does_no_io_and_reads_no_clock() {
                 broken.push(format!("{} has {word}", source.path));
             }
         }
-        for call in ["Utc::now", "Local::now", "Instant::now", "SystemTime::now", "std::fs", "std::env", "std::net"] {
+        for call in [
+            "Utc::now",
+            "Local::now",
+            "Instant::now",
+            "SystemTime::now",
+            "std::fs",
+            "std::env",
+            "std::net",
+        ] {
             if text.contains(call) {
                 broken.push(format!("{} has {call}", source.path));
             }
@@ -217,7 +264,9 @@ fn each_way_out_of_the_house_has_one_room() {
     for source in sources() {
         let text = source.shipped();
         for (name, rooms) in homes {
-            if words(&text).contains(name) && text.contains(&format!("{name}::")) && !rooms.contains(&source.room.as_str())
+            if words(&text).contains(name)
+                && text.contains(&format!("{name}::"))
+                && !rooms.contains(&source.room.as_str())
             {
                 broken.push(format!("{} uses {name}", source.path));
             }
@@ -244,7 +293,11 @@ fn no_file_is_too_long_to_be_read_at_once() {
             long.push(format!("{}: {lines} lines", source.path));
         }
     }
-    assert!(long.is_empty(), "files of more than {LONGEST} lines of code:\n{}", long.join("\n"));
+    assert!(
+        long.is_empty(),
+        "files of more than {LONGEST} lines of code:\n{}",
+        long.join("\n")
+    );
 }
 
 #[test]
@@ -259,7 +312,10 @@ fn nothing_is_left_to_do_in_the_sources() {
 #[test]
 fn one_crypto_provider_is_linked_and_no_other() {
     let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
-    assert!(lock.contains("name = \"rustls\""), "the check reads the wrong file");
+    assert!(
+        lock.contains("name = \"rustls\""),
+        "the check reads the wrong file"
+    );
     for name in ["openssl", "openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys"] {
         assert!(!lock.contains(&format!("name = \"{name}\"\n")), "{name} came in");
     }
@@ -271,9 +327,14 @@ fn every_setting_is_explained_where_it_has_its_default() {
     let lines: Vec<&str> = text.lines().collect();
     let mut keys = 0;
     for (n, line) in lines.iter().enumerate() {
-        let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.starts_with('#')) else { continue };
+        let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.starts_with('#')) else {
+            continue;
+        };
         keys += 1;
-        assert!(n > 0 && lines[n - 1].starts_with("# "), "{key} has no line that explains it");
+        assert!(
+            n > 0 && lines[n - 1].starts_with("# "),
+            "{key} has no line that explains it"
+        );
     }
     assert!(keys > 25, "only {keys} settings were seen");
 }
@@ -282,7 +343,9 @@ fn every_setting_is_explained_where_it_has_its_default() {
 fn the_two_sets_of_migrations_have_the_same_names() {
     let names = |folder: &str| -> BTreeSet<String> {
         let entries = std::fs::read_dir(root().join("migrations").join(folder)).unwrap();
-        entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+        entries
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect()
     };
     assert_eq!(names("sqlite"), names("postgres"));
 }

@@ -23,10 +23,15 @@ struct Schema {
 const OWN: &str = "_sqlx_migrations";
 
 async fn of_sqlite(path: &str) -> Schema {
-    let mut connection = SqliteConnection::connect(&format!("sqlite://{path}")).await.unwrap();
+    let mut connection = SqliteConnection::connect(&format!("sqlite://{path}"))
+        .await
+        .unwrap();
     let mut schema = Schema::default();
     let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
-    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut connection).await.unwrap();
+    let tables: Vec<String> = sqlx::query_scalar(tables)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
     for table in tables.into_iter().filter(|t| t != OWN) {
         let rows = pragma(&mut connection, &format!("PRAGMA table_info(\"{table}\")")).await;
         let mut key: Vec<(i64, String)> = Vec::new();
@@ -51,17 +56,26 @@ async fn of_sqlite(path: &str) -> Schema {
                 continue;
             }
             let name: String = row.get("name");
-            let unique = if row.get::<i64, _>("unique") == 1 { " unique" } else { "" };
+            let unique = if row.get::<i64, _>("unique") == 1 {
+                " unique"
+            } else {
+                ""
+            };
             let columns = pragma(&mut connection, &format!("PRAGMA index_info(\"{name}\")")).await;
             let columns: Vec<String> = columns.iter().map(|c| c.get("name")).collect();
-            schema.indexes.insert(format!("{table}: {name} ({}){unique}", columns.join(", ")));
+            schema
+                .indexes
+                .insert(format!("{table}: {name} ({}){unique}", columns.join(", ")));
         }
     }
     schema
 }
 
 async fn pragma(connection: &mut SqliteConnection, statement: &str) -> Vec<sqlx::sqlite::SqliteRow> {
-    sqlx::query(AssertSqlSafe(statement.to_owned())).fetch_all(connection).await.unwrap()
+    sqlx::query(AssertSqlSafe(statement.to_owned()))
+        .fetch_all(connection)
+        .await
+        .unwrap()
 }
 
 const PG_COLUMNS: &str = "SELECT table_name::text, column_name::text, is_nullable::text, data_type::text \
@@ -80,26 +94,40 @@ async fn of_postgres(url: &str) -> Schema {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let mut schema = Schema::default();
     type Column = (String, String, String, String);
-    let columns: Vec<Column> = sqlx::query_as(PG_COLUMNS).fetch_all(&mut connection).await.unwrap();
+    let columns: Vec<Column> = sqlx::query_as(PG_COLUMNS)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
     for (table, column, empty, kind) in columns.into_iter().filter(|c| c.0 != OWN) {
         let at = format!("{table}.{column}");
         schema.columns.insert(at.clone(), empty == "YES");
         schema.types.insert(at, in_sqlite(&kind).to_owned());
     }
     type Index = (String, String, bool, bool, Vec<String>);
-    let indexes: Vec<Index> = sqlx::query_as(PG_INDEXES).fetch_all(&mut connection).await.unwrap();
+    let indexes: Vec<Index> = sqlx::query_as(PG_INDEXES)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
     for (table, name, unique, primary, columns) in indexes.into_iter().filter(|i| i.0 != OWN) {
         let columns = columns.join(", ");
         if primary {
             schema.keys.insert(format!("{table} ({columns})"));
         } else {
             let unique = if unique { " unique" } else { "" };
-            schema.indexes.insert(format!("{table}: {name} ({columns}){unique}"));
+            schema
+                .indexes
+                .insert(format!("{table}: {name} ({columns}){unique}"));
         }
     }
-    let references: Vec<(String, String, String)> =
-        sqlx::query_as(PG_REFERENCES).fetch_all(&mut connection).await.unwrap();
-    schema.references.extend(references.into_iter().map(|(table, from, to)| format!("{table}.{from} -> {to}")));
+    let references: Vec<(String, String, String)> = sqlx::query_as(PG_REFERENCES)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    schema.references.extend(
+        references
+            .into_iter()
+            .map(|(table, from, to)| format!("{table}.{from} -> {to}")),
+    );
     connection.close().await.unwrap();
     schema
 }
@@ -116,11 +144,16 @@ fn in_sqlite(kind: &str) -> &'static str {
 
 #[tokio::test]
 async fn both_databases_have_the_same_schema() {
-    let Some(server) = TestApp::postgres().await else { return };
+    let Some(server) = TestApp::postgres().await else {
+        return;
+    };
     let embedded = TestApp::sqlite().await;
     let theirs = of_postgres(&server.state.config.database).await;
     let ours = of_sqlite(embedded.state.config.database.strip_prefix("sqlite:").unwrap()).await;
-    assert!(ours.columns.len() > 100 && ours.indexes.len() > 20, "the check sees too little: {ours:?}");
+    assert!(
+        ours.columns.len() > 100 && ours.indexes.len() > 20,
+        "the check sees too little: {ours:?}"
+    );
     assert_eq!(ours.columns, theirs.columns, "columns and nullability");
     assert_eq!(ours.types, theirs.types, "types");
     assert_eq!(ours.indexes, theirs.indexes, "indexes");

@@ -20,7 +20,8 @@ async fn note(tx: &mut Tx, id: Uuid, kind: &str, now: DateTime<Utc>) -> assent::
 }
 
 async fn notes(app: &TestApp, kind: &str) -> i64 {
-    app.number(&format!("SELECT COUNT(*) FROM blob WHERE kind = '{kind}'")).await
+    app.number(&format!("SELECT COUNT(*) FROM blob WHERE kind = '{kind}'"))
+        .await
 }
 
 /// Keeps the embedded writer busy until the answer is told to let go.
@@ -211,13 +212,15 @@ async fn a_unit_that_panics_harms_nobody() {
     let app = TestApp::sqlite().await;
     let now = app.clock.now();
     let work = (0..12).map(|n| {
-        app.state.store.write((n, app.state.new_id(), now), |tx, (n, id, now)| {
-            Box::pin(async move {
-                note(tx, *id, "panic", *now).await?;
-                assert!(n % 4 != 3, "this unit breaks on purpose");
-                Ok(())
+        app.state
+            .store
+            .write((n, app.state.new_id(), now), |tx, (n, id, now)| {
+                Box::pin(async move {
+                    note(tx, *id, "panic", *now).await?;
+                    assert!(n % 4 != 3, "this unit breaks on purpose");
+                    Ok(())
+                })
             })
-        })
     });
     let done = futures_util::future::join_all(work).await;
     for (n, answer) in done.iter().enumerate() {
@@ -234,7 +237,9 @@ async fn more_than_the_queue_holds_is_told_to_come_back() {
     let app = TestApp::sqlite().await;
     let (go_on, held) = occupy(&app.state.store).await;
     let unit = || {
-        app.state.store.write((), |tx, ()| Box::pin(async move { tx.count_waiting(Queue::Job, "queued").await }))
+        app.state.store.write((), |tx, ()| {
+            Box::pin(async move { tx.count_waiting(Queue::Job, "queued").await })
+        })
     };
     let mut waiting = Vec::new();
     for _ in 0..1200 {
@@ -263,7 +268,11 @@ async fn readers_do_not_wait_for_the_writer() {
     for _ in 0..20 {
         app.state.store.ping().await.unwrap();
     }
-    assert!(began.elapsed() < Time::from_secs(2), "reads took {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Time::from_secs(2),
+        "reads took {:?}",
+        began.elapsed()
+    );
     go_on.notify_one();
     held.await.unwrap().unwrap();
     app.finish().await;
@@ -280,10 +289,14 @@ async fn a_second_server_on_the_file_is_refused_and_a_command_is_not() {
     assert_eq!(refused.kind(), Kind::Conflict);
     assert!(refused.message().contains("Another server runs on"), "{refused}");
     let id = app.state.new_id();
-    let write = second.write((id, app.clock.now()), |tx, (id, now)| Box::pin(note(tx, *id, "command", *now)));
+    let write = second.write((id, app.clock.now()), |tx, (id, now)| {
+        Box::pin(note(tx, *id, "command", *now))
+    });
     write.await.expect("a command writes beside the server");
     assert_eq!(notes(&app, "command").await, 1);
-    let seen = first.read(id, |tx, id| Box::pin(async move { tx.request_text(*id).await })).await;
+    let seen = first
+        .read(id, |tx, id| Box::pin(async move { tx.request_text(*id).await }))
+        .await;
     assert_eq!(seen.unwrap(), "{}", "the server sees it at once");
     drop(lock);
     second.lock().expect("the lock ends with its holder");
@@ -297,7 +310,9 @@ async fn the_file_and_its_folder_are_the_owners_alone() {
     let mut config = config(&data);
     config.database = format!("sqlite:{}", folder.join("assent.db").display());
     let store = Store::open(&config).await.unwrap();
-    let write = store.write((Uuid::nil(), crate::support::start()), |tx, (id, now)| Box::pin(note(tx, *id, "x", *now)));
+    let write = store.write((Uuid::nil(), crate::support::start()), |tx, (id, now)| {
+        Box::pin(note(tx, *id, "x", *now))
+    });
     write.await.unwrap();
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder), 0o700);

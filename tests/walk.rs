@@ -8,7 +8,12 @@ use tempfile::TempDir;
 #[track_caller]
 fn green(report: &Report) {
     assert_eq!(report.steps.len(), 8, "the walk has eight steps");
-    let red: Vec<_> = report.steps.iter().filter(|s| !s.ok).map(|s| format!("{}: {}", s.name, s.detail)).collect();
+    let red: Vec<_> = report
+        .steps
+        .iter()
+        .filter(|s| !s.ok)
+        .map(|s| format!("{}: {}", s.name, s.detail))
+        .collect();
     assert!(red.is_empty(), "{}", red.join("\n"));
 }
 
@@ -31,9 +36,21 @@ async fn every_step_is_green_on_postgres() {
 async fn a_policy_that_asks_for_more_turns_a_step_red() {
     let data = TempDir::new().unwrap();
     let config = config(&data);
-    let policies = altered_policies(&config, "policies/dme/home-oxygen/2026.2.yaml", "\"88 %\"", "\"86 %\"");
+    let policies = altered_policies(
+        &config,
+        "policies/dme/home-oxygen/2026.2.yaml",
+        "\"88 %\"",
+        "\"86 %\"",
+    );
     let report = own_with(config, policies, |_| {}).await.unwrap();
-    assert!(!report.green(), "the walk does not notice which policy is in force");
+    assert!(
+        !report.green(),
+        "the walk does not notice which policy is in force"
+    );
     let third = &report.steps[2];
-    assert!(!third.ok, "the request of 87 % is still approved: {}", third.detail);
+    assert!(
+        !third.ok,
+        "the request of 87 % is still approved: {}",
+        third.detail
+    );
 }

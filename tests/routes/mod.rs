@@ -30,14 +30,27 @@ fn routes_of_the_sources() -> BTreeSet<String> {
                 waiting.push(path);
                 continue;
             }
-            let below = path.strip_prefix(root().join("src")).unwrap().to_string_lossy().into_owned();
+            let below = path
+                .strip_prefix(root().join("src"))
+                .unwrap()
+                .to_string_lossy()
+                .into_owned();
             // The walk's own subscriber is no door of the house.
             if !below.ends_with(".rs") || below.starts_with("demo/") {
                 continue;
             }
-            let room = below.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+            let room = below
+                .split('/')
+                .next()
+                .unwrap()
+                .trim_end_matches(".rs")
+                .to_owned();
             let text = std::fs::read_to_string(&path).unwrap();
-            found.extend(text.split(".route(").skip(1).map(|call| format!("{room} {}", first_argument(call))));
+            found.extend(
+                text.split(".route(")
+                    .skip(1)
+                    .map(|call| format!("{room} {}", first_argument(call))),
+            );
         }
     }
     found
@@ -53,12 +66,18 @@ fn first_argument(call: &str) -> &str {
 
 #[test]
 fn no_route_is_missing_from_the_table_and_none_is_made_up() {
-    assert_eq!(first_argument("\n    &format!(\"{BASE}/{}\", kind.name), get(x)"), "{BASE}/{}");
+    assert_eq!(
+        first_argument("\n    &format!(\"{BASE}/{}\", kind.name), get(x)"),
+        "{BASE}/{}"
+    );
     assert_eq!(first_argument("TOKEN, post(x)"), "TOKEN");
     let real = routes_of_the_sources();
     let told: BTreeSet<String> = ROUTES.iter().map(|row| row.source.to_owned()).collect();
     let missing: Vec<_> = real.difference(&told).collect();
-    assert!(missing.is_empty(), "routes without a row in tests/routes/table.rs: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "routes without a row in tests/routes/table.rs: {missing:?}"
+    );
     let gone: Vec<_> = told.difference(&real).collect();
     assert!(gone.is_empty(), "rows without a route: {gone:?}");
 }
@@ -85,15 +104,25 @@ impl<'a> World<'a> {
         let other = app.other_ehr().await;
         let answer = ehr.hook("order-sign-crd", &app.run().hook()).await.json(200);
         let orders = answer["systemActions"].as_array().unwrap();
-        let order = orders.iter().map(|a| &a["resource"]).find(|r| r["id"] == "oxygen").unwrap();
+        let order = orders
+            .iter()
+            .map(|a| &a["resource"])
+            .find(|r| r["id"] == "oxygen")
+            .unwrap();
         let url = "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information";
         let information = part(order, url).unwrap();
-        let assertion = part(information, "coverage-assertion-id").unwrap()["valueString"].as_str().unwrap().to_owned();
+        let assertion = part(information, "coverage-assertion-id").unwrap()["valueString"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         ehr.submitted(&app.run().referral()).await;
         let body = Run::subscription("http://127.0.0.1:1/hook");
         let subscription = ehr.post("/pas/2.2/Subscription", &body).await.json(201);
         let (grant, token) = app_token(app, "ruth", EVERYTHING).await;
-        let found = app.get("/fhir/pdex/ExplanationOfBenefit", Some(&token)).await.json(200);
+        let found = app
+            .get("/fhir/pdex/ExplanationOfBenefit", Some(&token))
+            .await
+            .json(200);
         let eob = &found["entry"][0]["resource"];
         let id_of = |reference: &serde_json::Value| {
             let reference = reference.as_str().unwrap();
@@ -124,7 +153,9 @@ impl<'a> World<'a> {
             ("{organization}", self.organization.clone()),
             ("{grant}", self.grant.to_string()),
         ];
-        named.iter().fold(row.path.to_owned(), |path, (name, value)| path.replace(name, value))
+        named.iter().fold(row.path.to_owned(), |path, (name, value)| {
+            path.replace(name, value)
+        })
     }
 
     /// A message that its owner could send.
@@ -143,8 +174,16 @@ impl<'a> World<'a> {
     }
 
     async fn call(&self, row: &Row, token: Option<&str>) -> Reply {
-        let media = if is_form(row) { "application/x-www-form-urlencoded" } else { "application/fhir+json" };
-        let media = if row.gate == Gate::Hook { "application/json" } else { media };
+        let media = if is_form(row) {
+            "application/x-www-form-urlencoded"
+        } else {
+            "application/fhir+json"
+        };
+        let media = if row.gate == Gate::Hook {
+            "application/json"
+        } else {
+            media
+        };
         let mut request = Request::builder().method(row.method).uri(self.path(row));
         if row.method != "GET" {
             request = request.header(header::CONTENT_TYPE, media);
@@ -152,73 +191,108 @@ impl<'a> World<'a> {
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        self.app.call(request.body(Body::from(self.body(row))).unwrap()).await
+        self.app
+            .call(request.body(Body::from(self.body(row))).unwrap())
+            .await
     }
 }
 
 fn is_form(row: &Row) -> bool {
     let path = row.path;
-    ["/oauth/", "/staff", "/me"].iter().any(|start| path.starts_with(start)) || path.contains("/_search")
+    ["/oauth/", "/staff", "/me"]
+        .iter()
+        .any(|start| path.starts_with(start))
+        || path.contains("/_search")
 }
 
 /// A token of the demo's app for a member, without the pages in between.
 async fn app_token(app: &TestApp, username: &str, scope: &str) -> (Uuid, String) {
     let secret = assent::clock::new_secret();
     let now = app.clock.now();
-    let made = (username.to_owned(), scope.to_owned(), fingerprint(&secret), app.state.url("/fhir/pdex"), now);
+    let made = (
+        username.to_owned(),
+        scope.to_owned(),
+        fingerprint(&secret),
+        app.state.url("/fhir/pdex"),
+        now,
+    );
     let id = app.state.new_id();
-    let unit = app.state.store.write((made, id), |tx, ((username, scope, hash, aud, now), id)| {
-        Box::pin(async move {
-            let login = tx.login_by_username(username).await?.unwrap();
-            let client = tx.client_by_client_id(APP).await?.unwrap();
-            let grant = Grant {
-                id: *id,
-                client: client.id,
-                login: login.id,
-                member: login.member,
-                scope: scope.clone(),
-                sensitive: true,
-                created: *now,
-                last_used: None,
-                ended: None,
-            };
-            tx.add_grant(&grant).await?;
-            let token = Token {
-                hash: hash.clone(),
-                kind: TokenKind::Access,
-                client: client.id,
-                grant: Some(*id),
-                scope: scope.clone(),
-                aud: aud.clone(),
-                created: *now,
-                expires: *now + Duration::hours(1),
-                ended: None,
-            };
-            tx.add_token(&token).await
-        })
-    });
+    let unit = app
+        .state
+        .store
+        .write((made, id), |tx, ((username, scope, hash, aud, now), id)| {
+            Box::pin(async move {
+                let login = tx.login_by_username(username).await?.unwrap();
+                let client = tx.client_by_client_id(APP).await?.unwrap();
+                let grant = Grant {
+                    id: *id,
+                    client: client.id,
+                    login: login.id,
+                    member: login.member,
+                    scope: scope.clone(),
+                    sensitive: true,
+                    created: *now,
+                    last_used: None,
+                    ended: None,
+                };
+                tx.add_grant(&grant).await?;
+                let token = Token {
+                    hash: hash.clone(),
+                    kind: TokenKind::Access,
+                    client: client.id,
+                    grant: Some(*id),
+                    scope: scope.clone(),
+                    aud: aud.clone(),
+                    created: *now,
+                    expires: *now + Duration::hours(1),
+                    ended: None,
+                };
+                tx.add_token(&token).await
+            })
+        });
     unit.await.unwrap();
     (id, secret)
 }
 
 /// A backend's scopes without those on one type.
 fn without(kind: &str) -> String {
-    let all = ["system/Claim.cruds", "system/Subscription.cruds", "system/Questionnaire.rs"];
+    let all = [
+        "system/Claim.cruds",
+        "system/Subscription.cruds",
+        "system/Questionnaire.rs",
+    ];
     let left: Vec<&str> = all.into_iter().filter(|scope| !scope.contains(kind)).collect();
     left.join(" ")
 }
 
 #[track_caller]
 fn expect(row: &Row, who: &str, reply: &Reply, expected: u16) {
-    let (status, text) = (reply.status.as_u16(), reply.text.chars().take(300).collect::<String>());
+    let (status, text) = (
+        reply.status.as_u16(),
+        reply.text.chars().take(300).collect::<String>(),
+    );
     assert_eq!(status, expected, "{} {} with {who}: {text}", row.method, row.path);
     if status == 401 && !matches!(row.gate, Gate::Staff | Gate::Member) {
-        assert!(reply.headers.contains_key(header::WWW_AUTHENTICATE), "{} {}: 401 without a challenge", row.method, row.path);
+        assert!(
+            reply.headers.contains_key(header::WWW_AUTHENTICATE),
+            "{} {}: 401 without a challenge",
+            row.method,
+            row.path
+        );
     }
     if status == 303 {
         let next = reply.headers[header::LOCATION].to_str().unwrap();
-        let door = if row.gate == Gate::Staff { "/staff/sign-in" } else { "/me/sign-in" };
-        assert!(next.starts_with(door), "{} {} leads to {next}", row.method, row.path);
+        let door = if row.gate == Gate::Staff {
+            "/staff/sign-in"
+        } else {
+            "/me/sign-in"
+        };
+        assert!(
+            next.starts_with(door),
+            "{} {} leads to {next}",
+            row.method,
+            row.path
+        );
     }
 }
 
@@ -362,13 +436,27 @@ fn holds(world: &World<'_>, row: &Row, reply: &Reply) -> bool {
 fn hides(world: &World<'_>, row: &Row, reply: &Reply) {
     let asked = world.path(row);
     // The link to itself repeats what was asked.
-    let text = reply.text.replace(&asked, "").replace(asked.rsplit('?').next().unwrap(), "");
-    for name in [&world.case, &world.patient, &world.coverage, &world.subscription, &WALK_MEMBER.to_owned()] {
+    let text = reply
+        .text
+        .replace(&asked, "")
+        .replace(asked.rsplit('?').next().unwrap(), "");
+    for name in [
+        &world.case,
+        &world.patient,
+        &world.coverage,
+        &world.subscription,
+        &WALK_MEMBER.to_owned(),
+    ] {
         // "There is no Subscription x" repeats what was asked.
         if reply.status != 200 && asked.contains(name.as_str()) {
             continue;
         }
-        assert!(!text.contains(name.as_str()), "{} {} tells another of {name}: {text}", row.method, row.path);
+        assert!(
+            !text.contains(name.as_str()),
+            "{} {} tells another of {name}: {text}",
+            row.method,
+            row.path
+        );
     }
 }
 

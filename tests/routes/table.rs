@@ -44,7 +44,16 @@ const fn row(
     gate: Gate,
     [none, wrong, others, own]: [u16; 4],
 ) -> Row {
-    Row { source, method, path, gate, none, wrong, others, own }
+    Row {
+        source,
+        method,
+        path,
+        gate,
+        none,
+        wrong,
+        others,
+        own,
+    }
 }
 
 const fn open(source: &'static str, method: &'static str, path: &'static str, none: u16) -> Row {

@@ -18,10 +18,18 @@ impl House {
     /// An empty embedded database.
     pub fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let root = env!("CARGO_MANIFEST_DIR");
         let database = format!("sqlite:{}", folder.path().join("plan/assent.db").display());
-        let mut house = Self { folder, port, settings: Vec::new() };
+        let mut house = Self {
+            folder,
+            port,
+            settings: Vec::new(),
+        };
         house.set("DATABASE", &database);
         house.set("LISTEN", &format!("127.0.0.1:{port}"));
         house.set("PUBLIC_URL", &format!("http://127.0.0.1:{port}"));
@@ -32,7 +40,8 @@ impl House {
 
     /// Sets `ASSENT_…`.
     pub fn set(&mut self, name: &str, value: &str) {
-        self.settings.retain(|(other, _)| other != &format!("ASSENT_{name}"));
+        self.settings
+            .retain(|(other, _)| other != &format!("ASSENT_{name}"));
         self.settings.push((format!("ASSENT_{name}"), value.to_owned()));
     }
 
@@ -46,7 +55,10 @@ impl House {
     /// The binary, not started.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_assent"));
-        command.args(words).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+            .args(words)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ASSENT_")) {
             command.env_remove(name);
         }
@@ -62,7 +74,10 @@ impl House {
     /// Runs a command that reads a line.
     pub fn run_with_line(&self, words: &[&str], line: &str) -> (i32, String, String) {
         let mut command = self.command(words);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
         told(&child.wait_with_output().unwrap())
@@ -72,13 +87,29 @@ impl House {
     pub fn serve(&self) -> Server {
         let log = self.folder.path().join(format!("log-{}", self.port));
         let file = std::fs::File::create(&log).unwrap();
-        let child = self.command(&["serve"]).stderr(file).stdout(Stdio::null()).spawn().unwrap();
-        let mut server = Server { child, port: self.port, log };
+        let child = self
+            .command(&["serve"])
+            .stderr(file)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut server = Server {
+            child,
+            port: self.port,
+            log,
+        };
         let began = Instant::now();
-        while server.try_ask("GET /readyz HTTP/1.1", "").is_none_or(|answer| !answer.starts_with("HTTP/1.1 200")) {
+        while server
+            .try_ask("GET /readyz HTTP/1.1", "")
+            .is_none_or(|answer| !answer.starts_with("HTTP/1.1 200"))
+        {
             let over = server.child.try_wait().unwrap();
             assert!(over.is_none(), "the server ended: {}", server.log());
-            assert!(began.elapsed() < Duration::from_secs(60), "the server is not ready: {}", server.log());
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "the server is not ready: {}",
+                server.log()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         server
@@ -87,7 +118,11 @@ impl House {
 
 fn told(output: &Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+    (
+        output.status.code().unwrap_or(-1),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
 }
 
 /// A running server; killed when dropped.
@@ -105,7 +140,11 @@ impl Server {
 
     fn try_ask(&self, line: &str, headers: &str) -> Option<String> {
         let mut stream = self.connect().ok()?;
-        write!(stream, "{line}\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n").ok()?;
+        write!(
+            stream,
+            "{line}\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
+        )
+        .ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         Some(answer)
@@ -124,7 +163,10 @@ impl Server {
 
     /// SIGTERM.
     pub fn ask_to_stop(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
@@ -135,7 +177,11 @@ impl Server {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code().unwrap_or(-1);
             }
-            assert!(began.elapsed() < Duration::from_secs(30), "it does not end: {}", self.log());
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "it does not end: {}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }

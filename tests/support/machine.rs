@@ -12,5 +12,7 @@ pub fn setting(name: &str) -> Option<String> {
 /// Where chromedriver is, if it is installed.
 pub fn chromedriver() -> Option<PathBuf> {
     let path = setting("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join("chromedriver")).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join("chromedriver"))
+        .find(|file| file.is_file())
 }
