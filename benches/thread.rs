@@ -113,7 +113,10 @@ async fn everything(on: &str, database: String, data: &Path) -> Result<()> {
 async fn doors(on: &str, state: &State, data: &Path) -> Result<()> {
     let token = backend_token(state).await?;
     let size = submission(state, &token)?.body.map_or(0, |body| body.len());
-    parsing(size, submission(state, &token)?).await?;
+    if let Store::Sqlite(_) = state.store {
+        // The same on any database: once is enough.
+        parsing(size, submission(state, &token)?).await?;
+    }
     inserts(on, state.store.clone(), size).await?;
 
     let hook = hook_call(state, data)?;

@@ -1,7 +1,7 @@
 //! Mail: a knock on the door, never the message. The one room with `lettre`.
 //!
 //! A mail holds a sentence from a closed list and a link that wants sign-in. Its types leave no place for a name, an
-//! id, a code or a service: [`Knock`] has none to give (`notices` section 2).
+//! id, a code or a service: [`Knock`] has none to give.
 
 use crate::config::{self, MailTransport};
 use crate::error::{Error, Result};

@@ -1,37 +1,24 @@
 //! The pages in a real browser: headless Chromium through chromedriver, on a server that listens. Runs where
 //! chromedriver is; with CI it must be there. One session, since a browser costs seconds to start.
 
-use crate::support::{config, unique};
+use crate::support::{chromedriver, config, unique};
 use assent::app::App;
 use assent::clock::Clock;
 use assent::demo::{keys, seed, walk};
 use fantoccini::{Client, ClientBuilder, Locator};
-use serde_json::{Value, json};
-use std::path::PathBuf;
+use serde_json::json;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// Where chromedriver is, if it is.
-pub fn chromedriver() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "tests read their own settings")]
-    let named = std::env::var("CHROMEDRIVER").ok().map(PathBuf::from);
-    #[expect(clippy::disallowed_methods, reason = "tests read their own settings")]
-    let path = std::env::var("PATH").unwrap_or_default();
-    let found = named.or_else(|| std::env::split_paths(&path).map(|p| p.join("chromedriver")).find(|p| p.exists()));
-    #[expect(clippy::disallowed_methods, reason = "tests read their own settings")]
-    let ci = std::env::var("CI").is_ok();
-    assert!(found.is_some() || !ci, "CI needs chromedriver");
-    found
-}
-
 /// A driver process that ends with the test.
 struct Driver {
     child: Child,
     port: u16,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Drop for Driver {
@@ -86,7 +73,7 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn drive(chromedriver: &PathBuf) -> Driver {
+fn drive(chromedriver: &Path) -> Driver {
     let port = free_port();
     let child = Command::new(chromedriver)
         .arg(format!("--port={port}"))
@@ -94,12 +81,12 @@ fn drive(chromedriver: &PathBuf) -> Driver {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    Driver { child, port, _profile: TempDir::new().unwrap() }
+    Driver { child, port, profile: TempDir::new().unwrap() }
 }
 
 /// A browser window; `script` says whether pages may run theirs.
 async fn window(driver: &Driver, script: bool) -> Client {
-    let profile = driver._profile.path().join(unique().to_string());
+    let profile = driver.profile.path().join(unique().to_string());
     let mut arguments: Vec<String> = [
         "--headless",
         "--no-sandbox",
@@ -119,7 +106,7 @@ async fn window(driver: &Driver, script: bool) -> Client {
         options["prefs"] = json!({ "profile.managed_default_content_settings.javascript": 2 });
     }
     let capabilities = json!({ "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
-    let Value::Object(capabilities) = capabilities else { unreachable!() };
+    let capabilities = capabilities.as_object().unwrap().clone();
     let url = format!("http://127.0.0.1:{}", driver.port);
     for _ in 0..100 {
         let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());

@@ -4,12 +4,20 @@
 #![cfg(test)]
 
 mod access;
+mod architecture;
 mod browser;
 mod conformance;
 mod crd;
 mod dtr;
 mod examples;
+mod lease;
 mod oauth;
+mod operator;
 mod pages;
 mod pas;
+mod routes;
+mod runs;
+mod schema;
+mod store;
 mod support;
+mod walk;

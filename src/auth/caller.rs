@@ -150,7 +150,7 @@ fn is_access(token: &Token, now: DateTime<Utc>) -> bool {
     token.kind == TokenKind::Access && token.holds(now)
 }
 
-/// The client whose issuer signed a hook call to `path` (CRD sheet section 10), with the `jti` to spend.
+/// The client whose issuer signed a hook call to `path` (CDS Hooks 2.0, "Trusting CDS Clients"), with the `jti` to spend.
 pub async fn hook(state: &State, token: &str, path: &str) -> Result<(Client, Jti)> {
     let refused = |fault: Fault| Error::unauthorized(fault.message());
     let read = jwt::read(token).map_err(refused)?;

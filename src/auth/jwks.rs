@@ -1,6 +1,6 @@
 //! The public keys of a client: in its registration, or at its registered address. A `jku` in a token is compared,
 //! never followed. What was fetched is kept for a few minutes; an unknown `kid` asks once more; while the address
-//! does not answer, the last good copy serves for a day. CRD sheet section 10, SMART App Launch 2.2.
+//! does not answer, the last good copy serves for a day. CDS Hooks 2.0, SMART App Launch 2.2.
 
 use super::client::Client;
 use super::jwt::{Claims, Fault, Unverified};

@@ -19,6 +19,8 @@ pub(super) struct Guideline {
     pub sources: Vec<(String, String)>,
     /// The orders that it answered for: `ServiceRequest/1`.
     pub orders: Vec<String>,
+    /// The same for people; empty when these are all orders of the call (CRD dev-24).
+    pub only_for: Vec<String>,
 }
 
 /// One card for each guideline, the first ones first, `limit` at most. `payer` stands on each as its source.
@@ -48,14 +50,19 @@ fn card(guideline: &Guideline, payer: &str, id: Uuid) -> Value {
         "code": "guideline",
         "display": "Guideline",
     });
-    json!({
+    let mut card = json!({
         "uuid": id.to_string(),
         "summary": cut(&format!("Read the policy: {}", guideline.title)),
         "indicator": "info",
         "source": { "label": payer, "topic": topic },
         "links": links,
         "extension": { "davinci-crd.associated-resource": orders },
-    })
+    });
+    if !guideline.only_for.is_empty() {
+        let detail = format!("This is about: {}", guideline.only_for.join("; "));
+        crate::fhir::put(&mut card, "detail", json!(detail));
+    }
+    card
 }
 
 fn cut(text: &str) -> String {
@@ -75,6 +82,7 @@ mod tests {
             title: title.into(),
             sources: vec![("CMS NCD 240.2".into(), "https://www.cms.gov/ncd/240.2".into())],
             orders: vec!["ServiceRequest/1".into()],
+            only_for: Vec::new(),
         }
     }
 

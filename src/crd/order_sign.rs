@@ -287,6 +287,7 @@ impl Call<'_> {
                 .find(|g| g.policy.0 == *name && g.policy.1 == *version)
             {
                 known.orders.push(order.reference.clone());
+                known.only_for.push(name_of(order));
                 continue;
             }
             let mut policies = self.published.rules.policies();
@@ -302,10 +303,23 @@ impl Call<'_> {
                     .map(|s| (s.cite.clone(), s.url.clone()))
                     .collect(),
                 orders: vec![order.reference.clone()],
+                only_for: vec![name_of(order)],
             });
         }
+        let of_all = |g: &&mut Guideline| g.orders.len() == self.request.orders.len();
+        all.iter_mut().filter(of_all).for_each(|g| g.only_for.clear());
         all
     }
+}
+
+/// What an order asks for, as a person reads it: the words of its code, else the code, else its address.
+fn name_of(order: &Order<'_>) -> String {
+    let concepts = ["code", "codeCodeableConcept", "medicationCodeableConcept"];
+    let concept = concepts.iter().find_map(|name| order.resource.get(name));
+    let coding = concept.and_then(|c| list(c, "coding").next());
+    let words = concept.and_then(|c| text(c, &["text"]));
+    let words = words.or_else(|| coding.and_then(|c| text(c, &["display"]).or(text(c, &["code"]))));
+    words.unwrap_or(&order.reference).to_owned()
 }
 
 /// What one call stores.

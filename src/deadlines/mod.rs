@@ -19,7 +19,7 @@ pub struct Clocks {
 /// When an item is due, and by which rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {
-    /// What the workbench counts down to.
+    /// What reviewers see counted down.
     pub work: DateTime<Utc>,
     /// What is reported on: the last second of the last calendar day in the plan's zone; for hours the same as `work`.
     pub legal: DateTime<Utc>,

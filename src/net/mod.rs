@@ -26,7 +26,7 @@ pub struct Net {
     near: Client,
 }
 
-/// What a read from a partner's FHIR server came to (`crd` sheet, section 6). A failed read is never "not there".
+/// What a read from a partner's FHIR server came to. A failed read is never "not there".
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fetched {
     /// The resource or searchset.

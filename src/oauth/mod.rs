@@ -79,5 +79,3 @@ fn invalid_client(message: impl Into<String>) -> Error {
     Error::oauth("invalid_client", message)
 }
 
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! `GET metadata` of a PAS base: readable without a token (`pas` sheet, section 10).
+//! `GET metadata` of a PAS base: readable without a token.
 
 use crate::ig::pas::{TOPIC, V2_2};
 use crate::state::State;

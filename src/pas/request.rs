@@ -112,7 +112,7 @@ impl<'a> Request<'a> {
     }
 
     /// Whether the provider asks for an expedited decision: priority stat, or level of service U or 03. The flag is
-    /// the provider's; nobody here may clear it (`ground-rules` 3).
+    /// the provider's; nobody here may clear it.
     pub fn urgent(&self) -> bool {
         let stat = fhir::text(self.claim.resource, &["priority", "coding", "code"]) == Some("stat");
         let level = fhir::extension(self.claim.resource, &sd("extension-levelOfServiceCode"))

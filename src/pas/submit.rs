@@ -95,7 +95,7 @@ enum Before {
 }
 
 /// Sender's identifiers and the whole content: the same in both is the same request. Identifiers alone would not do,
-/// senders share them between requests (`pas` sheet, section 2.3).
+/// senders share them between requests.
 fn replay_key(request: &Request<'_>, body: &Value) -> String {
     let mut hash = Sha256::new();
     for part in [

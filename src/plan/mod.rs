@@ -1,5 +1,5 @@
 //! The plan's own records: members, coverages, providers; and who is meant by a request. Pure: the store brings
-//! candidates, this room judges them (`crd` sheet section 7, `pas` sheet section 2.1).
+//! candidates, this room judges them.
 
 mod matching;
 mod records;

@@ -79,7 +79,7 @@ pub struct Item {
     pub decision: Option<Decided>,
 }
 
-/// Where a line stands (`ground-rules` section 6).
+/// Where a line stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ItemStatus {

@@ -1,5 +1,5 @@
 //! The verdict as a reviewer reads it: the conditions that an approval rests on, how many of them hold, and the
-//! criteria that a denial can cite. Counts, never a score (workbench section 3.1).
+//! criteria that a denial can cite. Counts, never a score.
 
 use crate::rules::{Outcome, TraceNode, Verdict};
 

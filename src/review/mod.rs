@@ -1,5 +1,5 @@
 //! Review: what clinicians look at and decide. A queue in one order, a case with its criteria beside the evidence,
-//! and the three things that a person can do: approve as asked, refer to a physician, deny (workbench sections 2 to 4).
+//! and the three things that a person can do: approve as asked, refer to a physician, deny.
 //!
 //! Who may decide is judged by `prior_auth`; a decision and the work that it causes are written in one unit. Pages and
 //! their words are in `web`; nothing here knows HTTP.

@@ -1,5 +1,5 @@
 //! The queue: every open case in the one order that there is (due time, receipt, id), with filters that say how much
-//! they hide. No other order, and none by a predicted outcome (workbench section 3.2).
+//! they hide. No other order, and none by a predicted outcome.
 
 use crate::deadlines::Band;
 use crate::error::{Error, Result};

@@ -116,7 +116,7 @@ impl Grant {
 /// A pended item: where it waits and what is asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pend {
-    /// The queue of the workbench.
+    /// The reviewers' queue.
     pub queue: String,
     /// Why, as a short word: `clinical-review`, `not-covered`, `detail-code`.
     pub reason: String,

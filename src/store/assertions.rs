@@ -1,5 +1,5 @@
-//! Assertions: what the hook said about one order, kept so that forms and requests find it again by its id
-//! (`ground-rules` section 4). An assertion belongs to the client that asked; nobody else finds it.
+//! Assertions: what the hook said about one order, kept so that forms and requests find it again by its id.
+//! An assertion belongs to the client that asked; nobody else finds it.
 
 use super::{Tx, database, on};
 use crate::error::Result;

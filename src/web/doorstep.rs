@@ -1,5 +1,5 @@
 //! Pages before any sign-in: the house's front page, and the page behind the link of an e-mail. That link names no
-//! case and no person, and opening it does nothing: mail scanners open links too (notices section 2).
+//! case and no person, and opening it does nothing: mail scanners open links too.
 
 use super::reply::{MemberRefusal, page, problem};
 use super::views::{Contact, Door, Doorstep, Frame};

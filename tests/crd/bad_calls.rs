@@ -68,6 +68,7 @@ both! {
             ("expired", ehr.signed(&changed(app, "exp", json!(now - 120)))),
             ("too long", ehr.signed(&changed(app, "exp", json!(now + 86_400)))),
             ("no end", ehr.signed(&changed(app, "exp", Value::Null))),
+            ("made later", ehr.signed(&changed(app, "iat", json!(now + 100)))),
             ("no beginning", ehr.signed(&changed(app, "iat", Value::Null))),
             ("no id", ehr.signed(&changed(app, "jti", Value::Null))),
             ("not yet", ehr.signed(&changed(app, "nbf", json!(now + 3600)))),

@@ -115,6 +115,10 @@ both! {
         assert_eq!(cards[0]["links"][0]["type"], "absolute");
         let about = json!([{ "reference": "ServiceRequest/oxygen" }]);
         assert_eq!(cards[0]["extension"]["davinci-crd.associated-resource"], about);
+        assert_eq!(cards[0]["detail"], "This is about: E1390", "one order of two");
+        let mut alone = call.clone();
+        alone["context"]["draftOrders"]["entry"].as_array_mut().unwrap().pop();
+        assert!(sign(&ehr, &alone).await.json(200)["cards"][0].get("detail").is_none());
         for switch in [json!({ "guideline": false }), json!({ "max-cards": 0 })] {
             call["extension"] = json!({ "davinci-crd.configuration": switch });
             assert_eq!(sign(&ehr, &call).await.json(200)["cards"], json!([]));
@@ -254,5 +258,95 @@ both! {
             assert_eq!(part(&said, "covered"), ["covered"]);
             assert_eq!(part(&said, "pa-needed"), ["no-auth"]);
         }
+    }
+
+    async fn what_may_be_left_out_may_be_left_out(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let mut call = oxygen_and_mammography();
+        let context = &mut call["context"];
+        context["draftOrders"] = json!({ "resourceType": "Bundle", "entry": [{ "resource": {
+            "resourceType": "ServiceRequest", "id": "oxygen", "status": "draft", "intent": "order",
+            "code": { "coding": [{ "system": "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "code": "E1390" }] },
+            "subject": { "reference": "Patient/p1" } } }] });
+        call["prefetch"]["patient"] = json!({ "resourceType": "Patient", "id": "p1" });
+        for name in ["fhirServer", "fhirAuthorization"] {
+            call.as_object_mut().unwrap().remove(name);
+        }
+        assert_eq!(part(&said(&sign(&ehr, &call).await, "oxygen"), "pa-needed"), ["auth-needed"]);
+    }
+
+    async fn what_nobody_here_knows_is_passed_over(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let usual = sign(&ehr, &oxygen_and_mammography()).await;
+        let mut call = oxygen_and_mammography();
+        call["somethingNew"] = json!({ "a": 1 });
+        call["context"]["somethingNew"] = json!(["x"]);
+        call["prefetch"]["somethingNew"] = json!({ "resourceType": "Basic", "id": "b" });
+        call["prefetch"]["patient"]["somethingNew"] = json!(true);
+        call["context"]["draftOrders"]["entry"][0]["resource"]["somethingNew"] = json!("x");
+        call["extension"] = json!({ "org.example.own": 1, "davinci-crd.configuration": { "somethingNew": 7 } });
+        let answer = sign(&ehr, &call).await;
+        for url in ["covered", "pa-needed", "questionnaire", "doc-needed"] {
+            assert_eq!(part(&said(&answer, "oxygen"), url), part(&said(&usual, "oxygen"), url));
+        }
+    }
+
+    async fn billing_options_count_as_codes_of_the_order(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let mut call = oxygen_and_mammography();
+        call["context"]["draftOrders"]["entry"][1]["resource"]["extension"] = json!([{
+            "url": "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-billing-options",
+            "valueCodeableConcept": { "coding": [{
+                "system": "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "code": "E1390" }] },
+        }]);
+        let answer = sign(&ehr, &call).await;
+        assert_eq!(part(&said(&answer, "mammography"), "pa-needed"), ["auth-needed"]);
+    }
+
+    async fn one_service_answers_for_every_line_of_business(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let people = [
+            ("A100200300", "Ellery", "1953-03-14", "female"),
+            ("88800933501", "Baxter", "1987-02-20", "female"),
+            ("C300400500", "Park", "2018-09-30", "female"),
+            ("D400500600", "Moreno", "1979-11-11", "male"),
+        ];
+        for (number, family, born, gender) in people {
+            let mut call = oxygen_and_mammography();
+            call["prefetch"]["patient"] = json!({ "resourceType": "Patient", "id": "p1", "name": [{ "family": family }],
+                "birthDate": born, "gender": gender, "identifier": [{ "value": number,
+                    "type": { "coding": [{ "code": "MB", "system": "http://terminology.hl7.org/CodeSystem/v2-0203" }] } }] });
+            let coverage = &mut call["prefetch"]["coverage"]["entry"][0]["resource"];
+            coverage.as_object_mut().unwrap().remove("subscriberId");
+            coverage["identifier"] = json!([{ "value": number, "system": "https://plan.example/coverage",
+                "type": { "coding": [{ "code": "MB", "system": "http://terminology.hl7.org/CodeSystem/v2-0203" }] } }]);
+            let said = said(&sign(&ehr, &call).await, "oxygen");
+            assert_ne!(part(&said, "covered"), ["not-covered"], "{family}: {said}");
+            assert_ne!(part(&said, "covered"), ["indeterminate"], "{family}: {said}");
+        }
+    }
+
+    async fn white_space_of_the_call_is_not_sent_back(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let text = serde_json::to_string_pretty(&oxygen_and_mammography()).unwrap();
+        let token = ehr.jwt("https://ehr.demo.example", &format!("{PUBLIC_URL}{HOOK}"));
+        let answer = app.post(HOOK, Some(&token), "application/json", text).await;
+        answer.json(200);
+        assert!(!answer.text.contains('\n') && !answer.text.contains("\": "), "{}", answer.text);
+    }
+
+    async fn nothing_in_an_answer_is_null_or_empty(app: &TestApp) {
+        fn check(value: &Value, at: &str) {
+            match value {
+                Value::Null => panic!("{at} is null"),
+                Value::String(text) => assert!(!text.is_empty(), "{at} is empty"),
+                Value::Array(all) => all.iter().for_each(|v| check(v, at)),
+                Value::Object(all) => all.iter().for_each(|(name, v)| check(v, &format!("{at}.{name}"))),
+                _ => {}
+            }
+        }
+        let ehr = app.ehr().await;
+        check(&sign(&ehr, &oxygen_and_mammography()).await.json(200), "answer");
+        check(&app.get("/cds-services", None).await.json(200), "discovery");
     }
 }

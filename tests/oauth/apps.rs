@@ -5,6 +5,7 @@ use crate::support::both;
 use crate::support::consent::{VERIFIER, authorize_query, parameter, redemption};
 use assent::auth::fingerprint;
 use assent::demo::seed::{APP, APP_REDIRECT};
+use assent::oauth::members;
 use axum::body::Body;
 use axum::http::Request;
 use chrono::Duration;
@@ -19,7 +20,7 @@ both! {
         assert_eq!(reply.headers["cache-control"], "no-store");
         assert_eq!(reply.headers["pragma"], "no-cache");
         assert_eq!((text(&tokens, "token_type"), text(&tokens, "scope")), ("Bearer", ALL));
-        assert_eq!(tokens["expires_in"], 3600);
+        assert_eq!((&tokens["expires_in"], &tokens["need_patient_banner"]), (&3600.into(), &true.into()));
         assert_eq!(record(app, &tokens).await, 200);
         for name in ["access_token", "refresh_token"] {
             let kept = app.number(&format!("SELECT COUNT(*) FROM token WHERE hash = '{}'", text(&tokens, name))).await;
@@ -77,6 +78,7 @@ both! {
         let second = refreshed(app, text(&first, "refresh_token"), &[]).await.json(200);
         assert_ne!(text(&first, "refresh_token"), text(&second, "refresh_token"));
         assert_eq!((text(&second, "scope"), &second["patient"]), (ALL, &first["patient"]));
+        assert_eq!((text(&second, "token_type"), &second["expires_in"]), ("Bearer", &3600.into()));
         let third = refreshed(app, text(&second, "refresh_token"), &[]).await.json(200);
         assert_eq!(record(app, &third).await, 200);
         let stolen = refreshed(app, text(&first, "refresh_token"), &[]).await;
@@ -222,5 +224,22 @@ both! {
         assert!(back.starts_with(APP_REDIRECT));
         assert_eq!(parameter(&back, "state").unwrap(), "state-1");
         assert!(parameter(&back, "code").unwrap().len() >= 22, "a code that can be guessed");
+    }
+
+    async fn a_member_sees_each_app_and_ends_what_it_may_do(app: &TestApp) {
+        let (tokens, joe) = (app.tokens("ruth", ALL).await, app.tokens("joe", ALL).await);
+        let member = |tokens: &serde_json::Value| text(tokens, "patient").parse::<uuid::Uuid>().unwrap();
+        let shown = members::grants(&app.state, member(&tokens)).await.unwrap();
+        assert_eq!((shown.len(), shown[0].app.name.as_str()), (1, "My Health Binder"));
+        assert!(shown[0].lasts() && shown[0].until.is_some());
+        let foreign = members::end_grant(&app.state, member(&joe), shown[0].id).await.unwrap_err();
+        assert_eq!(foreign.kind(), assent::error::Kind::NotFound);
+        assert_eq!(record(app, &tokens).await, 200);
+        members::end_grant(&app.state, member(&tokens), shown[0].id).await.unwrap();
+        assert_eq!(record(app, &tokens).await, 401);
+        let after = refreshed(app, text(&tokens, "refresh_token"), &[]).await;
+        assert_eq!(refusal(&after, 400), "invalid_grant");
+        assert!(members::grants(&app.state, member(&tokens)).await.unwrap().is_empty());
+        assert_eq!(record(app, &joe).await, 200);
     }
 }

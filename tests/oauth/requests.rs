@@ -122,6 +122,10 @@ both! {
             assert!(!can("sso-openid-connect") && told.get("issuer").is_none(), "what is not there is not claimed");
             let grants = told["grant_types_supported"].as_array().unwrap();
             assert!(grants.contains(&json!("authorization_code")) && grants.contains(&json!("client_credentials")));
+            let lists = |name: &str, value: &str| told[name].as_array().unwrap().contains(&json!(value));
+            assert!(can("client-confidential-asymmetric") && lists("token_endpoint_auth_methods_supported", "private_key_jwt"));
+            assert!(lists("token_endpoint_auth_signing_alg_values_supported", "ES384") && lists("response_types_supported", "code"));
+            assert!(!told["scopes_supported"].as_array().unwrap().is_empty());
         }
         let statement = app.get("/fhir/pdex/metadata", None).await.json(200);
         assert!(statement["rest"][0]["security"].to_string().contains(&format!("{PUBLIC_URL}/oauth/token")));
@@ -148,5 +152,17 @@ both! {
         let code = parameter(&back, "code").unwrap();
         let tokens = app.token_request(&redemption(&code)).await.json(200);
         assert_eq!(text(&tokens, "scope"), SCOPE);
+    }
+
+    async fn the_pages_lead_an_app_to_its_tokens(app: &TestApp) {
+        let mut phone = app.member("ruth").await;
+        let mine = phone.authorizations().await;
+        assert_eq!((&mine["resourceType"], &mine["total"]), (&json!("Bundle"), &json!(0)));
+        let other = app.member("joe").await;
+        assert_ne!(phone.patient, other.patient);
+        let foreign = other.read(&format!("/fhir/pdex/Patient/{}", phone.patient)).await;
+        foreign.json(404);
+        phone.access = phone.refresh().await.json(200)["access_token"].as_str().unwrap().to_owned();
+        phone.read("/fhir/pdex/Coverage").await.json(200);
     }
 }

@@ -1,6 +1,8 @@
 //! Partners' systems at the token endpoint (SMART Backend Services), and requests that are none.
 
-use super::{refusal, text};
+use super::{ALL, refreshed, refusal, text};
+use crate::support::consent::redemption;
+use crate::support::ehr::form_body;
 use crate::support::{Ehr, PUBLIC_URL, Reply, TestApp, both};
 use assent::demo::keys::partner_key;
 use assent::demo::seed::{EHR, OTHER_EHR};
@@ -104,6 +106,26 @@ both! {
         let before = app.row_counts().await;
         assert_eq!(refusal(&ask(app, &once, "system/Claim.c").await, 401), "invalid_client");
         assert_eq!(app.row_counts().await, before);
+    }
+
+    async fn what_an_app_was_given_is_of_no_use_to_another_client(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let tokens = app.tokens("ruth", ALL).await;
+        let code = app.code("ruth", ALL).await;
+        let proof = || ehr.signed(&claims(app));
+        let (first, second) = (proof(), proof());
+        let refresh = [
+            ("grant_type", "refresh_token"), ("refresh_token", text(&tokens, "refresh_token")),
+            ("client_assertion_type", BEARER), ("client_assertion", first.as_str()),
+        ];
+        assert_eq!(refusal(&app.token_request(&refresh).await, 400), "invalid_grant");
+        let mut exchange: Vec<_> = redemption(&code).into_iter().filter(|(name, _)| *name != "client_id").collect();
+        exchange.extend([("client_assertion_type", BEARER), ("client_assertion", second.as_str())]);
+        assert_eq!(refusal(&app.token_request(&exchange).await, 400), "invalid_grant");
+        let third = proof();
+        let back = form_body(&[("token", text(&tokens, "refresh_token")), ("client_assertion_type", BEARER), ("client_assertion", &third)]);
+        app.post("/oauth/revoke", None, "application/x-www-form-urlencoded", back).await.json(200);
+        refreshed(app, text(&tokens, "refresh_token"), &[]).await.json(200);
     }
 
     async fn a_disabled_system_gets_no_token_and_its_old_one_is_over(app: &TestApp) {

@@ -1,5 +1,5 @@
 //! Mail, logs and metrics hold nothing of a case: markers in every place where a message can carry something about a
-//! person, and none of them shows (`notices` section 2).
+//! person, and none of them shows.
 
 use super::{Act, FORM, actions, case_id, find, for_member, review};
 use crate::support::receiver::Receiver;

@@ -1,4 +1,4 @@
-//! The same request again, and requests whose commit fails (`pas` sheet, section 2.3).
+//! The same request again, and requests whose commit fails.
 
 use super::{Act, FORM, actions, case_id, check_answer, find, on_server, review, rows};
 use crate::support::both;

@@ -1,5 +1,5 @@
 //! Subscriptions: who may have one, the handshake, one notification per decision in order, failures and recovery
-//! (PAS spec-51 to spec-62; `pas` sheet, section 6).
+//! (PAS spec-51 to spec-62).
 
 use super::{Act, FORM, actions, case_id, check_answer, reference_number, review};
 use crate::support::receiver::Receiver;

@@ -5,12 +5,17 @@ mod browser;
 pub mod consent;
 mod database;
 pub mod ehr;
+mod house;
+mod machine;
 mod partner;
 mod phone;
 pub mod receiver;
 
 pub use browser::Browser;
+pub use database::server_url;
 pub use ehr::Ehr;
+pub use house::House;
+pub use machine::{chromedriver, setting};
 pub use phone::{Phone, SCOPE, authorize_path};
 
 use assent::app::{App, files};

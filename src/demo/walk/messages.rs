@@ -1,9 +1,12 @@
 //! The walk's own messages, written to the guides: a hook with two orders, PAS request bundles, an inquiry, a
 //! subscription. Ids and dates are new in every run.
 
+mod people;
+
 use crate::clock::{new_id, new_number};
-use crate::demo::seed::{SENDER, WALK_MEMBER};
+use crate::demo::seed::SENDER;
 use chrono::{DateTime, Days, NaiveDate, Utc};
+use people::{coverage, insurer, patient, practitioner, requester};
 use serde_json::{Value, json};
 
 const HCPCS: &str = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
@@ -379,69 +382,6 @@ fn set(object: &mut Value, name: &str, value: Value) {
     if let Some(members) = object.as_object_mut() {
         members.insert(name.to_owned(), value);
     }
-}
-
-fn patient() -> Value {
-    json!({
-        "resourceType": "Patient",
-        "id": "p1",
-        "identifier": [{
-            "type": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MB" }] },
-            "system": "https://plan.example/member",
-            "value": WALK_MEMBER,
-        }],
-        "name": [{ "family": "Ellery", "given": ["Ruth"] }],
-        "gender": "female",
-        "birthDate": "1953-03-14",
-    })
-}
-
-fn coverage() -> Value {
-    json!({
-        "resourceType": "Coverage",
-        "id": "c1",
-        "identifier": [{
-            "type": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MB" }] },
-            "system": "https://plan.example/member",
-            "value": WALK_MEMBER,
-        }],
-        "status": "active",
-        "subscriberId": WALK_MEMBER,
-        "beneficiary": { "reference": "Patient/p1" },
-        "relationship": { "coding": [{ "system": "https://codesystem.x12.org/005010/1069", "code": "18" }] },
-        "payor": [{ "reference": "Organization/payer" }],
-    })
-}
-
-fn insurer() -> Value {
-    json!({
-        "resourceType": "Organization",
-        "id": "payer",
-        "identifier": [{ "system": NPI, "value": "1234567893" }],
-        "active": true,
-        "type": [{ "coding": [{ "system": "https://codesystem.x12.org/005010/98", "code": "PR" }] }],
-        "name": "Assent Demo Health Plan",
-    })
-}
-
-fn requester() -> Value {
-    json!({
-        "resourceType": "Organization",
-        "id": "requester",
-        "identifier": [{ "system": NPI, "value": "1999999984" }],
-        "active": true,
-        "type": [{ "coding": [{ "system": "https://codesystem.x12.org/005010/98", "code": "X3" }] }],
-        "name": "Lakeside Pulmonary Group",
-    })
-}
-
-fn practitioner() -> Value {
-    json!({
-        "resourceType": "Practitioner",
-        "id": "dr1",
-        "identifier": [{ "system": NPI, "value": "1679576722" }],
-        "name": [{ "family": "Okafor", "given": ["Ada"] }],
-    })
 }
 
 /// The parameter with this name.

@@ -2,6 +2,7 @@
 //! the server's types: it builds its own messages, reads the answers by path, and goes red when an answer is not what
 //! stands in the step. Every run makes new ids and dates.
 
+mod after;
 mod ehr;
 pub mod http;
 mod member;
@@ -126,12 +127,12 @@ pub async fn against(server: &str, data: &Path, tell: impl Fn(&Step)) -> Result<
         "5 Reviewer: queue, a nurse's denial refused, a physician decides",
         review::decide(&mut walk)
     );
-    step!("6 Subscription and mail", ehr::told(&mut walk));
+    step!("6 Subscription and mail", after::told(&mut walk));
     step!(
         "7 Member: an app reads the authorization and loses its access",
         member::app(&mut walk)
     );
-    step!("8 EHR: inquiry tells the same", ehr::inquire(&mut walk));
+    step!("8 EHR: inquiry tells the same", after::inquire(&mut walk));
     walk.subscriber.stop().await;
     Ok(report)
 }

@@ -1,0 +1,131 @@
+//! The two live schemas, as each database tells it: the same tables, columns, nullability, keys and indexes.
+
+use crate::support::TestApp;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What both databases can tell about a schema.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Schema {
+    /// `table.column`, with whether it may be empty.
+    columns: BTreeMap<String, bool>,
+    /// `table.column` of each column, with its type in SQLite's words.
+    types: BTreeMap<String, String>,
+    /// `table: name (columns)`, with `unique`.
+    indexes: BTreeSet<String>,
+    /// `table.column -> table`
+    references: BTreeSet<String>,
+    /// `table (columns)`
+    keys: BTreeSet<String>,
+}
+
+/// The book-keeping of the migrations themselves.
+const OWN: &str = "_sqlx_migrations";
+
+async fn of_sqlite(path: &str) -> Schema {
+    let mut connection = SqliteConnection::connect(&format!("sqlite://{path}")).await.unwrap();
+    let mut schema = Schema::default();
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut connection).await.unwrap();
+    for table in tables.into_iter().filter(|t| t != OWN) {
+        let rows = pragma(&mut connection, &format!("PRAGMA table_info(\"{table}\")")).await;
+        let mut key: Vec<(i64, String)> = Vec::new();
+        for row in rows {
+            let (name, empty) = (row.get::<String, _>("name"), row.get::<i64, _>("notnull") == 0);
+            let at = format!("{table}.{name}");
+            schema.columns.insert(at.clone(), empty);
+            schema.types.insert(at, row.get("type"));
+            if row.get::<i64, _>("pk") > 0 {
+                key.push((row.get("pk"), name));
+            }
+        }
+        key.sort();
+        let key: Vec<String> = key.into_iter().map(|(_, name)| name).collect();
+        schema.keys.insert(format!("{table} ({})", key.join(", ")));
+        for row in pragma(&mut connection, &format!("PRAGMA foreign_key_list(\"{table}\")")).await {
+            let (from, to) = (row.get::<String, _>("from"), row.get::<String, _>("table"));
+            schema.references.insert(format!("{table}.{from} -> {to}"));
+        }
+        for row in pragma(&mut connection, &format!("PRAGMA index_list(\"{table}\")")).await {
+            if row.get::<String, _>("origin") != "c" {
+                continue;
+            }
+            let name: String = row.get("name");
+            let unique = if row.get::<i64, _>("unique") == 1 { " unique" } else { "" };
+            let columns = pragma(&mut connection, &format!("PRAGMA index_info(\"{name}\")")).await;
+            let columns: Vec<String> = columns.iter().map(|c| c.get("name")).collect();
+            schema.indexes.insert(format!("{table}: {name} ({}){unique}", columns.join(", ")));
+        }
+    }
+    schema
+}
+
+async fn pragma(connection: &mut SqliteConnection, statement: &str) -> Vec<sqlx::sqlite::SqliteRow> {
+    sqlx::query(AssertSqlSafe(statement.to_owned())).fetch_all(connection).await.unwrap()
+}
+
+const PG_COLUMNS: &str = "SELECT table_name::text, column_name::text, is_nullable::text, data_type::text \
+    FROM information_schema.columns WHERE table_schema = current_schema()";
+const PG_INDEXES: &str = "SELECT t.relname::text, i.relname::text, x.indisunique, x.indisprimary, \
+    array_agg(a.attname::text ORDER BY array_position(x.indkey::int2[], a.attnum)) \
+    FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid \
+    JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = ANY(x.indkey) \
+    WHERE n.nspname = current_schema() GROUP BY 1, 2, 3, 4";
+const PG_REFERENCES: &str = "SELECT t.relname::text, a.attname::text, f.relname::text FROM pg_constraint c \
+    JOIN pg_class t ON t.oid = c.conrelid JOIN pg_class f ON f.oid = c.confrelid \
+    JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = ANY(c.conkey) \
+    WHERE c.contype = 'f' AND c.connamespace = current_schema()::regnamespace";
+
+async fn of_postgres(url: &str) -> Schema {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let mut schema = Schema::default();
+    type Column = (String, String, String, String);
+    let columns: Vec<Column> = sqlx::query_as(PG_COLUMNS).fetch_all(&mut connection).await.unwrap();
+    for (table, column, empty, kind) in columns.into_iter().filter(|c| c.0 != OWN) {
+        let at = format!("{table}.{column}");
+        schema.columns.insert(at.clone(), empty == "YES");
+        schema.types.insert(at, in_sqlite(&kind).to_owned());
+    }
+    type Index = (String, String, bool, bool, Vec<String>);
+    let indexes: Vec<Index> = sqlx::query_as(PG_INDEXES).fetch_all(&mut connection).await.unwrap();
+    for (table, name, unique, primary, columns) in indexes.into_iter().filter(|i| i.0 != OWN) {
+        let columns = columns.join(", ");
+        if primary {
+            schema.keys.insert(format!("{table} ({columns})"));
+        } else {
+            let unique = if unique { " unique" } else { "" };
+            schema.indexes.insert(format!("{table}: {name} ({columns}){unique}"));
+        }
+    }
+    let references: Vec<(String, String, String)> =
+        sqlx::query_as(PG_REFERENCES).fetch_all(&mut connection).await.unwrap();
+    schema.references.extend(references.into_iter().map(|(table, from, to)| format!("{table}.{from} -> {to}")));
+    connection.close().await.unwrap();
+    schema
+}
+
+/// What holds the same on the embedded side: ids as bytes, days and instants as text.
+fn in_sqlite(kind: &str) -> &'static str {
+    match kind {
+        "uuid" => "BLOB",
+        "text" | "date" | "timestamp with time zone" => "TEXT",
+        "boolean" | "bigint" => "INTEGER",
+        _ => "none",
+    }
+}
+
+#[tokio::test]
+async fn both_databases_have_the_same_schema() {
+    let Some(server) = TestApp::postgres().await else { return };
+    let embedded = TestApp::sqlite().await;
+    let theirs = of_postgres(&server.state.config.database).await;
+    let ours = of_sqlite(embedded.state.config.database.strip_prefix("sqlite:").unwrap()).await;
+    assert!(ours.columns.len() > 100 && ours.indexes.len() > 20, "the check sees too little: {ours:?}");
+    assert_eq!(ours.columns, theirs.columns, "columns and nullability");
+    assert_eq!(ours.types, theirs.types, "types");
+    assert_eq!(ours.indexes, theirs.indexes, "indexes");
+    assert_eq!(ours.keys, theirs.keys, "primary keys");
+    assert_eq!(ours.references, theirs.references, "references");
+    embedded.finish().await;
+    server.finish().await;
+}
