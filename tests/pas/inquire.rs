@@ -76,6 +76,21 @@ both! {
         assert_eq!(asked(&ehr, &one).await, [oxygen]);
     }
 
+    async fn an_inquiry_about_a_transient_claim_says_why_it_cannot_be_followed(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let mut request = app.run().oxygen(FORM, None, 91, "normal");
+        // A transient Claim has no RESTful base: what it names is found by type and id.
+        request["entry"][0]["fullUrl"] = json!("urn:uuid:4b0f2f2e-5a0e-4e0f-9d59-0f6a3b1c9a11");
+        let answer = ehr.submitted(&request).await;
+        let inquiry = ehr.inquire(&app.run().inquiry(&reference_number(&answer))).await.json(200);
+        let found = &inquiry["parameter"][0]["resource"]["entry"][0]["resource"];
+        for claim in [&answer["request"], &found["request"]] {
+            assert!(claim.get("reference").is_none(), "a urn outside of its bundle points nowhere");
+            assert_eq!(claim["extension"][0]["valueCode"], "not-applicable");
+            assert_eq!(claim["identifier"], request["entry"][0]["resource"]["identifier"][0]);
+        }
+    }
+
     async fn an_inquiry_that_finds_nothing_is_answered_with_empty_parameters(app: &TestApp) {
         let ehr = app.ehr().await;
         ehr.submitted(&app.run().oxygen(FORM, None, 91, "normal")).await;

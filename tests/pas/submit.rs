@@ -212,6 +212,24 @@ both! {
         app.run_jobs().await;
     }
 
+    async fn the_statement_can_be_read_without_a_token_and_names_what_is_offered(app: &TestApp) {
+        let statement = app.get("/pas/2.2/metadata", None).await.json(200);
+        assert_eq!((&statement["kind"], &statement["fhirVersion"]), (&json!("instance"), &json!("4.0.1")));
+        let rest = statement["rest"][0]["resource"].as_array().unwrap();
+        let named = |kind: &str, list: &str, member: &str| -> Vec<String> {
+            let resource = rest.iter().find(|r| r["type"] == kind).unwrap();
+            let all = resource[list].as_array().unwrap().iter();
+            all.map(|o| o[member].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(named("Claim", "operation", "name"), ["submit", "inquire"]);
+        let offered = named("Subscription", "interaction", "code");
+        assert!(["create", "update", "delete"].iter().all(|w| offered.iter().any(|o| o == w)), "{offered:?}");
+        for name in ["submit", "inquire"] {
+            let path = format!("/pas/2.2/Claim/${name}");
+            assert_eq!(app.post(&path, None, "application/fhir+json", "{}").await.status, 401, "{path}");
+        }
+    }
+
     async fn an_update_is_refused_in_x12s_words_and_nothing_is_stored(app: &TestApp) {
         let ehr = app.ehr().await;
         let mut request = app.run().oxygen(FORM, None, 87, "normal");
