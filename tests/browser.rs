@@ -53,7 +53,12 @@ impl Server {
         });
         #[expect(clippy::disallowed_methods, reason = "stopped by Server::stop")]
         let running = tokio::spawn(async { serving.await.unwrap() });
-        Self { url, data, stop, running }
+        Self {
+            url,
+            data,
+            stop,
+            running,
+        }
     }
 
     /// The thread once: two cases stay open.
@@ -70,7 +75,11 @@ impl Server {
 }
 
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 fn drive(chromedriver: &Path) -> Driver {
@@ -81,7 +90,11 @@ fn drive(chromedriver: &Path) -> Driver {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    Driver { child, port, profile: TempDir::new().unwrap() }
+    Driver {
+        child,
+        port,
+        profile: TempDir::new().unwrap(),
+    }
 }
 
 /// A browser window; `script` says whether pages may run theirs.
@@ -123,10 +136,22 @@ async fn sign_in(browser: &Client, server: &Server, path: &str, who: &str) {
     if !path.is_empty() {
         browser.goto(&format!("{}{path}", server.url)).await.unwrap();
     }
-    browser.find(Locator::Css("input[name=login]")).await.unwrap().send_keys(who).await.unwrap();
+    browser
+        .find(Locator::Css("input[name=login]"))
+        .await
+        .unwrap()
+        .send_keys(who)
+        .await
+        .unwrap();
     let password = browser.find(Locator::Css("input[name=password]")).await.unwrap();
     password.send_keys(&sign_ins[who].password).await.unwrap();
-    browser.find(Locator::Css("main form button")).await.unwrap().click().await.unwrap();
+    browser
+        .find(Locator::Css("main form button"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
 }
 
 async fn count(browser: &Client, css: &str) -> usize {
@@ -134,12 +159,20 @@ async fn count(browser: &Client, css: &str) -> usize {
 }
 
 async fn text(browser: &Client) -> String {
-    browser.find(Locator::Css("body")).await.unwrap().text().await.unwrap()
+    browser
+        .find(Locator::Css("body"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn the_pages_work_in_a_browser_with_script_and_without() {
-    let Some(chromedriver) = chromedriver() else { return };
+    let Some(chromedriver) = chromedriver() else {
+        return;
+    };
     let server = Server::start().await;
     server.walk().await;
     let driver = drive(&chromedriver);
@@ -157,8 +190,18 @@ async fn a_reviewer_moves_by_keys_and_sees_new_cases_come(server: &Server, drive
     let body = browser.find(Locator::Css("body")).await.unwrap();
     body.send_keys("j").await.unwrap();
     let focused = "return document.activeElement === document.querySelectorAll('a.go')[0]";
-    assert_eq!(browser.execute(focused, vec![]).await.unwrap(), json!(true), "j moves to the first case");
-    let left = browser.find(Locator::Css("[data-due]")).await.unwrap().text().await.unwrap();
+    assert_eq!(
+        browser.execute(focused, vec![]).await.unwrap(),
+        json!(true),
+        "j moves to the first case"
+    );
+    let left = browser
+        .find(Locator::Css("[data-due]"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     assert!(left.ends_with("left"), "{left}");
 
     server.walk().await;
@@ -172,9 +215,23 @@ async fn a_reviewer_moves_by_keys_and_sees_new_cases_come(server: &Server, drive
     }
     assert_eq!(shown, 4, "the queue did not refresh itself");
 
-    browser.find(Locator::Css("a.go")).await.unwrap().click().await.unwrap();
-    browser.wait().for_element(Locator::Css("input[name=version]")).await.unwrap();
-    assert_eq!(count(&browser, "[value=deny]").await, 0, "a nurse is offered no denial");
+    browser
+        .find(Locator::Css("a.go"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    browser
+        .wait()
+        .for_element(Locator::Css("input[name=version]"))
+        .await
+        .unwrap();
+    assert_eq!(
+        count(&browser, "[value=deny]").await,
+        0,
+        "a nurse is offered no denial"
+    );
     browser.close().await.unwrap();
 }
 
@@ -182,18 +239,39 @@ async fn a_physician_denies_without_script(server: &Server, driver: &Driver) {
     let browser = window(driver, false).await;
     sign_in(&browser, server, "/staff", "petra").await;
     let before = count(&browser, "a.go").await;
-    browser.find(Locator::Css("a.go")).await.unwrap().click().await.unwrap();
+    browser
+        .find(Locator::Css("a.go"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
     for line in browser.find_all(Locator::Css("input[name=line]")).await.unwrap() {
         if !line.is_selected().await.unwrap() {
             line.click().await.unwrap();
         }
     }
-    browser.find(Locator::Css("details summary")).await.unwrap().click().await.unwrap();
+    browser
+        .find(Locator::Css("details summary"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
     let reason = browser.find(Locator::Css("select[name=reason]")).await.unwrap();
     reason.select_by_value("0U").await.unwrap();
     let words = browser.find(Locator::Css("textarea[name=text]")).await.unwrap();
-    words.send_keys("The operative plan that was asked for did not come with the request.").await.unwrap();
-    browser.find(Locator::Css("[value=deny]")).await.unwrap().click().await.unwrap();
+    words
+        .send_keys("The operative plan that was asked for did not come with the request.")
+        .await
+        .unwrap();
+    browser
+        .find(Locator::Css("[value=deny]"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
     assert!(text(&browser).await.contains("did not come with the request"));
     browser.goto(&format!("{}/staff", server.url)).await.unwrap();
     assert_eq!(count(&browser, "a.go").await, before - 1);
@@ -203,14 +281,33 @@ async fn a_physician_denies_without_script(server: &Server, driver: &Driver) {
 /// The consent page's policy for scripts and forms lets the browser follow the redirect to the app.
 async fn a_member_lets_an_app_in(server: &Server, driver: &Driver) {
     let browser = window(driver, true).await;
-    let authorize = crate::support::authorize_path("a-verifier-of-more-than-forty-three-letters-in-all", crate::support::SCOPE);
-    let authorize = authorize.replace("127.0.0.1%3A8642", server.url.trim_start_matches("http://").replace(':', "%3A").as_str());
+    let authorize = crate::support::authorize_path(
+        "a-verifier-of-more-than-forty-three-letters-in-all",
+        crate::support::SCOPE,
+    );
+    let authorize = authorize.replace(
+        "127.0.0.1%3A8642",
+        server
+            .url
+            .trim_start_matches("http://")
+            .replace(':', "%3A")
+            .as_str(),
+    );
     browser.goto(&format!("{}{authorize}", server.url)).await.unwrap();
     sign_in(&browser, server, "", "ruth").await;
-    browser.wait().for_element(Locator::Css("[name=answer]")).await.unwrap();
+    browser
+        .wait()
+        .for_element(Locator::Css("[name=answer]"))
+        .await
+        .unwrap();
     assert!(text(&browser).await.contains("My Health Binder"));
     // Nothing listens at the app's address; that the browser goes there is what counts.
-    let _ = browser.find(Locator::Css("[name=answer][value=allow]")).await.unwrap().click().await;
+    let _ = browser
+        .find(Locator::Css("[name=answer][value=allow]"))
+        .await
+        .unwrap()
+        .click()
+        .await;
     let mut reached = String::new();
     for _ in 0..50 {
         reached = browser.current_url().await.unwrap().to_string();
@@ -219,6 +316,9 @@ async fn a_member_lets_an_app_in(server: &Server, driver: &Driver) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(reached.starts_with(seed::APP_REDIRECT) && reached.contains("code="), "the browser stayed at {reached}");
+    assert!(
+        reached.starts_with(seed::APP_REDIRECT) && reached.contains("code="),
+        "the browser stayed at {reached}"
+    );
     browser.close().await.unwrap();
 }

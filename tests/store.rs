@@ -161,12 +161,11 @@ both! {
     async fn an_effect_given_back_counts_as_no_try(app: &TestApp) {
         let now = app.clock.now();
         for key in ["first", "second", "third", "fourth"] {
-            let unit = app.state.store.write((app.state.new_id(), key, now), |tx, (id, key, now)| {
+            let unit = app.state.store.write((key, now), |tx, (key, at)| {
                 Box::pin(async move {
-                    let effect = Effect {
-                        id: *id, case: None, kind: "none", to_ref: "subscription/x", payload: "{}", dedupe_key: key,
-                    };
-                    tx.enqueue_effect(&effect, *now).await
+                    let id = assent::clock::new_id(*at);
+                    let effect = Effect { id, case: None, kind: "none", to_ref: "x", payload: "{}", dedupe_key: key };
+                    tx.enqueue_effect(&effect, *at).await
                 })
             });
             assert!(unit.await.unwrap());

@@ -32,7 +32,11 @@ impl Allowed<'_> {
             Host::Ipv6(ip) => public(ip.into()),
             Host::Domain(_) => true,
         };
-        if reachable || (loopback && self.loopback_http) { Ok(()) } else { Err(refused()) }
+        if reachable || (loopback && self.loopback_http) {
+            Ok(())
+        } else {
+            Err(refused())
+        }
     }
 }
 

@@ -78,4 +78,3 @@ fn invalid_grant(message: impl Into<String>) -> Error {
 fn invalid_client(message: impl Into<String>) -> Error {
     Error::oauth("invalid_client", message)
 }
-

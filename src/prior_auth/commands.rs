@@ -107,7 +107,14 @@ impl PriorAuth {
             if let Some(outcome) = outcome {
                 let outcome = Box::new(outcome);
                 let note = FileNote::default();
-                bodies.push((Actor::Software, Body::Decided { sequence, note, outcome }));
+                bodies.push((
+                    Actor::Software,
+                    Body::Decided {
+                        sequence,
+                        note,
+                        outcome,
+                    },
+                ));
             }
         }
         (1..)
@@ -256,12 +263,20 @@ fn judge(line: ItemOpening, today: NaiveDate) -> (Item, Option<Outcome>) {
             };
             (ItemStatus::Approved, None, Some(Outcome::Approved(approval)))
         }
-        Decision::NotRequired { reason } => {
-            (ItemStatus::NotRequired, None, Some(Outcome::NotRequired { reason: reason.clone() }))
-        }
+        Decision::NotRequired { reason } => (
+            ItemStatus::NotRequired,
+            None,
+            Some(Outcome::NotRequired {
+                reason: reason.clone(),
+            }),
+        ),
         Decision::Pend(pend) => {
             let intake = matches!(pend.queue.as_str(), "intake" | "administrative");
-            let status = if intake { ItemStatus::Intake } else { ItemStatus::ClinicalReview };
+            let status = if intake {
+                ItemStatus::Intake
+            } else {
+                ItemStatus::ClinicalReview
+            };
             (status, Some(pend.queue.clone()), None)
         }
     };
@@ -314,7 +329,12 @@ mod tests {
             zone: chrono_tz::America::New_York,
             channel: "pas-2.2".to_owned(),
             urgent: false,
-            due: Due { work: now, legal: now, rule: "test".to_owned(), source: "test".to_owned() },
+            due: Due {
+                work: now,
+                legal: now,
+                rule: "test".to_owned(),
+                source: "test".to_owned(),
+            },
             request: Uuid::nil(),
             rules: String::new(),
             requester_npi: None,
@@ -332,7 +352,12 @@ mod tests {
             authorization_number: "PA-1".to_owned(),
             verdict,
         };
-        let events = PriorAuth::open(Opening { id: Uuid::nil(), at: now, received, items: vec![item] });
+        let events = PriorAuth::open(Opening {
+            id: Uuid::nil(),
+            at: now,
+            received,
+            items: vec![item],
+        });
         PriorAuth::replay(Uuid::nil(), &events).unwrap()
     }
 
@@ -345,11 +370,23 @@ mod tests {
             specialty: None,
             expires: expires.map(|day| day.parse().unwrap()),
         });
-        Reviewer { id: Uuid::from_u128(1), username: "x".into(), name: "X".into(), roles: vec![role], credential }
+        Reviewer {
+            id: Uuid::from_u128(1),
+            username: "x".into(),
+            name: "X".into(),
+            roles: vec![role],
+            credential,
+        }
     }
 
     fn deny<'a>(by: &'a Reviewer, seen: u32, reason: &str) -> Deny<'a> {
-        Deny { by, seen, sequence: 1, reason_code: "0F".to_owned(), reason: reason.to_owned() }
+        Deny {
+            by,
+            seen,
+            sequence: 1,
+            reason_code: "0F".to_owned(),
+            reason: reason.to_owned(),
+        }
     }
 
     const REASON: &str = "A resting saturation of 91 percent does not meet the criterion.";
@@ -364,17 +401,28 @@ mod tests {
             reviewer(Role::Supervisor, Some(CredentialKind::Physician), None),
             reviewer(Role::Physician, None, None),
             reviewer(Role::Physician, Some(CredentialKind::Nurse), None),
-            reviewer(Role::Physician, Some(CredentialKind::Physician), Some("2026-10-01")),
+            reviewer(
+                Role::Physician,
+                Some(CredentialKind::Physician),
+                Some("2026-10-01"),
+            ),
         ];
         for by in refused {
             let answer = case.deny(&deny(&by, case.version, REASON), now);
             assert!(matches!(answer, Err(Refused::NotPermitted(_))), "{by:?}");
         }
-        let physician = reviewer(Role::Physician, Some(CredentialKind::Physician), Some("2026-10-02"));
+        let physician = reviewer(
+            Role::Physician,
+            Some(CredentialKind::Physician),
+            Some("2026-10-02"),
+        );
         let events = case.deny(&deny(&physician, case.version, REASON), now).unwrap();
         let mut after = case.clone();
         events.iter().for_each(|e| after.apply(e));
-        assert_eq!((after.status(), after.items[0].status), ("decided", ItemStatus::Denied));
+        assert_eq!(
+            (after.status(), after.items[0].status),
+            ("decided", ItemStatus::Denied)
+        );
         assert_eq!(after.denials().next().unwrap().1.attested_by(), &physician);
     }
 
@@ -384,8 +432,14 @@ mod tests {
         let physician = reviewer(Role::Physician, Some(CredentialKind::Physician), None);
         let thin = case.deny(&deny(&physician, case.version, "  too short  "), now);
         assert!(matches!(thin, Err(Refused::Incomplete("reason", _))));
-        let uncoded = Deny { reason_code: String::new(), ..deny(&physician, case.version, REASON) };
-        assert!(matches!(case.deny(&uncoded, now), Err(Refused::Incomplete("reason_code", _))));
+        let uncoded = Deny {
+            reason_code: String::new(),
+            ..deny(&physician, case.version, REASON)
+        };
+        assert!(matches!(
+            case.deny(&uncoded, now),
+            Err(Refused::Incomplete("reason_code", _))
+        ));
     }
 
     #[test]
@@ -393,11 +447,17 @@ mod tests {
         let (mut case, now) = (pended(), at("2026-10-02T10:00:00Z"));
         let physician = reviewer(Role::Physician, Some(CredentialKind::Physician), None);
         let seen = case.version;
-        assert!(matches!(case.deny(&deny(&physician, seen - 1, REASON), now), Err(Refused::Stale(_))));
+        assert!(matches!(
+            case.deny(&deny(&physician, seen - 1, REASON), now),
+            Err(Refused::Stale(_))
+        ));
         let events = case.deny(&deny(&physician, seen, REASON), now).unwrap();
         events.iter().for_each(|e| case.apply(e));
         assert_eq!(case.deny(&deny(&physician, seen, REASON), now), Ok(Vec::new()));
-        let other = case.deny(&deny(&physician, seen, "Another reason that is long enough to count."), now);
+        let other = case.deny(
+            &deny(&physician, seen, "Another reason that is long enough to count."),
+            now,
+        );
         assert_eq!(other, Err(Refused::AlreadyDecided));
     }
 
@@ -406,7 +466,17 @@ mod tests {
         let (mut case, now) = (pended(), at("2026-10-02T10:00:00Z"));
         let nurse = reviewer(Role::Nurse, Some(CredentialKind::Nurse), None);
         let question = "Is the test recent enough?".to_owned();
-        let up = case.refer(Refer { by: &nurse, seen: case.version, sequence: 1, question }, now).unwrap();
+        let up = case
+            .refer(
+                Refer {
+                    by: &nurse,
+                    seen: case.version,
+                    sequence: 1,
+                    question,
+                },
+                now,
+            )
+            .unwrap();
         up.iter().for_each(|e| case.apply(e));
         assert_eq!(case.status(), "physician-review");
         let approve = Approve {
@@ -426,7 +496,13 @@ mod tests {
     fn a_changed_event_breaks_the_chain() {
         let case = pended();
         let physician = reviewer(Role::Physician, Some(CredentialKind::Physician), None);
-        let event = case.deny(&deny(&physician, case.version, REASON), at("2026-10-02T10:00:00Z")).unwrap().remove(0);
+        let event = case
+            .deny(
+                &deny(&physician, case.version, REASON),
+                at("2026-10-02T10:00:00Z"),
+            )
+            .unwrap()
+            .remove(0);
         let first = super::super::chain_hash("before", &event, "body");
         assert_ne!(first, super::super::chain_hash("before", &event, "changed body"));
         assert_ne!(first, super::super::chain_hash("other", &event, "body"));

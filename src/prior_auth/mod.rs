@@ -289,7 +289,9 @@ impl PriorAuth {
         match &event.body {
             Body::Received(_) => {}
             Body::Evaluated(item) => self.items.push(item.as_ref().clone()),
-            Body::Decided { sequence, outcome, .. } => {
+            Body::Decided {
+                sequence, outcome, ..
+            } => {
                 let decided = Decided {
                     at: event.at,
                     by: event.actor.clone(),

@@ -15,7 +15,10 @@ pub struct Browser<'a> {
 
 impl<'a> Browser<'a> {
     pub fn new(app: &'a TestApp) -> Self {
-        Self { app, cookies: BTreeMap::new() }
+        Self {
+            app,
+            cookies: BTreeMap::new(),
+        }
     }
 
     /// GET, following redirects inside the server.
@@ -41,7 +44,11 @@ impl<'a> Browser<'a> {
 
     /// POST of a page's form with more fields.
     pub async fn send(&mut self, form: &Form, more: &[(&str, &str)]) -> Reply {
-        let mut fields: Vec<(&str, &str)> = form.fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let mut fields: Vec<(&str, &str)> = form
+            .fields
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .collect();
         fields.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
         fields.extend_from_slice(more);
         let request = self
@@ -65,15 +72,26 @@ impl<'a> Browser<'a> {
     pub async fn sign_in(&mut self, path: &str, username: &str) -> Reply {
         let form = self.form(path, "password").await;
         let password = self.app.sign_ins[username].password.clone();
-        let reply = self.send(&form, &[("login", username), ("password", &password)]).await;
-        assert!(reply.status.is_redirection(), "sign-in: {} {}", reply.status, reply.text);
+        let reply = self
+            .send(&form, &[("login", username), ("password", &password)])
+            .await;
+        assert!(
+            reply.status.is_redirection(),
+            "sign-in: {} {}",
+            reply.status,
+            reply.text
+        );
         let next = location(&reply).unwrap();
         self.page(next.strip_prefix(PUBLIC_URL).unwrap_or(&next)).await
     }
 
     fn with_cookies(&self, request: axum::http::request::Builder) -> axum::http::request::Builder {
         let cookies: Vec<String> = self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
-        if cookies.is_empty() { request } else { request.header(header::COOKIE, cookies.join("; ")) }
+        if cookies.is_empty() {
+            request
+        } else {
+            request.header(header::COOKIE, cookies.join("; "))
+        }
     }
 
     fn keep(&mut self, reply: &Reply) {

@@ -36,7 +36,10 @@ pub async fn sqlite(data: &TempDir) -> Database {
     copy_secrets(template.data.path(), data.path());
     let file = data.path().join("plan.db");
     std::fs::copy(template.data.path().join("plan.db"), &file).unwrap();
-    Database { url: format!("sqlite:{}", file.display()), server: None }
+    Database {
+        url: format!("sqlite:{}", file.display()),
+        server: None,
+    }
 }
 
 pub async fn postgres(data: &TempDir) -> Option<Database> {
@@ -55,7 +58,10 @@ pub async fn postgres(data: &TempDir) -> Option<Database> {
     copy_secrets(template.data.path(), data.path());
     let name = format!("assent_test_{}_{}", std::process::id(), unique());
     admin(server, &format!("CREATE DATABASE {name} TEMPLATE {source}")).await;
-    Some(Database { url: database_url(server, &name), server: Some((server.clone(), name)) })
+    Some(Database {
+        url: database_url(server, &name),
+        server: Some((server.clone(), name)),
+    })
 }
 
 /// The server for tests; with CI it must be there.
@@ -75,7 +81,10 @@ fn database_url(server: &str, name: &str) -> String {
 
 async fn admin(server: &str, statement: &str) {
     let mut connection = PgConnection::connect(server).await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()))
+        .execute(&mut connection)
+        .await
+        .unwrap();
     connection.close().await.unwrap();
 }
 
@@ -88,8 +97,13 @@ async fn seed_into(url: &str, data: &TempDir) {
     drop(app);
     if let Some(path) = url.strip_prefix("sqlite:") {
         // Everything into the one file that is copied.
-        let mut connection = SqliteConnection::connect(&format!("sqlite://{path}")).await.unwrap();
-        sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await.unwrap();
+        let mut connection = SqliteConnection::connect(&format!("sqlite://{path}"))
+            .await
+            .unwrap();
+        sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&mut connection)
+            .await
+            .unwrap();
         connection.close().await.unwrap();
     }
 }
@@ -105,16 +119,38 @@ fn copy_secrets(from: &Path, to: &Path) {
 
 /// The tables, in the order of their names.
 const TABLES: [&str; 22] = [
-    "assertion", "blob", "client", "coverage", "event", "\"grant\"", "item", "job", "member", "member_login",
-    "number_alias", "oauth_code", "outbox", "person", "policy_set", "prior_auth", "provider", "seen_jti", "session",
-    "submission", "subscription", "token",
+    "assertion",
+    "blob",
+    "client",
+    "coverage",
+    "event",
+    "\"grant\"",
+    "item",
+    "job",
+    "member",
+    "member_login",
+    "number_alias",
+    "oauth_code",
+    "outbox",
+    "person",
+    "policy_set",
+    "prior_auth",
+    "provider",
+    "seen_jti",
+    "session",
+    "submission",
+    "subscription",
+    "token",
 ];
 
 impl Database {
     pub async fn row_counts(&self) -> Vec<(String, i64)> {
         let mut counts = Vec::new();
         for table in TABLES {
-            counts.push((table.to_owned(), self.number(&format!("SELECT COUNT(*) FROM {table}")).await));
+            counts.push((
+                table.to_owned(),
+                self.number(&format!("SELECT COUNT(*) FROM {table}")).await,
+            ));
         }
         counts
     }
@@ -123,12 +159,18 @@ impl Database {
         let query = sqlx::AssertSqlSafe(query.to_owned());
         if self.server.is_some() {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
-            let number = sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap();
+            let number = sqlx::query_scalar(query)
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
             connection.close().await.unwrap();
             number
         } else {
             let mut connection = self.sqlite_connection().await;
-            sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
+            sqlx::query_scalar(query)
+                .fetch_one(&mut connection)
+                .await
+                .unwrap()
         }
     }
 
@@ -150,7 +192,9 @@ impl Database {
 
     async fn sqlite_connection(&self) -> SqliteConnection {
         let path = self.url.strip_prefix("sqlite:").unwrap();
-        SqliteConnection::connect(&format!("sqlite://{path}")).await.unwrap()
+        SqliteConnection::connect(&format!("sqlite://{path}"))
+            .await
+            .unwrap()
     }
 
     pub async fn remove(self) {

@@ -16,7 +16,12 @@ pub struct Ehr<'a> {
 impl<'a> Ehr<'a> {
     pub async fn sign_in(app: &'a TestApp, client_id: &str, issuer: &'static str) -> Self {
         let key = keys::partner_key(app.data.path(), client_id).unwrap();
-        let mut ehr = Self { app, issuer, key, token: String::new() };
+        let mut ehr = Self {
+            app,
+            issuer,
+            key,
+            token: String::new(),
+        };
         let scope = "system/Claim.cruds system/Subscription.cruds system/Questionnaire.rs system/Library.rs";
         ehr.token = ehr.token_for(client_id, scope).await;
         ehr
@@ -27,11 +32,17 @@ impl<'a> Ehr<'a> {
         let assertion = self.jwt(client_id, &format!("{PUBLIC_URL}/oauth/token"));
         let body = form_body(&[
             ("grant_type", "client_credentials"),
-            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
             ("client_assertion", &assertion),
             ("scope", scope),
         ]);
-        let reply = self.app.post("/oauth/token", None, "application/x-www-form-urlencoded", body).await;
+        let reply = self
+            .app
+            .post("/oauth/token", None, "application/x-www-form-urlencoded", body)
+            .await;
         reply.json(200)["access_token"].as_str().unwrap().to_owned()
     }
 
@@ -53,12 +64,16 @@ impl<'a> Ehr<'a> {
     pub async fn hook(&self, service: &str, body: &Value) -> Reply {
         let path = format!("/cds-services/{service}");
         let token = self.jwt(self.issuer, &format!("{PUBLIC_URL}{path}"));
-        self.app.post(&path, Some(&token), "application/json", body.to_string()).await
+        self.app
+            .post(&path, Some(&token), "application/json", body.to_string())
+            .await
     }
 
     /// POST of FHIR JSON with the token.
     pub async fn post(&self, path: &str, body: &Value) -> Reply {
-        self.app.post(path, Some(&self.token), "application/fhir+json", body.to_string()).await
+        self.app
+            .post(path, Some(&self.token), "application/fhir+json", body.to_string())
+            .await
     }
 
     pub async fn submit(&self, bundle: &Value) -> Reply {
@@ -75,11 +90,14 @@ impl<'a> Ehr<'a> {
     }
 
     pub async fn package(&self, input: &Value) -> Reply {
-        self.post("/dtr/2.2/Questionnaire/$questionnaire-package", input).await
+        self.post("/dtr/2.2/Questionnaire/$questionnaire-package", input)
+            .await
     }
 }
 
 /// `application/x-www-form-urlencoded`.
 pub fn form_body(fields: &[(&str, &str)]) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish()
 }

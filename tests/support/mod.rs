@@ -72,7 +72,10 @@ impl Reply {
         let outcome = self.json(expected);
         assert_eq!(outcome["resourceType"], "OperationOutcome");
         let issues = outcome["issue"].as_array().unwrap();
-        issues.iter().filter_map(|i| Some(i["expression"][0].as_str()?.to_owned())).collect()
+        issues
+            .iter()
+            .filter_map(|i| Some(i["expression"][0].as_str()?.to_owned()))
+            .collect()
     }
 }
 
@@ -127,7 +130,15 @@ impl TestApp {
         let app = App::build(config, clock.clone()).await.unwrap();
         let sign_ins = keys::read_sign_ins(data.path()).unwrap();
         let router = assent::http::router(app.state.clone());
-        Self { state: app.state, clock, sign_ins, data, database, router, leaves_work: Cell::new(false) }
+        Self {
+            state: app.state,
+            clock,
+            sign_ins,
+            data,
+            database,
+            router,
+            leaves_work: Cell::new(false),
+        }
     }
 
     /// Sends one request through the router.
@@ -136,7 +147,11 @@ impl TestApp {
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Reply { status: parts.status, headers: parts.headers, text }
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            text,
+        }
     }
 
     /// GET, with a token or without.
@@ -216,9 +231,16 @@ impl TestApp {
 
     /// Fails when work is left undone or died, then removes the database.
     pub async fn finish(self) {
-        let left = self.number("SELECT COUNT(*) FROM job WHERE state <> 'done'").await
-            + self.number("SELECT COUNT(*) FROM outbox WHERE state <> 'sent'").await;
-        assert!(left == 0 || self.leaves_work.get(), "{left} pieces of work are unfinished or dead");
+        let left = self
+            .number("SELECT COUNT(*) FROM job WHERE state <> 'done'")
+            .await
+            + self
+                .number("SELECT COUNT(*) FROM outbox WHERE state <> 'sent'")
+                .await;
+        assert!(
+            left == 0 || self.leaves_work.get(),
+            "{left} pieces of work are unfinished or dead"
+        );
         self.state.store.close().await;
         self.database.remove().await;
     }
@@ -234,22 +256,20 @@ pub fn unique() -> u64 {
 macro_rules! both {
     ($($(#[$meta:meta])* async fn $name:ident($app:ident: &TestApp) $body:block)*) => {$(
         $(#[$meta])*
+        async fn $name($app: &$crate::support::TestApp) $body
+
         mod $name {
-            use super::*;
-
-            async fn story($app: &$crate::support::TestApp) $body
-
             #[tokio::test]
             async fn sqlite() {
                 let app = $crate::support::TestApp::sqlite().await;
-                story(&app).await;
+                super::$name(&app).await;
                 app.finish().await;
             }
 
             #[tokio::test]
             async fn postgres() {
                 if let Some(app) = $crate::support::TestApp::postgres().await {
-                    story(&app).await;
+                    super::$name(&app).await;
                     app.finish().await;
                 }
             }

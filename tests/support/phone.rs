@@ -10,7 +10,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// The scopes that the demo's app asks for.
-pub const SCOPE: &str = "launch/patient patient/ExplanationOfBenefit.rs patient/Patient.rs patient/Coverage.rs offline_access";
+pub const SCOPE: &str =
+    "launch/patient patient/ExplanationOfBenefit.rs patient/Patient.rs patient/Coverage.rs offline_access";
 
 /// An app with a member's tokens.
 pub struct Phone<'a> {
@@ -27,12 +28,25 @@ impl<'a> Phone<'a> {
         let mut browser = Browser::new(app);
         let consent = browser.sign_in(&authorize_path(verifier, SCOPE), username).await;
         let form = form_with(&consent.text, "request").unwrap_or_else(|e| panic!("{e}: {}", consent.text));
-        let reply = browser.send(&form, &[("answer", "allow"), ("sensitive", "include")]).await;
+        let reply = browser
+            .send(&form, &[("answer", "allow"), ("sensitive", "include")])
+            .await;
         let back = url::Url::parse(&location(&reply).unwrap_or_else(|| panic!("{}", reply.text))).unwrap();
-        let code = back.query_pairs().find(|(n, _)| n == "code").unwrap().1.into_owned();
+        let code = back
+            .query_pairs()
+            .find(|(n, _)| n == "code")
+            .unwrap()
+            .1
+            .into_owned();
         let tokens = exchange(app, &code, verifier).await.json(200);
         let text = |name: &str| tokens[name].as_str().unwrap().to_owned();
-        Self { app, browser, access: text("access_token"), refresh: text("refresh_token"), patient: text("patient") }
+        Self {
+            app,
+            browser,
+            access: text("access_token"),
+            refresh: text("refresh_token"),
+            patient: text("patient"),
+        }
     }
 
     pub async fn read(&self, path: &str) -> Reply {
@@ -41,13 +55,22 @@ impl<'a> Phone<'a> {
 
     /// The member's authorizations.
     pub async fn authorizations(&self) -> Value {
-        let path = format!("/fhir/pdex/ExplanationOfBenefit?patient={}&use=preauthorization", self.patient);
+        let path = format!(
+            "/fhir/pdex/ExplanationOfBenefit?patient={}&use=preauthorization",
+            self.patient
+        );
         self.read(&path).await.json(200)
     }
 
     pub async fn refresh(&self) -> Reply {
-        let body = form_body(&[("grant_type", "refresh_token"), ("refresh_token", &self.refresh), ("client_id", APP)]);
-        self.app.post("/oauth/token", None, "application/x-www-form-urlencoded", body).await
+        let body = form_body(&[
+            ("grant_type", "refresh_token"),
+            ("refresh_token", &self.refresh),
+            ("client_id", APP),
+        ]);
+        self.app
+            .post("/oauth/token", None, "application/x-www-form-urlencoded", body)
+            .await
     }
 }
 
@@ -76,5 +99,6 @@ pub async fn exchange(app: &TestApp, code: &str, verifier: &str) -> Reply {
         ("client_id", APP),
         ("code_verifier", verifier),
     ]);
-    app.post("/oauth/token", None, "application/x-www-form-urlencoded", body).await
+    app.post("/oauth/token", None, "application/x-www-form-urlencoded", body)
+        .await
 }

@@ -25,7 +25,10 @@ impl Receiver {
     pub async fn answering(statuses: &[u16]) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let kept = Arc::new(Mutex::new(Kept { answers: statuses.iter().copied().collect(), bodies: Vec::new() }));
+        let kept = Arc::new(Mutex::new(Kept {
+            answers: statuses.iter().copied().collect(),
+            bodies: Vec::new(),
+        }));
         let router = Router::new().route("/hook", post(take)).with_state(kept.clone());
         #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
         tokio::spawn(async move { axum::serve(listener, router).await });
