@@ -45,5 +45,5 @@ pub const TOPIC: &str = "http://hl7.org/fhir/us/davinci-pas/SubscriptionTopic/PA
 pub const DATA_ABSENT: &str = "http://hl7.org/fhir/StructureDefinition/data-absent-reason";
 /// The category that every PAS adjudication carries.
 pub const ADJUDICATION: &str = "http://terminology.hl7.org/CodeSystem/adjudication";
-/// CDex's LOINC code for "a questionnaire package" (PAS ainfo-3).
+/// The LOINC code for "a questionnaire package" (PAS ainfo-3).
 pub const QUESTIONNAIRE_PACKAGE: &str = "102089-0";

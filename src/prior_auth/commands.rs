@@ -418,7 +418,9 @@ mod tests {
         );
         let events = case.deny(&deny(&physician, case.version, REASON), now).unwrap();
         let mut after = case.clone();
-        events.iter().for_each(|e| after.apply(e));
+        for event in &events {
+            after.apply(event);
+        }
         assert_eq!(
             (after.status(), after.items[0].status),
             ("decided", ItemStatus::Denied)
@@ -452,7 +454,9 @@ mod tests {
             Err(Refused::Stale(_))
         ));
         let events = case.deny(&deny(&physician, seen, REASON), now).unwrap();
-        events.iter().for_each(|e| case.apply(e));
+        for event in &events {
+            case.apply(event);
+        }
         assert_eq!(case.deny(&deny(&physician, seen, REASON), now), Ok(Vec::new()));
         let other = case.deny(
             &deny(&physician, seen, "Another reason that is long enough to count."),
@@ -477,7 +481,9 @@ mod tests {
                 now,
             )
             .unwrap();
-        up.iter().for_each(|e| case.apply(e));
+        for event in &up {
+            case.apply(event);
+        }
         assert_eq!(case.status(), "physician-review");
         let approve = Approve {
             by: &nurse,
@@ -488,7 +494,9 @@ mod tests {
             reason: "Meets the criteria".to_owned(),
         };
         let events = case.approve(approve, now).unwrap();
-        events.iter().for_each(|e| case.apply(e));
+        for event in &events {
+            case.apply(event);
+        }
         assert_eq!(case.items[0].status.review_action(), "A1");
     }
 

@@ -278,7 +278,9 @@ impl PriorAuth {
             version: first.seq,
             changed: first.at,
         };
-        rest.iter().for_each(|event| case.apply(event));
+        for event in rest {
+            case.apply(event);
+        }
         Some(case)
     }
 

@@ -71,7 +71,9 @@ impl Tx {
     /// nothing is written and the error says so.
     pub async fn append(&mut self, before: &PriorAuth, events: &[Event]) -> Result<PriorAuth> {
         let mut after = before.clone();
-        events.iter().for_each(|event| after.apply(event));
+        for event in events {
+            after.apply(event);
+        }
         let changed = on!(self, c => sqlx::query(
             "UPDATE prior_auth SET status = $1, queue = $2, version = $3, changed = $4 WHERE id = $5 AND version = $6")
             .bind(after.status()).bind(after.queue()).bind(i64::from(after.version)).bind(after.changed)

@@ -208,11 +208,15 @@ async fn commit_together(tx: &mut Tx, mut batch: Vec<Box<dyn Waiting>>) {
         for one in batch {
             let mut alone = vec![one];
             let stored = transaction(tx, &mut alone).await;
-            alone.into_iter().for_each(|unit| unit.answer(stored.clone()));
+            for unit in alone {
+                unit.answer(stored.clone());
+            }
         }
         return;
     }
-    batch.into_iter().for_each(|unit| unit.answer(stored.clone()));
+    for unit in batch {
+        unit.answer(stored.clone());
+    }
 }
 
 async fn transaction(tx: &mut Tx, batch: &mut [Box<dyn Waiting>]) -> Result<(), String> {

@@ -38,6 +38,9 @@ async fn ask(app: &TestApp, assertion: &str, scope: &str) -> Reply {
     app.token_request(&fields).await
 }
 
+/// The fields of a form.
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 both! {
     async fn a_system_signs_and_gets_five_minutes_of_what_it_is_registered_for(app: &TestApp) {
         let ehr = app.ehr().await;
@@ -140,7 +143,7 @@ both! {
         let ehr = app.ehr().await;
         let before = app.row_counts().await;
         let signed = ehr.signed(&claims(app));
-        let cases: [(&[(&str, &str)], u16, &str); 7] = [
+        let cases: [(Fields<'_>, u16, &str); 7] = [
             (&[("grant_type", "password")], 400, "unsupported_grant_type"),
             (&[("client_id", "demo-app")], 400, "invalid_request"),
             (&[("grant_type", "client_credentials"), ("client_assertion", &signed)], 400, "invalid_request"),

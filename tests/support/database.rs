@@ -185,11 +185,6 @@ impl Database {
         }
     }
 
-    /// True on PostgreSQL.
-    pub fn on_server(&self) -> bool {
-        self.server.is_some()
-    }
-
     async fn sqlite_connection(&self) -> SqliteConnection {
         let path = self.url.strip_prefix("sqlite:").unwrap();
         SqliteConnection::connect(&format!("sqlite://{path}"))
