@@ -65,18 +65,10 @@ async fn cases(state: &State, client: &Client, request: &Request<'_>) -> Result<
         .filter_map(|e| fhir::npi(e.resource))
         .collect();
     let codes = codes(request);
+    // Spec-53 wants the ordering NPI beside the member; naming one is not enough, it must be registered for the caller.
     let seen = |case: &PriorAuth| {
-        let theirs = case.received.client == client.id;
-        let named = case
-            .received
-            .requester_npi
-            .as_deref()
-            .is_some_and(|npi| npis.contains(&npi));
-        theirs
-            || (named
-                && npis
-                    .iter()
-                    .any(|npi| client.doc.npis.iter().any(|own| own == npi)))
+        let named = |npi: &String| npis.contains(&npi.as_str()) && client.doc.npis.contains(npi);
+        case.received.client == client.id || case.received.requester_npi.as_ref().is_some_and(named)
     };
     let wanted =
         |case: &PriorAuth| codes.is_empty() || case.items.iter().any(|i| codes.contains(&i.code.as_str()));

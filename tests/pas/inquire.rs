@@ -110,6 +110,15 @@ both! {
         // It names the requester, whose NPI is not registered for it.
         assert_eq!(asked(&other, &everything(app)).await, Vec::<Uuid>::new());
         assert_eq!(asked(&other, &app.run().inquiry(&reference_number(&ours))).await, Vec::<Uuid>::new());
+        // Naming an NPI of its own beside the requester's opens nothing.
+        let mut both = everything(app);
+        both["entry"].as_array_mut().unwrap().push(json!({
+            "fullUrl": "https://ehr.demo.example/fhir/Practitioner/own",
+            "resource": { "resourceType": "Practitioner", "id": "own", "identifier": [
+                { "system": "http://hl7.org/fhir/sid/us-npi", "value": "1982947230" },
+            ] },
+        }));
+        assert_eq!(asked(&other, &both).await, Vec::<Uuid>::new());
         // A case whose requester is registered for it, sent by the other side.
         let mut request = app.run().oxygen(FORM, None, 91, "normal");
         requester(&mut request)["identifier"][0]["value"] = json!("1982947230");

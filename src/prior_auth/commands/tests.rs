@@ -215,6 +215,9 @@ fn a_changed_event_breaks_the_chain() {
         .unwrap()
         .remove(0);
     let first = crate::prior_auth::chain_hash("before", &event, "body");
-    assert_ne!(first, crate::prior_auth::chain_hash("before", &event, "changed body"));
+    assert_ne!(
+        first,
+        crate::prior_auth::chain_hash("before", &event, "changed body")
+    );
     assert_ne!(first, crate::prior_auth::chain_hash("other", &event, "body"));
 }
