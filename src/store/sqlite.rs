@@ -70,12 +70,7 @@ impl Sqlite {
 
     pub(super) fn lock(&self) -> Result<std::fs::File> {
         let path = self.path.with_extension("lock");
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|e| Error::unavailable(format!("{}: {e}", path.display())))?;
+        let file = open_private(&path).map_err(|e| Error::unavailable(format!("{}: {e}", path.display())))?;
         file.try_lock().map_err(|_| {
             Error::conflict(format!(
                 "Another server runs on {}; stop it or use PostgreSQL",
@@ -260,11 +255,16 @@ fn private_file(path: &Path) -> std::io::Result<()> {
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         make_private(folder)?;
     }
+    open_private(path).map(drop)
+}
+
+/// Opens a file, or makes one that only its owner may read.
+fn open_private(path: &Path) -> std::io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    options.open(path)
 }
 
 /// A folder that only the owner may enter; one that exists is left as it is.
