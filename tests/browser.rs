@@ -206,7 +206,7 @@ async fn a_reviewer_moves_by_keys_and_sees_new_cases_come(server: &Server, drive
 
     server.walk().await;
     let mut shown = 0;
-    for _ in 0..100 {
+    for _ in 0..300 {
         shown = count(&browser, "a.go").await;
         if shown == 4 {
             break;
@@ -309,7 +309,7 @@ async fn a_member_lets_an_app_in(server: &Server, driver: &Driver) {
         .click()
         .await;
     let mut reached = String::new();
-    for _ in 0..50 {
+    for _ in 0..200 {
         reached = browser.current_url().await.unwrap().to_string();
         if reached.starts_with(seed::APP_REDIRECT) {
             break;

@@ -11,13 +11,13 @@ use std::time::Duration;
 pub async fn told(walk: &mut Walk) -> Outcome {
     let shaken = walk
         .subscriber
-        .wait("handshake", 1, Duration::from_secs(10))
+        .wait("handshake", 1, Duration::from_secs(30))
         .await;
     expect(shaken.len() == 1, || format!("{} handshakes", shaken.len()))?;
     // Two decisions were made; the first POST was turned away and comes again after about five seconds.
     let events = walk
         .subscriber
-        .wait("event-notification", 2, Duration::from_secs(20))
+        .wait("event-notification", 2, Duration::from_secs(45))
         .await;
     expect(walk.subscriber.turned_away() == 1, || {
         "the first event never came".to_owned()
@@ -65,7 +65,7 @@ pub async fn told(walk: &mut Walk) -> Outcome {
 /// The mails since the walk began: to the member and to the provider, with nothing in them.
 async fn new_mails(walk: &Walk) -> Result<String, String> {
     let mut new = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..300 {
         new = mails(&walk.data).split_off(walk.mails_before.min(mails(&walk.data).len()));
         let to = |address: &str| new.iter().any(|m| m.contains(address));
         if to("ruth@mail.example") && to("desk@lakeside.example") {
