@@ -11,14 +11,13 @@ use crate::error::{Error, Result};
 use crate::ig::pas::V2_2;
 use crate::mail::{Knock, Letter, NotSent};
 use crate::net::{Allowed, Delivered};
-use crate::pas::{self, NotificationKind, Request, ResponseAnswer};
+use crate::pas::{self, NotificationKind};
 use crate::prior_auth::{Event, PriorAuth};
 use crate::state::State;
 use crate::store::queues::{Queue, Waiting};
 use crate::store::subscriptions::Subscription;
 use chrono::Duration;
 use serde::Deserialize;
-use serde_json::Value;
 use uuid::Uuid;
 
 const WAITS: [i64; 8] = [5, 60, 300, 1800, 7200, 18_000, 36_000, 36_000];
@@ -255,17 +254,7 @@ fn body(
     };
     let until: Vec<Event> = events.iter().filter(|e| e.seq <= seq).cloned().collect();
     let case = PriorAuth::replay(*id, &until).ok_or_else(|| Error::not_found("case", id))?;
-    let request: Value = serde_json::from_str(text).map_err(Error::internal)?;
-    let request = Request::read(&V2_2, &request)?;
-    let focus = pas::response_bundle(&ResponseAnswer {
-        guide: &V2_2,
-        public_url: &state.config.public_url,
-        case: &case,
-        request: &request,
-        bundle_id: state.new_id(),
-        now,
-        profile: "profile-claimresponse",
-    });
+    let focus = pas::current_answer(state, &V2_2, &case, text, "profile-claimresponse", now)?;
     let at = case.changed;
     let kind = NotificationKind::Event {
         number,

@@ -15,7 +15,7 @@ mod subscription;
 
 pub use notification::{Kind as NotificationKind, build as notification};
 pub use request::Request;
-pub use response::{Answer as ResponseAnswer, bundle as response_bundle};
+pub use submit::current_answer;
 pub use subscription::{channel, endpoint};
 
 use crate::state::State;

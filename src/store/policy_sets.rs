@@ -25,10 +25,4 @@ impl Tx {
             .fetch_optional(c).await)
         .map_err(database)
     }
-
-    /// How many sets were published.
-    pub async fn count_policy_sets(&mut self) -> Result<i64> {
-        on!(self, c => sqlx::query_scalar("SELECT COUNT(*) FROM policy_set").fetch_one(c).await)
-            .map_err(database)
-    }
 }
