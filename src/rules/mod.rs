@@ -75,8 +75,20 @@ pub struct Loading {
     pub today: Option<NaiveDate>,
     /// Policies whose embedded tests passed before, by the hash of all that they read; their tests are not run again.
     pub tested: HashSet<String>,
-    /// Leaves the embedded tests out: for whoever runs them next.
-    pub skip_tests: bool,
+    /// What happens to the embedded tests.
+    pub tests: Tests,
+}
+
+/// What loading does with embedded tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tests {
+    /// Runs those that did not pass before; a failure is a finding.
+    #[default]
+    Run,
+    /// Reads and checks them for whoever runs them next.
+    Read,
+    /// Leaves them alone: the set was published, so they have passed.
+    Leave,
 }
 
 /// A mistake in a rule file, with its place.

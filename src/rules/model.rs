@@ -389,7 +389,10 @@ pub(super) struct Given {
     pub base: String,
     /// Changes to it, RFC 6902.
     #[serde(default)]
-    #[cfg_attr(test, schemars(with = "Vec<std::collections::BTreeMap<String, serde_json::Value>>"))]
+    #[cfg_attr(
+        test,
+        schemars(with = "Vec<std::collections::BTreeMap<String, serde_json::Value>>")
+    )]
     pub change: Vec<json_patch::PatchOperation>,
 }
 

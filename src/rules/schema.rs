@@ -1,7 +1,9 @@
 //! The JSON Schemas in `rules/schema/`, generated from the types that read the files, so that an editor completes and
 //! checks what the loader accepts. `UPDATE_SCHEMA=1 cargo test --lib rules::schema` writes them anew.
 
-use super::criteria::{AtLeastKeys, CountKeys, Criterion, CriterionKeys, Limit, Literal, Moment, Node, NodeKeys};
+use super::criteria::{
+    AtLeastKeys, CountKeys, Criterion, CriterionKeys, Limit, Literal, Moment, Node, NodeKeys,
+};
 use super::files::AnswersFile;
 use super::model::{From, PolicyKeys, Search};
 use super::period::Period;
@@ -64,7 +66,9 @@ schemas! {
 }
 
 fn schema_of<T: JsonSchema>(title: &str) -> String {
-    let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<T>();
+    let mut schema = SchemaSettings::draft07()
+        .into_generator()
+        .into_root_schema_for::<T>();
     schema.insert("title".into(), title.into());
     let mut text = serde_json::to_string_pretty(&schema).unwrap();
     text.push('\n');
@@ -79,7 +83,10 @@ fn is_current(file: &str, schema: &str) {
         std::fs::write(&path, schema).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(written, schema, "rules/schema/{file} is not what the types say; run with UPDATE_SCHEMA=1");
+    assert_eq!(
+        written, schema,
+        "rules/schema/{file} is not what the types say; run with UPDATE_SCHEMA=1"
+    );
 }
 
 #[test]
@@ -89,7 +96,10 @@ fn the_schema_of_policies_is_that_of_the_types() {
 
 #[test]
 fn the_schema_of_answers_is_that_of_the_types() {
-    is_current("pa-answers-1.schema.json", &schema_of::<AnswersFile>("pa-answers/1"));
+    is_current(
+        "pa-answers-1.schema.json",
+        &schema_of::<AnswersFile>("pa-answers/1"),
+    );
 }
 
 #[test]

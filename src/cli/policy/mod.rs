@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::forms::Forms;
-use crate::rules::{Finding, Loading, RuleSet};
+use crate::rules::{Finding, Loading, RuleSet, Tests};
 use clap::Subcommand;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,7 +62,7 @@ impl Folders {
     }
 
     /// Reads the folders and loads the set; findings of forms come first, for the policies need them.
-    fn load(&self, config: &Config, skip_tests: bool) -> Result<std::result::Result<RuleSet, Vec<Finding>>> {
+    fn load(&self, config: &Config, tests: Tests) -> Result<std::result::Result<RuleSet, Vec<Finding>>> {
         let forms = match Forms::load(&app::files(self.forms(config))?) {
             Ok(forms) => forms,
             Err(findings) => {
@@ -72,7 +72,7 @@ impl Folders {
         };
         let loading = Loading {
             today: Some(Clock::System.now().date_naive()),
-            skip_tests,
+            tests,
             ..Loading::default()
         };
         let files = app::files(self.rules(config))?;
@@ -86,8 +86,8 @@ impl Folders {
     }
 
     /// The same for commands that work with a sound set only.
-    fn sound(&self, config: &Config, skip_tests: bool) -> Result<RuleSet> {
-        self.load(config, skip_tests)?.map_err(|findings| {
+    fn sound(&self, config: &Config, tests: Tests) -> Result<RuleSet> {
+        self.load(config, tests)?.map_err(|findings| {
             let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
             Error::malformed(all.join("\n"))
         })

@@ -53,13 +53,22 @@ pub fn run(command: &New, config: &Config) -> Result<ExitCode> {
     let policy = rules.join("policies").join(names.area).join(names.short);
     let form = forms.join(names.short).join("1.0.0");
     let files: Vec<(PathBuf, String)> = vec![
-        (policy.join(format!("{}.yaml", names.version)), policy_text(command, &names)),
-        (rules.join("fixtures").join(format!("{}.json", names.short)), fixture(command, &names)?),
+        (
+            policy.join(format!("{}.yaml", names.version)),
+            policy_text(command, &names),
+        ),
+        (
+            rules.join("fixtures").join(format!("{}.json", names.short)),
+            fixture(command, &names)?,
+        ),
         (form.join("questionnaire.json"), questionnaire(&names)?),
     ];
     for (path, _) in &files {
         if path.exists() {
-            return Err(Error::malformed(format!("{} is there already; nothing was written", path.display())));
+            return Err(Error::malformed(format!(
+                "{} is there already; nothing was written",
+                path.display()
+            )));
         }
     }
     for (path, text) in &files {
@@ -76,16 +85,27 @@ pub fn run(command: &New, config: &Config) -> Result<ExitCode> {
 
 fn names(command: &New, today: NaiveDate) -> Result<Names<'_>> {
     let word = |text: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        !text.is_empty()
+            && text
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
     };
     let (area, short) = command
         .name
         .split_once('.')
         .filter(|(area, short)| word(area) && word(short))
-        .ok_or_else(|| Error::malformed("A name is an area, a dot and a name in small letters: dme.walking-aid"))?;
+        .ok_or_else(|| {
+            Error::malformed("A name is an area, a dot and a name in small letters: dme.walking-aid")
+        })?;
     let title = command.title.clone().unwrap_or_else(|| short.replace('-', " "));
     let version = today.format("%Y.1").to_string();
-    Ok(Names { area, short, version, title, today })
+    Ok(Names {
+        area,
+        short,
+        version,
+        title,
+        today,
+    })
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -201,7 +221,10 @@ fn questionnaire(names: &Names<'_>) -> Result<String> {
     let mut form: Value = serde_json::from_str(include_str!("form.json")).map_err(Error::internal)?;
     for (member, value) in [
         ("id", json!(names.short)),
-        ("name", json!(names.short.split('-').map(capital).collect::<String>())),
+        (
+            "name",
+            json!(names.short.split('-').map(capital).collect::<String>()),
+        ),
         ("title", json!(names.title)),
         ("date", json!(names.today.to_string())),
     ] {
@@ -217,9 +240,13 @@ fn questionnaire(names: &Names<'_>) -> Result<String> {
 
 fn capital(word: &str) -> String {
     let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_ascii_uppercase().to_string() + letters.as_str()
+    })
 }
 
 fn pretty(value: &Value) -> Result<String> {
-    serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(Error::internal)
+    serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
+        .map_err(Error::internal)
 }
