@@ -310,7 +310,7 @@ fn read_policy<'a>(
     beside: &Beside<'_>,
     loading: &Loading,
 ) -> Result<ReadPolicy<'a>, Finding> {
-    if text.contains("deny") {
+    if may_have_deny(text) {
         // Finds the key wherever it stands, also where names are free.
         Lines::of(file, text)?;
     }
@@ -330,6 +330,14 @@ fn read_policy<'a>(
         hash,
         tests_key,
         tests_left,
+    })
+}
+
+/// Whether the word stands where a key could: the walk that makes sure costs as much as reading.
+fn may_have_deny(text: &str) -> bool {
+    text.match_indices("deny").any(|(at, word)| {
+        let rest = text.get(at + word.len()..).unwrap_or_default();
+        rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).starts_with([':', '#', '?'])
     })
 }
 

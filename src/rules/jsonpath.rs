@@ -14,12 +14,18 @@ pub(super) struct Path {
     fan_out: usize,
 }
 
+/// No path that a person reads is longer, and a deep one costs the parser its stack.
+const LONGEST: usize = 500;
+
 /// A node and its normalised path, relative to where the search began.
 pub(super) type Found<'a> = (&'a Value, String);
 
 impl Path {
     /// Compiles a path. The error is a sentence for the author of the rule.
     pub(super) fn compile(text: &str) -> Result<Self, String> {
+        if text.len() > LONGEST {
+            return Err(format!("A path is at most {LONGEST} characters long"));
+        }
         let query = parse_json_path(text).map_err(|_| format!("'{text}' is no JSONPath (RFC 9535)"))?;
         let mut fan_out = 0;
         segments(&query.segments, &mut fan_out).map_err(|why| format!("In the path '{text}' {why}"))?;
@@ -42,7 +48,8 @@ fn segments(all: &[Segment], fan_out: &mut usize) -> Result<(), String> {
     all.iter().try_for_each(|segment| match segment {
         Segment::Descendant(_) => Err("'..' is not allowed; name the steps".to_owned()),
         Segment::Selector(one) => selector(one, fan_out),
-        Segment::Selectors(many) => many.iter().try_for_each(|one| selector(one, fan_out)),
+        // The same node twice, and twice again at each step: the work would double with every pair of brackets.
+        Segment::Selectors(_) => Err("one pair of brackets holds several selectors; write a fact for each".to_owned()),
     })
 }
 
@@ -66,7 +73,8 @@ fn filter(at: &Filter, fan_out: &mut usize) -> Result<(), String> {
         Filter::Atom(FilterAtom::Filter { expr, .. }) => filter(expr, fan_out),
         Filter::Atom(FilterAtom::Test { expr, .. }) => match expr.as_ref() {
             Test::RelQuery(inner) => segments(inner, fan_out),
-            Test::AbsQuery(inner) => segments(&inner.segments, fan_out),
+            // The whole document would be searched for every node.
+            Test::AbsQuery(_) => Err("a filter looks at the whole document; let it look at its own node: @".to_owned()),
             Test::Function(_) => Err(NO_FUNCTION.to_owned()),
         },
         Filter::Atom(FilterAtom::Comparison(comparison)) => {
@@ -130,6 +138,9 @@ mod tests {
         assert!(refused("$.a[?@.d == '2026-10']").contains("date"));
         assert!(refused("$.a[?@.b ~= 'x']").contains("no JSONPath"));
         assert!(refused("a.b").contains("no JSONPath"));
+        assert!(refused("$.a[?$.b[?@.c]]").contains("whole document"));
+        assert!(refused("$.a[*,*][*,*]").contains("several selectors"));
+        assert!(refused(&format!("$.{}", "a".repeat(600))).contains("at most 500"));
     }
 
     #[test]

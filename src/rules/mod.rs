@@ -13,6 +13,8 @@ mod embedded;
 mod evaluate;
 mod facts;
 mod files;
+#[cfg(test)]
+mod hostile;
 mod index;
 mod item;
 mod jsonpath;

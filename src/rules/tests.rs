@@ -283,7 +283,7 @@ fn plans_and_denial_reasons_are_read() {
 }
 
 /// Any JSON, with the names and values that rules look for sprinkled in.
-fn any_json() -> impl Strategy<Value = Value> {
+pub(super) fn any_json() -> impl Strategy<Value = Value> {
     let words = prop::sample::select(vec![
         "",
         "E1390",

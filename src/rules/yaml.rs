@@ -12,8 +12,12 @@ const NO_DENY: &str = "A rule cannot deny: there is no key 'deny' in this format
 /// What to do instead.
 const PEND: &str = "Let what is not approved wait for a person: decision.otherwise.pend";
 
+/// How deep lists and maps may stand in each other: three times what a policy needs, and no danger to the stack.
+const DEEPEST: usize = 32;
+
 fn options() -> Options {
     serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: DEEPEST },
         no_schema: true,
         strict_booleans: true,
         with_snippet: false,
