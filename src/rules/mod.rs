@@ -19,6 +19,7 @@ mod load;
 pub mod model;
 mod period;
 mod policy;
+mod public_list;
 mod readable;
 mod responses;
 pub mod verdict;
@@ -29,6 +30,7 @@ pub use embedded::TestReport;
 pub use item::{item_of_claim, item_of_order};
 pub use lists::{DenialReason, Plan};
 pub use policy::Policy;
+pub use public_list::{About, Listed, PublicList};
 pub use readable::readable;
 pub use verdict::{
     Ask, Code, Contact, CoverageAnswer, Decision, Detail, Grant, Leaf, Outcome, Pend, Reason, Source,
