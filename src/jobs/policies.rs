@@ -65,7 +65,10 @@ fn on_hangup(state: State, mut stopped: watch::Receiver<bool>) -> Result<Option<
 }
 
 #[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "the same shape as where there are signals")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the same shape as where there are signals"
+)]
 fn on_hangup(_: State, _: watch::Receiver<bool>) -> Result<Option<JoinHandle<()>>> {
     Ok(None)
 }

@@ -46,7 +46,12 @@ pub struct Side {
 
 /// Every file that differs, by path.
 pub fn changes(old: &SetFiles, new: &SetFiles) -> Vec<Change> {
-    let paths: BTreeSet<&str> = old.all().iter().chain(new.all()).map(|(path, _)| path.as_str()).collect();
+    let paths: BTreeSet<&str> = old
+        .all()
+        .iter()
+        .chain(new.all())
+        .map(|(path, _)| path.as_str())
+        .collect();
     let changed = paths.into_iter().filter_map(|path| {
         let (before, after) = (old.text(path), new.text(path));
         let kind = match (before, after) {
@@ -81,7 +86,10 @@ pub fn sides(old: &str, new: &str) -> (Side, Side) {
         let shown = lines.iter().zip(own).take(end).skip(start);
         Side {
             first: start + 1,
-            lines: shown.take(MOST).map(|(line, own)| ((*line).to_owned(), *own)).collect(),
+            lines: shown
+                .take(MOST)
+                .map(|(line, own)| ((*line).to_owned(), *own))
+                .collect(),
             more: (end - start.min(end)).saturating_sub(MOST),
         }
     };
@@ -112,7 +120,10 @@ mod tests {
     use super::*;
 
     fn set(files: &[(&str, &str)]) -> SetFiles {
-        let files: Vec<_> = files.iter().map(|(p, t)| ((*p).to_owned(), (*t).to_owned())).collect();
+        let files: Vec<_> = files
+            .iter()
+            .map(|(p, t)| ((*p).to_owned(), (*t).to_owned()))
+            .collect();
         SetFiles::new(&files, &[])
     }
 
@@ -138,7 +149,13 @@ mod tests {
     fn only_the_place_of_the_change_is_shown() {
         let text = |changed: &str| {
             (1..=20)
-                .map(|n| if n == 10 { format!("{changed}\n") } else { format!("line {n}\n") })
+                .map(|n| {
+                    if n == 10 {
+                        format!("{changed}\n")
+                    } else {
+                        format!("line {n}\n")
+                    }
+                })
                 .collect::<String>()
         };
         let (old, new) = sides(&text("old"), &text("new"));

@@ -40,7 +40,8 @@ pub fn fingerprint(config: &Config) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
     let mut all = Vec::new();
     for folder in [&config.rules, &config.forms] {
         for path in paths(folder).unwrap_or_default() {
-            let (size, changed) = std::fs::metadata(&path).map_or((0, None), |m| (m.len(), m.modified().ok()));
+            let (size, changed) =
+                std::fs::metadata(&path).map_or((0, None), |m| (m.len(), m.modified().ok()));
             all.push((path, size, changed));
         }
     }
@@ -86,7 +87,10 @@ mod tests {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let pair = |path: &str, text: &str| (path.to_owned(), text.to_owned());
-        assert_eq!(files(folder.path()).unwrap(), [pair("a", "one"), pair("b/2", "two")]);
+        assert_eq!(
+            files(folder.path()).unwrap(),
+            [pair("a", "one"), pair("b/2", "two")]
+        );
         std::fs::write(folder.path().join("c"), [0xff, 0xfe]).unwrap();
         let error = files(folder.path()).unwrap_err();
         assert!(error.message().contains("/c cannot be read"), "{error}");

@@ -125,7 +125,11 @@ async fn attempt(state: &State, how: How) -> Result<Reloaded> {
     match candidate(state).await? {
         Candidate::Same => {
             let hash = state.published().hash.clone();
-            tracing::info!(how = how.word(), hash, "the folders hold the policy set that is in force");
+            tracing::info!(
+                how = how.word(),
+                hash,
+                "the folders hold the policy set that is in force"
+            );
             state.remember_refused(None);
             Ok(Reloaded::Same)
         }
@@ -178,7 +182,10 @@ fn tell(published: &Published) {
         return;
     };
     let who = |person: &Option<crate::store::policy_sets::Named>| {
-        person.as_ref().map(|person| person.username.clone()).unwrap_or_default()
+        person
+            .as_ref()
+            .map(|person| person.username.clone())
+            .unwrap_or_default()
     };
     tracing::info!(
         publication = entry.number,

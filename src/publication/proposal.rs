@@ -97,7 +97,10 @@ pub async fn confirm(state: &State, by: &Reviewer, proposal: Uuid) -> Result<Rel
         })
         .await?;
     let proposal = may_confirm(waits.as_ref(), proposal, by, newest)?.clone();
-    let (files, held) = (set_files(&state.store, proposal.set.clone()).await?, state.published());
+    let (files, held) = (
+        set_files(&state.store, proposal.set.clone()).await?,
+        state.published(),
+    );
     let published = match super::blocking(move || check(files, &held)).await? {
         Ok(published) => published,
         Err(findings) => {
@@ -218,7 +221,11 @@ mod tests {
         let author = person(2, Role::PolicyAuthor);
         assert_eq!(may(&author, 7, 3), Ok(()));
         assert_eq!(may(&person(2, Role::PolicyApprover), 7, 3), Ok(()));
-        assert_eq!(may(&person(1, Role::PolicyApprover), 7, 3), Err(Kind::Forbidden), "the same person");
+        assert_eq!(
+            may(&person(1, Role::PolicyApprover), 7, 3),
+            Err(Kind::Forbidden),
+            "the same person"
+        );
         assert_eq!(may(&person(2, Role::Supervisor), 7, 3), Err(Kind::Forbidden));
         assert_eq!(may(&author, 8, 3), Err(Kind::Conflict), "another proposal");
         assert_eq!(may(&author, 7, 4), Err(Kind::Conflict), "another set is in force");

@@ -168,5 +168,6 @@ async fn list_text(store: &Store, hash: String) -> Result<String> {
 }
 
 fn read_list(text: &str) -> Result<PublicList> {
-    serde_json::from_str(text).map_err(|e| Error::internal(format!("a stored public list cannot be read: {e}")))
+    serde_json::from_str(text)
+        .map_err(|e| Error::internal(format!("a stored public list cannot be read: {e}")))
 }

@@ -101,8 +101,11 @@ impl PublicList {
         let none = About::default();
         for row in &self.rows {
             let about = self.about(row).unwrap_or(&none);
-            let (cites, urls): (Vec<&str>, Vec<&str>) =
-                about.sources.iter().map(|(c, u)| (c.as_str(), u.as_str())).unzip();
+            let (cites, urls): (Vec<&str>, Vec<&str>) = about
+                .sources
+                .iter()
+                .map(|(c, u)| (c.as_str(), u.as_str()))
+                .unzip();
             let cells = [
                 row.code.clone(),
                 row.system.clone(),
@@ -161,7 +164,12 @@ impl RuleSet {
             for key in policy.code_keys() {
                 speaking.entry(key).or_default().push(policy);
             }
-            if policy.keys.coverage.iter().any(|rule| demands(&rule.answer.answer())) {
+            if policy
+                .keys
+                .coverage
+                .iter()
+                .any(|rule| demands(&rule.answer.answer()))
+            {
                 list.add_policy(policy);
             }
         }
@@ -258,7 +266,10 @@ fn left_over(row: &Row, policies: &[&Policy]) -> Vec<Window> {
     for policy in policies {
         if within(policy.lines(), row.line.as_ref()) && within(policy.states(), row.state.as_ref()) {
             let taken = (policy.effective().from, policy.effective().to);
-            left = left.into_iter().flat_map(|window| without(window, taken)).collect();
+            left = left
+                .into_iter()
+                .flat_map(|window| without(window, taken))
+                .collect();
         }
     }
     left
@@ -311,7 +322,10 @@ mod tests {
         let rows = list.find("e0424", None);
         assert_eq!(rows.len(), 1, "{rows:?}");
         let about = list.about(rows[0]).unwrap();
-        assert_eq!((rows[0].line.as_deref(), rows[0].from), (Some("MA"), day("2026-07-01")));
+        assert_eq!(
+            (rows[0].line.as_deref(), rows[0].from),
+            (Some("MA"), day("2026-07-01"))
+        );
         assert!(about.title.contains("Home oxygen") && about.forms == ["home-oxygen|1.0.0"]);
         assert!(about.sources[0].0.contains("NCD 240.2"));
         assert!(list.rows().is_sorted());
@@ -322,7 +336,12 @@ mod tests {
         let rules = shipped(|_| {});
         let list = rules.public_list(day("2026-11-20"));
         let surgery = list.find("33510", Some("MA"));
-        assert!(list.about(surgery[0]).unwrap().title.starts_with("Inpatient heart surgery"));
+        assert!(
+            list.about(surgery[0])
+                .unwrap()
+                .title
+                .starts_with("Inpatient heart surgery")
+        );
         assert!(list.find("B4184", None).is_empty());
         assert!(list.rows().iter().all(|row| row.code != "*"));
     }
@@ -334,7 +353,10 @@ mod tests {
         let left = without(window, cut);
         assert_eq!(
             left,
-            [(day("2026-01-01"), Some(day("2026-06-30"))), (day("2027-01-01"), None)]
+            [
+                (day("2026-01-01"), Some(day("2026-06-30"))),
+                (day("2027-01-01"), None)
+            ]
         );
         assert_eq!(without(cut, window), []);
         assert_eq!(without(cut, (day("2027-01-01"), None)), [cut]);
@@ -343,11 +365,23 @@ mod tests {
     #[test]
     fn what_ended_before_the_day_is_left_out() {
         let rules = shipped(|files| {
-            let list = &mut files.iter_mut().find(|(path, _)| path == "lists/2026.csv").unwrap().1;
-            *list = list.replace("33510,http://www.ama-assn.org/go/cpt,,,2026-01-01,,", "33510,http://www.ama-assn.org/go/cpt,,,2026-01-01,2026-06-30,");
+            let list = &mut files
+                .iter_mut()
+                .find(|(path, _)| path == "lists/2026.csv")
+                .unwrap()
+                .1;
+            *list = list.replace(
+                "33510,http://www.ama-assn.org/go/cpt,,,2026-01-01,,",
+                "33510,http://www.ama-assn.org/go/cpt,,,2026-01-01,2026-06-30,",
+            );
         });
         assert_eq!(rules.public_list(day("2026-06-30")).find("33510", None).len(), 1);
-        assert!(rules.public_list(day("2026-07-01")).find("33510", None).is_empty());
+        assert!(
+            rules
+                .public_list(day("2026-07-01"))
+                .find("33510", None)
+                .is_empty()
+        );
     }
 
     #[test]

@@ -95,7 +95,8 @@ impl Published {
         let (rule_files, form_files) = (files.below(RULES), files.below(FORMS));
         let mut findings = Vec::new();
         let forms = Forms::load(&form_files).map_err(|found| findings.extend(found.iter().map(of_a_form)));
-        let clocks = Clocks::load(&rule_files).map_err(|found| findings.extend(found.into_iter().map(of_a_rule)));
+        let clocks =
+            Clocks::load(&rule_files).map_err(|found| findings.extend(found.into_iter().map(of_a_rule)));
         // Without its forms every policy that names one would be a finding.
         let forms = forms.unwrap_or_default();
         if !findings.is_empty() {
@@ -209,7 +210,9 @@ mod tests {
     fn a_mistake_is_told_with_its_folder_and_file() {
         let findings = Published::check(files("{")).unwrap_err();
         assert!(
-            findings.iter().any(|f| f.file == "questionnaires/home/1.0.0/questionnaire.json"),
+            findings
+                .iter()
+                .any(|f| f.file == "questionnaires/home/1.0.0/questionnaire.json"),
             "{findings:?}"
         );
     }

@@ -230,9 +230,10 @@ impl Tx {
 
     /// The newest entries, the newest first.
     pub async fn publications(&mut self, most: i64) -> Result<Vec<Publication>> {
-        let rows = on!(self, c => sqlx::query_as::<_, PublicationRow>(log!("ORDER BY l.number DESC LIMIT $1"))
+        let rows =
+            on!(self, c => sqlx::query_as::<_, PublicationRow>(log!("ORDER BY l.number DESC LIMIT $1"))
             .bind(most).fetch_all(c).await)
-        .map_err(database)?;
+            .map_err(database)?;
         rows.into_iter().map(PublicationRow::publication).collect()
     }
 
