@@ -3,6 +3,7 @@
 pub mod client;
 mod demo;
 mod import;
+pub mod policy;
 mod serve;
 pub mod user;
 mod walk;
@@ -50,6 +51,9 @@ enum Action {
     User(user::UserCommand),
     /// Reads members, coverages, providers, organizations from FHIR NDJSON or bundles
     Import(import::Import),
+    /// Policies: check, test, list, write, run again over past requests
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Asks a running server whether it is ready; for a container's health check
     Healthcheck,
 }
@@ -94,6 +98,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
                 say(&user::run(action, &store, config.password_work, Clock::System.now()).await?);
             }
             Action::Import(import) => return import::run(import, &config).await,
+            Action::Policy(action) => return policy::run(action, &config).await,
             Action::Healthcheck => serve::ask(&config).await?,
         }
         Ok(ExitCode::SUCCESS)
