@@ -24,7 +24,7 @@ pub struct Import {
 /// Reads everything, tells what was taken and lists what was not; exit code 2 when a row was refused.
 pub async fn run(command: Import, config: &Config) -> Result<ExitCode> {
     let store = Store::open(config).await?;
-    let published = Arc::new(publication::to_read_with(config, &store).await?);
+    let published = Arc::new(publication::to_read_with(config, &Clock::System, &store).await?);
     let mut import = import::Import::new(store.clone(), published, Clock::System.now());
     let files = files(&command.paths)?;
     let bytes = files

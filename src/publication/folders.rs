@@ -22,13 +22,7 @@ pub fn files(folder: &Path) -> Result<Vec<(String, String)>> {
 
 /// Both folders as one set.
 pub(super) fn read(config: &Config) -> Result<SetFiles, Vec<Finding>> {
-    let finding = |e: Error| {
-        vec![Finding {
-            file: "the folders".to_owned(),
-            line: None,
-            message: e.message().to_owned(),
-        }]
-    };
+    let finding = |e: Error| vec![Finding::new("the folders", None, e.message())];
     let rules = files(&config.rules).map_err(finding)?;
     let forms = files(&config.forms).map_err(finding)?;
     Ok(SetFiles::new(&rules, &forms))

@@ -25,7 +25,7 @@ pub async fn follow(state: &State) -> Result<usize> {
         .await?;
     let Some(entry) = entry else { return Ok(0) };
     let (hash, number) = (entry.set.clone(), entry.number);
-    match record::stored(&state.store, entry).await? {
+    match record::stored(&state.store, state.now().date_naive(), entry).await? {
         Ok(published) => {
             count("follow", "published");
             put_in_force(state, published);

@@ -21,12 +21,12 @@ pub use record::open_list;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::rules::Finding;
+use crate::rules::{Finding, Loading};
 use crate::state::{Published, Refused, SetFiles, State, told};
 use crate::store::Store;
 use crate::store::policy_sets::{How, Publication};
+use chrono::NaiveDate;
 use record::{Entry, record};
-use std::sync::Arc;
 
 /// What became of an attempt to publish the folders.
 #[derive(Debug)]
@@ -58,25 +58,29 @@ pub enum Opening {
 /// The set that a server starts with, stored and logged.
 pub async fn open(config: &Config, clock: &Clock, store: &Store, opening: Opening) -> Result<Published> {
     if opening == Opening::Stored
-        && let Some(stored) = in_force(store).await?
+        && let Some(stored) = in_force(clock, store).await?
     {
         return Ok(stored);
     }
-    first(clock, store, of_folders(config).await?).await
+    first(clock, store, of_folders(config, clock).await?).await
 }
 
 /// The set that a command reads with: what is in force, else what the folders hold. Nothing is published.
-pub async fn to_read_with(config: &Config, store: &Store) -> Result<Published> {
-    match in_force(store).await? {
+pub async fn to_read_with(config: &Config, clock: &Clock, store: &Store) -> Result<Published> {
+    match in_force(clock, store).await? {
         Some(published) => Ok(published),
-        None => of_folders(config).await,
+        None => of_folders(config, clock).await,
     }
 }
 
 /// What the folders hold, read, checked and tested.
-pub async fn of_folders(config: &Config) -> Result<Published> {
+pub async fn of_folders(config: &Config, clock: &Clock) -> Result<Published> {
     let config = config.clone();
-    let published = blocking(move || folders::read(&config).and_then(Published::check)).await?;
+    let loading = Loading {
+        today: Some(clock.now().date_naive()),
+        ..Loading::default()
+    };
+    let published = blocking(move || Published::check(folders::read(&config)?, &loading)).await?;
     published.map_err(|findings| Error::malformed(told(&findings)))
 }
 
@@ -90,7 +94,7 @@ pub async fn first(clock: &Clock, store: &Store, published: Published) -> Result
 }
 
 /// The set of the newest publication; none when nothing was ever published.
-pub async fn in_force(store: &Store) -> Result<Option<Published>> {
+pub async fn in_force(clock: &Clock, store: &Store) -> Result<Option<Published>> {
     let newest = store
         .read((), |tx, ()| {
             Box::pin(async move { tx.newest_publication().await })
@@ -98,7 +102,7 @@ pub async fn in_force(store: &Store) -> Result<Option<Published>> {
         .await?;
     let Some(entry) = newest else { return Ok(None) };
     let (hash, number, at) = (entry.set.clone(), entry.number, entry.at);
-    match record::stored(store, entry).await? {
+    match record::stored(store, clock.now().date_naive(), entry).await? {
         Ok(published) => Ok(Some(published)),
         Err(findings) => Err(Error::malformed(format!(
             "The policy set {hash}, in force since {at} (publication {number}), does not load any more:\n{}\n\
@@ -146,7 +150,7 @@ async fn attempt(state: &State, how: How) -> Result<Reloaded> {
 
 /// Reads, checks and tests the folders, away from the threads that answer.
 async fn candidate(state: &State) -> Result<Candidate> {
-    let (config, held) = (state.config.clone(), state.published());
+    let (config, held, today) = (state.config.clone(), state.published(), state.now().date_naive());
     blocking(move || {
         let files = match folders::read(&config) {
             Ok(files) => files,
@@ -156,7 +160,7 @@ async fn candidate(state: &State) -> Result<Candidate> {
         if hash == held.hash {
             return Candidate::Same;
         }
-        match check(files, &held) {
+        match check(files, &held, today) {
             Ok(published) => Candidate::Sound(Box::new(published)),
             Err(findings) => Candidate::Faulty(Some(hash), findings),
         }
@@ -164,9 +168,14 @@ async fn candidate(state: &State) -> Result<Candidate> {
     .await
 }
 
-/// Checks and tests a set.
-fn check(files: SetFiles, _held: &Arc<Published>) -> Result<Published, Vec<Finding>> {
-    Published::check(files)
+/// Checks a set and tests it; policies that passed in the set in force are not tested again.
+fn check(files: SetFiles, held: &Published, today: NaiveDate) -> Result<Published, Vec<Finding>> {
+    let loading = Loading {
+        today: Some(today),
+        tested: held.rules.tested().clone(),
+        ..Loading::default()
+    };
+    Published::check(files, &loading)
 }
 
 /// Swaps a stored set in and tells about it; gives its entry.

@@ -2,7 +2,7 @@
 //! guard stands here and runs in the unit that writes, so a page, a raw POST and a race meet the same.
 
 use super::record::{Entry, named, record, set_files};
-use super::{Candidate, Reloaded, candidate, check, count, put_in_force};
+use super::{Candidate, Reloaded, blocking, candidate, check, count, put_in_force};
 use crate::error::{Error, Kind, Result};
 use crate::prior_auth::Reviewer;
 use crate::rules::Finding;
@@ -97,11 +97,9 @@ pub async fn confirm(state: &State, by: &Reviewer, proposal: Uuid) -> Result<Rel
         })
         .await?;
     let proposal = may_confirm(waits.as_ref(), proposal, by, newest)?.clone();
-    let (files, held) = (
-        set_files(&state.store, proposal.set.clone()).await?,
-        state.published(),
-    );
-    let published = match super::blocking(move || check(files, &held)).await? {
+    let files = set_files(&state.store, proposal.set.clone()).await?;
+    let (held, today) = (state.published(), state.now().date_naive());
+    let published = match blocking(move || check(files, &held, today)).await? {
         Ok(published) => published,
         Err(findings) => {
             count(How::TwoPeople.word(), "refused");

@@ -5,11 +5,11 @@ use super::{blocking, proposal};
 use crate::error::{Error, Kind, Result};
 use crate::prior_auth::Reviewer;
 use crate::rules::verdict::sha256;
-use crate::rules::{Finding, PublicList};
+use crate::rules::{Finding, Loading, PublicList};
 use crate::state::{Published, SetFiles};
 use crate::store::policy_sets::{Closed, How, Named, Proposal, Publication};
 use crate::store::{Store, Tx};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use std::sync::Arc;
 
 /// Times to look again when another process was first.
@@ -130,13 +130,19 @@ pub(super) fn named(person: &Reviewer) -> Named {
 /// A stored set as it was published. Its tests passed then and are not run again.
 pub(super) async fn stored(
     store: &Store,
+    today: NaiveDate,
     publication: Publication,
 ) -> Result<Result<Published, Vec<Finding>>> {
     let files = set_files(store, publication.set.clone()).await?;
     let list = list_text(store, publication.list.clone()).await?;
+    let loading = Loading {
+        today: Some(today),
+        skip_tests: true,
+        ..Loading::default()
+    };
     blocking(move || {
         let list = read_list(&list)?;
-        Ok(Published::check_stored(files).map(|set| set.recorded(publication, Arc::new(list))))
+        Ok(Published::check(files, &loading).map(|set| set.recorded(publication, Arc::new(list))))
     })
     .await?
 }

@@ -3,14 +3,14 @@
 //! with the part of its window that no policy takes from it. Retired, draft and shadow versions are not in it, nor what
 //! needs no authorization.
 
-use super::index::code_key;
+use super::codes::{CodeRange, CodeTable};
 use super::lists::Row;
 use super::verdict::CoverageAnswer;
 use super::{Policy, RuleSet};
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// First and last day, both included.
 type Window = (NaiveDate, Option<NaiveDate>);
@@ -56,9 +56,13 @@ pub struct Listed {
 impl Listed {
     /// Whether it speaks about a code that begins like this (capital letters). The row `*` speaks about every code.
     fn is_about(&self, code: &str) -> bool {
-        let range = self.code.split_once('-').filter(|(a, b)| a.len() == b.len());
-        let holds = |(first, last): (&str, &str)| code.len() == first.len() && first <= code && code <= last;
-        self.code == "*" || self.code.to_uppercase().starts_with(code) || range.is_some_and(holds)
+        let in_range = || match CodeRange::read(&self.system, &self.code) {
+            Some(Ok(range)) => {
+                CodeRange::of_code(&self.system, code).is_some_and(|asked| range.holds(&asked))
+            }
+            _ => false,
+        };
+        self.code == "*" || self.code.to_uppercase().starts_with(code) || in_range()
     }
 }
 
@@ -159,11 +163,12 @@ impl RuleSet {
             about: Vec::new(),
             rows: Vec::new(),
         };
-        let mut speaking: HashMap<String, Vec<&Policy>> = HashMap::new();
-        for policy in self.policies.iter().filter(|p| p.is_active()) {
-            for key in policy.code_keys() {
-                speaking.entry(key).or_default().push(policy);
+        let mut speaking = Speaking::default();
+        for (n, policy) in (0..).zip(&self.policies) {
+            if !policy.is_active() {
+                continue;
             }
+            speaking.add(n, policy);
             if policy
                 .keys
                 .coverage
@@ -173,6 +178,7 @@ impl RuleSet {
                 list.add_policy(policy);
             }
         }
+        speaking.table = std::mem::take(&mut speaking.table).sealed();
         let mut named: BTreeMap<&str, usize> = BTreeMap::new();
         for (name, known) in &self.answers {
             let answer = known.answer.answer();
@@ -182,16 +188,15 @@ impl RuleSet {
             }
         }
         for row in &self.rows {
-            let Some(about) = named.get(row.answer.as_str()) else {
+            let Some(about) = named.get(&*row.answer) else {
                 continue;
             };
-            let policies = speaking.get(&code_key(&row.system, &row.code));
-            for window in left_over(row, policies.map_or(&[], Vec::as_slice)) {
+            for window in left_over(row, &speaking.of(row, &self.policies)) {
                 list.rows.push(Listed {
-                    code: row.code.clone(),
-                    system: row.system.clone(),
-                    line: row.line.clone(),
-                    state: row.state.clone(),
+                    code: row.code.to_string(),
+                    system: row.system.to_string(),
+                    line: row.line.as_deref().map(str::to_owned),
+                    state: row.state.as_deref().map(str::to_owned),
                     from: window.0,
                     to: window.1,
                     about: *about,
@@ -240,6 +245,42 @@ impl PublicList {
     }
 }
 
+/// The active policies by code.
+#[derive(Default)]
+struct Speaking {
+    table: CodeTable,
+    ranges: Vec<(CodeRange, u32)>,
+}
+
+impl Speaking {
+    fn add(&mut self, n: u32, policy: &Policy) {
+        for (system, code) in policy.codes() {
+            self.table.insert(system, code, n);
+            if let Some(Ok(range)) = CodeRange::read(system, code) {
+                self.ranges.push((range, n));
+            }
+        }
+    }
+
+    /// The policies that answer for every code of a row.
+    fn of<'a>(&self, row: &Row, policies: &'a [Policy]) -> Vec<&'a Policy> {
+        let places: Vec<u32> = match CodeRange::read(&row.system, &row.code) {
+            Some(Ok(asked)) => {
+                let holding = self.ranges.iter().filter(|(range, _)| range.holds(&asked));
+                holding.map(|(_, n)| *n).collect()
+            }
+            _ => {
+                let (exact, ranged) = self.table.find(&row.system, &row.code);
+                exact.iter().chain(ranged).copied().collect()
+            }
+        };
+        places
+            .into_iter()
+            .filter_map(|n| policies.get(n as usize))
+            .collect()
+    }
+}
+
 /// Whether an answer asks for authorization, or may.
 fn demands(answer: &CoverageAnswer) -> bool {
     matches!(
@@ -259,12 +300,12 @@ fn said(name: &str, answer: &CoverageAnswer) -> About {
 
 /// When a row answers itself: its window without those of the policies that answer for the same code, line and state.
 fn left_over(row: &Row, policies: &[&Policy]) -> Vec<Window> {
-    let within = |scope: Option<&[String]>, own: Option<&String>| {
-        scope.is_none_or(|names| own.is_some_and(|own| names.contains(own)))
+    let within = |scope: Option<&[String]>, own: Option<&str>| {
+        scope.is_none_or(|names| own.is_some_and(|own| names.iter().any(|name| name == own)))
     };
     let mut left = vec![(row.from, row.to)];
     for policy in policies {
-        if within(policy.lines(), row.line.as_ref()) && within(policy.states(), row.state.as_ref()) {
+        if within(policy.lines(), row.line.as_deref()) && within(policy.states(), row.state.as_deref()) {
             let taken = (policy.effective().from, policy.effective().to);
             left = left
                 .into_iter()
@@ -400,7 +441,7 @@ mod tests {
     fn a_range_is_found_by_a_code_within_it() {
         let row = Listed {
             code: "J0000-J9999".to_owned(),
-            system: String::new(),
+            system: crate::fhir::coding::HCPCS.to_owned(),
             line: None,
             state: None,
             from: day("2026-01-01"),

@@ -5,7 +5,7 @@ use crate::deadlines::Clocks;
 use crate::error::{Error, Result};
 use crate::forms::Forms;
 use crate::rules::verdict::sha256;
-use crate::rules::{Finding, PublicList, RuleSet};
+use crate::rules::{Finding, Loading, PublicList, RuleSet};
 use crate::store::policy_sets::Publication;
 use chrono::{DateTime, NaiveDate, Utc};
 use std::sync::{Arc, OnceLock};
@@ -87,11 +87,12 @@ pub struct Published {
 impl Published {
     /// Loads all three from (path, text) pairs; every finding at once.
     pub fn load(rules: &[(String, String)], forms: &[(String, String)]) -> Result<Self> {
-        Self::check(SetFiles::new(rules, forms)).map_err(|findings| Error::malformed(told(&findings)))
+        Self::check(SetFiles::new(rules, forms), &Loading::default())
+            .map_err(|findings| Error::malformed(told(&findings)))
     }
 
-    /// Reads, checks and tests a set.
-    pub fn check(files: SetFiles) -> Result<Self, Vec<Finding>> {
+    /// Reads and checks a set, and tests it as far as `loading` says.
+    pub fn check(files: SetFiles, loading: &Loading) -> Result<Self, Vec<Finding>> {
         let (rule_files, form_files) = (files.below(RULES), files.below(FORMS));
         let mut findings = Vec::new();
         let forms = Forms::load(&form_files).map_err(|found| findings.extend(found.iter().map(of_a_form)));
@@ -102,7 +103,7 @@ impl Published {
         if !findings.is_empty() {
             return Err(findings);
         }
-        let rules = RuleSet::load(&rule_files, &|form| forms.link_ids(form));
+        let rules = RuleSet::load_with(&rule_files, &|form| forms.link_ids(form), loading);
         match (rules, clocks) {
             (Ok(rules), Ok(clocks)) => Ok(Self {
                 hash: files.hash(),
@@ -116,11 +117,6 @@ impl Published {
             (Err(found), _) => Err(found.into_iter().map(of_a_rule).collect()),
             (_, Err(())) => Err(findings),
         }
-    }
-
-    /// Reads a set that was checked and tested when it was stored.
-    pub fn check_stored(files: SetFiles) -> Result<Self, Vec<Finding>> {
-        Self::check(files)
     }
 
     /// The set with the log's entry that put it in force, and the public list of that day.
@@ -177,11 +173,7 @@ fn of_a_rule(finding: Finding) -> Finding {
 /// Forms tell file and sentence in one text.
 fn of_a_form(text: &String) -> Finding {
     let (file, message) = text.split_once(": ").unwrap_or((text.as_str(), ""));
-    Finding {
-        file: format!("{FORMS}{file}"),
-        line: None,
-        message: message.to_owned(),
-    }
+    Finding::new(&format!("{FORMS}{file}"), None, message)
 }
 
 #[cfg(test)]
@@ -208,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_mistake_is_told_with_its_folder_and_file() {
-        let findings = Published::check(files("{")).unwrap_err();
+        let findings = Published::check(files("{"), &Loading::default()).unwrap_err();
         assert!(
             findings
                 .iter()

@@ -30,7 +30,10 @@ async fn reload(state: &State) -> Reloaded {
 /// Another process on the same database, under what was published last.
 async fn second_process(app: &TestApp) -> State {
     let held = &app.state;
-    let published = publication::in_force(&held.store).await.unwrap().unwrap();
+    let published = publication::in_force(&held.clock, &held.store)
+        .await
+        .unwrap()
+        .unwrap();
     let mail = Mailer::new(&held.config.mail, &held.config.payer, &held.config.data).unwrap();
     State::new(
         held.config.clone(),
@@ -128,9 +131,7 @@ both! {
         assert_eq!(other.published().hash, before);
         let refused = other.refused().unwrap();
         assert_eq!((refused.hash.as_deref(), refused.number, refused.how), (Some(set.as_str()), Some(2), "follow"));
-        let mut config = app.state.config.clone();
-        config.database = format!("sqlite:{}", app.data.path().join("other.db").display());
-        let error = publication::in_force(&app.state.store).await.unwrap_err();
+        let error = publication::in_force(&app.clock, &app.state.store).await.unwrap_err();
         assert!(
             error.message().contains(set) && error.message().contains("serve --publish"),
             "{error}"
@@ -141,7 +142,7 @@ both! {
         app.folders.make_own();
         let before = app.state.published().hash.clone();
         std::fs::remove_dir_all(&app.folders.rules).unwrap();
-        let stored = publication::in_force(&app.state.store).await.unwrap().unwrap();
+        let stored = publication::in_force(&app.clock, &app.state.store).await.unwrap().unwrap();
         assert_eq!(stored.hash, before);
         assert_eq!(stored.files(), app.state.published().files());
         assert_eq!(log(app).await.len(), 1);

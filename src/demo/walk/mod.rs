@@ -141,7 +141,7 @@ pub async fn against(server: &str, data: &Path, tell: impl Fn(&Step)) -> Result<
 /// Walks against a server of its own, in this process, with a fresh store: a temporary SQLite file, or a new schema
 /// of the PostgreSQL database that the config names, dropped afterwards.
 pub async fn own(config: Config, tell: impl Fn(&Step)) -> Result<Report> {
-    let published = publication::of_folders(&config).await?;
+    let published = publication::of_folders(&config, &Clock::System).await?;
     own_with(config, published, tell).await
 }
 
