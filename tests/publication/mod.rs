@@ -1,6 +1,8 @@
 //! How a policy set comes into force: checked whole or not at all, stored, logged, followed by every process.
 
 mod processes;
+mod public_list;
+mod two_people;
 
 use crate::support::{TestApp, both};
 use assent::app::App;
