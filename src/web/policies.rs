@@ -50,6 +50,7 @@ async fn one_file(state: &State, staff: &Staff, file: &str) -> Result<Response> 
 pub(super) async fn propose(Held(state): Held<State>, AnyStaff(staff): AnyStaff, fields: Fields) -> Response {
     let proposed = async {
         session::check_form(&staff.session, &fields)?;
+        may_look(&staff)?;
         match publication::propose(&state, &staff.reviewer()).await? {
             Proposed::Waits => go(POLICIES),
             Proposed::Same => with(&state, &staff, StatusCode::OK, 1, Said::Same).await,
@@ -66,6 +67,7 @@ pub(super) async fn propose(Held(state): Held<State>, AnyStaff(staff): AnyStaff,
 pub(super) async fn confirm(Held(state): Held<State>, AnyStaff(staff): AnyStaff, fields: Fields) -> Response {
     let confirmed = async {
         session::check_form(&staff.session, &fields)?;
+        may_look(&staff)?;
         match publication::confirm(&state, &staff.reviewer(), proposal(&fields)?).await? {
             Reloaded::Published(_) | Reloaded::Same => go(POLICIES),
             Reloaded::Refused(findings) => {
@@ -85,6 +87,7 @@ pub(super) async fn withdraw(
 ) -> Response {
     let withdrawn = async {
         session::check_form(&staff.session, &fields)?;
+        may_look(&staff)?;
         publication::withdraw(&state, &staff.reviewer(), proposal(&fields)?).await?;
         go(POLICIES)
     };
