@@ -332,6 +332,7 @@ fn without(window: Window, cut: Window) -> Vec<Window> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forms::Forms;
 
     fn day(text: &str) -> NaiveDate {
         text.parse().unwrap()
@@ -341,15 +342,8 @@ mod tests {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
         let mut files = crate::publication::files(&root).unwrap();
         change(&mut files);
-        let forms = |_: &str| {
-            let ids = [
-                "oxygen.test-ordered-by-treating-practitioner",
-                "oxygen.test-performed-by-dme-supplier",
-                "oxygen.test-condition",
-                "oxygen.dependent-edema",
-            ];
-            Some(ids.map(str::to_owned).to_vec())
-        };
+        let forms = Forms::load(&crate::publication::files(&root.join("../questionnaires")).unwrap()).unwrap();
+        let forms = |form: &str| forms.link_ids(form);
         RuleSet::load(&files, &forms).unwrap_or_else(|findings| {
             let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
             panic!("{}", all.join("\n"))
