@@ -342,7 +342,8 @@ mod tests {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
         let mut files = crate::publication::files(&root).unwrap();
         change(&mut files);
-        let forms = Forms::load(&crate::publication::files(&root.join("../questionnaires")).unwrap()).unwrap();
+        let forms =
+            Forms::load(&crate::publication::files(&root.join("../questionnaires")).unwrap()).unwrap();
         let forms = |form: &str| forms.link_ids(form);
         RuleSet::load(&files, &forms).unwrap_or_else(|findings| {
             let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
