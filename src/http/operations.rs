@@ -20,23 +20,30 @@ pub fn routes() -> Router<State> {
 /// Ready when the database answers; names the policy set in force, and the one that was refused since.
 async fn ready(Held(state): Held<State>) -> Response {
     let published = state.published();
-    let mut told = json!({ "ready": true, "policies": published.hash, "publication": published.number() });
-    if let Some(refused) = state.refused() {
-        told["refused"] = json!({
+    let refused = state.refused().map(|refused| {
+        json!({
             "policies": refused.hash,
             "publication": refused.number,
             "at": refused.at,
             "how": refused.how,
             "findings": refused.findings.len(),
             "first": refused.findings.first().map(ToString::to_string),
-        });
-    }
-    if let Err(error) = state.store.ping().await {
-        tracing::error!(cause = %error, "not ready");
-        told["ready"] = json!(false);
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(told)).into_response();
-    }
-    Json(told).into_response()
+        })
+    });
+    let status = match state.store.ping().await {
+        Ok(()) => StatusCode::OK,
+        Err(error) => {
+            tracing::error!(cause = %error, "not ready");
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    let told = json!({
+        "ready": status == StatusCode::OK,
+        "policies": published.hash,
+        "publication": published.number(),
+        "refused": refused,
+    });
+    (status, Json(told)).into_response()
 }
 
 async fn metrics() -> Response {

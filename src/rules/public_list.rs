@@ -264,15 +264,12 @@ impl Speaking {
 
     /// The policies that answer for every code of a row.
     fn of<'a>(&self, row: &Row, policies: &'a [Policy]) -> Vec<&'a Policy> {
-        let places: Vec<u32> = match CodeRange::read(&row.system, &row.code) {
-            Some(Ok(asked)) => {
-                let holding = self.ranges.iter().filter(|(range, _)| range.holds(&asked));
-                holding.map(|(_, n)| *n).collect()
-            }
-            _ => {
-                let (exact, ranged) = self.table.find(&row.system, &row.code);
-                exact.iter().chain(ranged).copied().collect()
-            }
+        let places: Vec<u32> = if let Some(Ok(asked)) = CodeRange::read(&row.system, &row.code) {
+            let holding = self.ranges.iter().filter(|(range, _)| range.holds(&asked));
+            holding.map(|(_, n)| *n).collect()
+        } else {
+            let (exact, ranged) = self.table.find(&row.system, &row.code);
+            exact.iter().chain(ranged).copied().collect()
         };
         places
             .into_iter()

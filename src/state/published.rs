@@ -95,7 +95,8 @@ impl Published {
     pub fn check(files: SetFiles, loading: &Loading) -> Result<Self, Vec<Finding>> {
         let (rule_files, form_files) = (files.below(RULES), files.below(FORMS));
         let mut findings = Vec::new();
-        let forms = Forms::load(&form_files).map_err(|found| findings.extend(found.iter().map(of_a_form)));
+        let forms = Forms::load(&form_files)
+            .map_err(|found| findings.extend(found.iter().map(|text| of_a_form(text))));
         let clocks =
             Clocks::load(&rule_files).map_err(|found| findings.extend(found.into_iter().map(of_a_rule)));
         // Without its forms every policy that names one would be a finding.
@@ -171,8 +172,8 @@ fn of_a_rule(finding: Finding) -> Finding {
 }
 
 /// Forms tell file and sentence in one text.
-fn of_a_form(text: &String) -> Finding {
-    let (file, message) = text.split_once(": ").unwrap_or((text.as_str(), ""));
+fn of_a_form(text: &str) -> Finding {
+    let (file, message) = text.split_once(": ").unwrap_or((text, ""));
     Finding::new(&format!("{FORMS}{file}"), None, message)
 }
 
