@@ -329,23 +329,61 @@ fn without(window: Window, cut: Window) -> Vec<Window> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forms::Forms;
+    use crate::fhir::coding::HCPCS;
+    use crate::rules::tests::{fixture, forms, shipped_files};
+    use serde_json::json;
 
     fn day(text: &str) -> NaiveDate {
         text.parse().unwrap()
     }
 
     fn shipped(change: impl Fn(&mut Vec<(String, String)>)) -> RuleSet {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
-        let mut files = crate::publication::files(&root).unwrap();
+        let mut files = shipped_files();
         change(&mut files);
-        let forms =
-            Forms::load(&crate::publication::files(&root.join("../questionnaires")).unwrap()).unwrap();
-        let forms = |form: &str| forms.link_ids(form);
         RuleSet::load(&files, &forms).unwrap_or_else(|findings| {
             let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
             panic!("{}", all.join("\n"))
         })
+    }
+
+    #[test]
+    fn the_list_says_what_the_rules_answer() {
+        let rules = shipped(|_| {});
+        let list = rules.public_list(NaiveDate::MIN);
+        let mut codes: BTreeSet<(String, String)> = rules
+            .rows
+            .iter()
+            .filter(|row| &*row.code != "*")
+            .map(|row| {
+                (
+                    row.system.to_string(),
+                    row.code.split('-').next().unwrap().to_owned(),
+                )
+            })
+            .collect();
+        codes.insert((HCPCS.to_owned(), "Z9999".to_owned()));
+        let (mut asked, mut needed) = (0, 0);
+        for (system, code) in &codes {
+            for line in ["MA", "MEDICAID-MC", "CHIP", "QHP", "ERISA"] {
+                for received in ["2026-02-01", "2026-05-01", "2026-10-01"] {
+                    let document = fixture("oxygen", |json| {
+                        json["item"]["codes"] = json!([{ "system": system, "code": code }]);
+                        json["member"]["line"] = json!(line);
+                        json["received"] = json!(format!("{received}T14:05:00Z"));
+                    });
+                    let answered = demands(&rules.evaluate(&document).coverage);
+                    let on = day(received);
+                    let listed = list.find(code, Some(line)).into_iter().any(|row| {
+                        let exact = row.code.len() != code.len() || row.code == *code;
+                        exact && row.from <= on && row.to.is_none_or(|to| on <= to)
+                    });
+                    assert_eq!(listed, answered, "{code} {line} {received}");
+                    asked += 1;
+                    needed += usize::from(answered);
+                }
+            }
+        }
+        assert!(needed > 50 && needed < asked, "{needed} of {asked}");
     }
 
     #[test]
@@ -433,7 +471,7 @@ mod tests {
     fn a_range_is_found_by_a_code_within_it() {
         let row = Listed {
             code: "J0000-J9999".to_owned(),
-            system: crate::fhir::coding::HCPCS.to_owned(),
+            system: HCPCS.to_owned(),
             line: None,
             state: None,
             from: day("2026-01-01"),
