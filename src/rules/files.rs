@@ -14,8 +14,10 @@ use std::collections::{BTreeMap, HashMap};
 
 /// A named answer for list rows.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct NamedAnswer {
+    /// What is answered.
     pub answer: AnswerKeys,
     /// Where a request waits, when the answer needs authorization.
     pub queue: Option<String>,
@@ -24,10 +26,14 @@ pub(super) struct NamedAnswer {
     pub place: (String, Option<usize>),
 }
 
+/// A file of `answers/`.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct AnswersFile {
+pub(super) struct AnswersFile {
+    /// The format: `pa-answers/1`.
     format: String,
+    /// Answers by the name that list rows use.
     answers: BTreeMap<String, NamedAnswer>,
 }
 

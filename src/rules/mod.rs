@@ -25,10 +25,13 @@ mod policy;
 mod public_list;
 mod readable;
 mod responses;
+#[cfg(test)]
+mod schema;
 pub mod verdict;
 mod yaml;
 
 pub use case_document::{CaseDocument, CaseInput, CaseKind, MemberFacts};
+pub use codes::code_mistake;
 pub use embedded::{Difference, Seen, TestReport};
 pub use item::{item_of_claim, item_of_order};
 pub use lists::{DenialReason, Plan};
@@ -210,6 +213,11 @@ impl RuleSet {
             }
             Answering::Nothing => unanswered(),
         }
+    }
+
+    /// The active policy that answers for the document's item, if one does.
+    pub fn policy_for(&self, document: &CaseDocument) -> Option<&Policy> {
+        self.index.policy(document, &self.policies)
     }
 
     /// What the shadow versions would have said of the same item. It is stored and compared; nobody is told.

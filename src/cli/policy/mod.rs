@@ -3,6 +3,7 @@
 
 mod check;
 mod list;
+mod new;
 mod test;
 
 use crate::app;
@@ -24,6 +25,8 @@ pub enum PolicyCommand {
     Test(test::Test),
     /// Lists the policies
     List(list::List),
+    /// Writes a draft that passes 'check', with its form, fixture and first tests
+    New(new::New),
 }
 
 /// Runs one command.
@@ -32,6 +35,7 @@ pub async fn run(command: PolicyCommand, config: &Config) -> Result<ExitCode> {
         PolicyCommand::Check(command) => check::run(&command, config),
         PolicyCommand::Test(command) => test::run(&command, config),
         PolicyCommand::List(command) => list::run(&command, config),
+        PolicyCommand::New(command) => new::run(&command, config),
     }
 }
 
