@@ -157,7 +157,7 @@ impl Ground<'_> {
                 hash,
                 ..
             } => (Some((policy, version)), hash),
-            _ => (None, rules.hash().to_owned()),
+            _ => (None, self.published.hash.clone()),
         };
         whose(Finding {
             policy,
@@ -180,7 +180,7 @@ impl Ground<'_> {
             member: None,
             coverage: None,
             policy: None,
-            policy_hash: self.published.rules.hash().to_owned(),
+            policy_hash: self.published.hash.clone(),
             document: "{}".to_owned(),
             date: self.today(Tz::UTC),
         }

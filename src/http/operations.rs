@@ -17,20 +17,33 @@ pub fn routes() -> Router<State> {
         .route("/metrics", get(metrics))
 }
 
-/// Ready when the database answers; names the policy set in force.
+/// Ready when the database answers; names the policy set in force, and the one that was refused since.
 async fn ready(Held(state): Held<State>) -> Response {
-    let policies = state.published().rules.hash().to_owned();
-    match state.store.ping().await {
-        Ok(()) => Json(json!({ "ready": true, "policies": policies })).into_response(),
+    let published = state.published();
+    let refused = state.refused().map(|refused| {
+        json!({
+            "policies": refused.hash,
+            "publication": refused.number,
+            "at": refused.at,
+            "how": refused.how,
+            "findings": refused.findings.len(),
+            "first": refused.findings.first().map(ToString::to_string),
+        })
+    });
+    let status = match state.store.ping().await {
+        Ok(()) => StatusCode::OK,
         Err(error) => {
             tracing::error!(cause = %error, "not ready");
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                Json(json!({ "ready": false, "policies": policies })),
-            )
-                .into_response()
+            StatusCode::SERVICE_UNAVAILABLE
         }
-    }
+    };
+    let told = json!({
+        "ready": status == StatusCode::OK,
+        "policies": published.hash,
+        "publication": published.number(),
+        "refused": refused,
+    });
+    (status, Json(told)).into_response()
 }
 
 async fn metrics() -> Response {

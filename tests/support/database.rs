@@ -118,7 +118,7 @@ fn copy_secrets(from: &Path, to: &Path) {
 }
 
 /// The tables, in the order of their names.
-const TABLES: [&str; 22] = [
+const TABLES: [&str; 25] = [
     "assertion",
     "blob",
     "client",
@@ -135,7 +135,10 @@ const TABLES: [&str; 22] = [
     "person",
     "policy_set",
     "prior_auth",
+    "proposal",
     "provider",
+    "public_list",
+    "publication",
     "seen_jti",
     "session",
     "submission",
