@@ -9,6 +9,7 @@ use crate::fhir::dates::{self, DateRange, instant_text};
 use crate::fhir::{list, resource_type, text};
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::fmt;
@@ -54,19 +55,24 @@ pub struct CaseInput<'a> {
 }
 
 /// What rules may know of the member: no name, no number, no birth date.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberFacts {
     /// The line of business: `MA`, `MEDICAID-MC`, `CHIP`, `QHP`, `ERISA`.
     pub line: String,
     /// The state of the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Whole years at receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age: Option<u32>,
     /// The first day of the coverage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage_from: Option<NaiveDate>,
     /// The last day on which treatment begun elsewhere goes on without authorization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transition_until: Option<NaiveDate>,
     /// NPIs that are exempt from authorization.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gold_card: Vec<String>,
 }
 

@@ -14,6 +14,7 @@ mod sqlite;
 pub mod assertions;
 pub mod cases;
 pub mod clients;
+pub mod gold_cards;
 pub mod oauth;
 pub mod people;
 pub mod plan;

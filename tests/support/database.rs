@@ -118,12 +118,13 @@ fn copy_secrets(from: &Path, to: &Path) {
 }
 
 /// The tables, in the order of their names.
-const TABLES: [&str; 22] = [
+const TABLES: [&str; 23] = [
     "assertion",
     "blob",
     "client",
     "coverage",
     "event",
+    "gold_card",
     "\"grant\"",
     "item",
     "job",
