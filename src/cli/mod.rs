@@ -4,6 +4,7 @@ pub mod client;
 mod demo;
 pub mod gold_card;
 mod import;
+pub mod policy;
 mod serve;
 pub mod user;
 mod walk;
@@ -54,6 +55,9 @@ enum Action {
     GoldCard(gold_card::GoldCardCommand),
     /// Reads members, coverages, providers, organizations from FHIR NDJSON or bundles
     Import(import::Import),
+    /// Policies: explained, tried on stored cases
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Asks a running server whether it is ready; for a container's health check
     Healthcheck,
 }
@@ -102,6 +106,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
                 say(&gold_card::run(action, &store, Clock::System.now()).await?);
             }
             Action::Import(import) => return import::run(import, &config).await,
+            Action::Policy(action) => return policy::run(action, &config).await,
             Action::Healthcheck => serve::ask(&config).await?,
         }
         Ok(ExitCode::SUCCESS)

@@ -8,6 +8,7 @@
 
 mod commands;
 mod event;
+pub mod flips;
 mod reviewer;
 
 pub use commands::{Approve, Deny, ItemOpening, Opening, Refer};

@@ -20,6 +20,7 @@ pub mod people;
 pub mod plan;
 pub mod policy_sets;
 pub mod queues;
+pub mod replay;
 pub mod sessions;
 pub mod subscriptions;
 

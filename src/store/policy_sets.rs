@@ -19,6 +19,13 @@ impl Tx {
         .map_err(database)
     }
 
+    /// A set's files as JSON: pairs of path and text.
+    pub async fn policy_set(&mut self, hash: &str) -> Result<Option<String>> {
+        on!(self, c => sqlx::query_scalar("SELECT files FROM policy_set WHERE hash = $1")
+            .bind(hash).fetch_optional(c).await)
+        .map_err(database)
+    }
+
     /// When a set was last published.
     pub async fn last_publication(&mut self) -> Result<Option<DateTime<Utc>>> {
         on!(self, c => sqlx::query_scalar("SELECT published FROM policy_set ORDER BY published DESC LIMIT 1")
