@@ -51,19 +51,12 @@ async fn add(app: &TestApp, npi: &str, code: &str, days: &[&str]) -> Result<Stri
 fn policy_that_honors_cards(app: &TestApp) {
     let altered = altered_policies(
         &app.state.config,
-        &[
-            (
-                OXYGEN,
-                "  in-transition: ",
-                "  exempt:               { from: \"$.member.gold_card[*]\", read: { path: \"$\", as: text }, pick: first }\n  in-transition: ",
-            ),
-            (
-                OXYGEN,
-                "coverage:                       # the CRD answer",
-                "coverage:\n  - when: { all: [ { fact: exempt, exists: true, if_missing: not-met } ] }\n    answer: { covered: covered, \
-             pa: no-auth, reason: [ { code: gold-card, text: \"The requester need not ask\" } ] }\n  # the CRD answer",
-            ),
-        ],
+        &[(
+            OXYGEN,
+            "coverage:                       # the CRD answer",
+            "coverage:\n  - when: { all: [ { fact: member.gold-card, exists: true, if_missing: not-met } ] }\n    answer: { covered: \
+         covered, pa: no-auth, reason: [ { code: gold-card, text: \"The requester need not ask\" } ] }\n  # the CRD answer",
+        )],
     );
     app.state.publish(altered);
 }

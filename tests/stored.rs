@@ -1,11 +1,14 @@
 //! Stored cases, run again: under their own set they come out as they were, under another they may not.
 
-use crate::pas::{FORM, case, case_id, reference_number};
-use crate::support::{altered_policies, both, evaluate_again};
+use crate::pas::{FORM, actions, case, case_id, reference_number};
+use crate::support::{TestApp, altered_policies, both, evaluate_again};
+use assent::app::files;
 use assent::cli::policy::explain::of_case;
 use assent::cli::policy::pinned::pinned;
 use assent::pas::stored;
 use assent::rules::{Decision, Source};
+use assent::state::Published;
+use serde_json::Value;
 
 /// A change of the oxygen policy that its own tests do not notice.
 pub const STRICTER: (&str, &str, &str) = (
@@ -45,7 +48,7 @@ both! {
         app.state.publish(altered_policies(&app.state.config, &[STRICTER]));
         let number = reference_number(&answer);
         for named in [case_id(&answer).to_string(), number] {
-            let explained = of_case(&app.state.store, &app.state.published(), &named).await.unwrap();
+            let explained = of_case(&app.state.store, &app.state.published().forms, &named).await.unwrap();
             assert_eq!(explained.len(), 1);
             assert_eq!(explained[0].as_stored, Some(true));
             let text = explained[0].as_text();
@@ -56,7 +59,68 @@ both! {
                 assert!(!text.contains(secret), "{secret} in {text}");
             }
         }
-        let unknown = of_case(&app.state.store, &app.state.published(), "PA-NOSUCH").await;
+        let unknown = of_case(&app.state.store, &app.state.published().forms, "PA-NOSUCH").await;
         assert!(unknown.is_err());
     }
+
+    async fn a_shadow_version_is_kept_with_the_case_and_nobody_is_told(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let (request, hook) = (app.run().oxygen(FORM, None, 88, "normal"), app.run().hook());
+        let before = ehr.hook("order-sign-crd", &hook).await;
+        with_a_shadow(app);
+        let after = ehr.hook("order-sign-crd", &hook).await;
+        assert_eq!(without_ids(&after.json(200)), without_ids(&before.json(200)));
+        let kept = "SELECT COUNT(*) FROM blob WHERE kind = 'hook-call' AND body LIKE '%\"shadow\"%2026.3%'";
+        assert_eq!(app.number(kept).await, 1);
+
+        let reply = ehr.submit(&request).await;
+        let answer = reply.json(200)["entry"][0]["resource"].clone();
+        assert_eq!(actions(&answer), ["A1"]);
+        assert!(!reply.text.contains("2026.3"));
+        let stored = case(app, case_id(&answer)).await;
+        let [shadow] = stored.items[0].shadow.as_slice() else {
+            panic!("{} shadow verdicts", stored.items[0].shadow.len());
+        };
+        assert!(matches!(&shadow.source, Source::Policy { version, .. } if version == "2026.3"));
+        assert!(matches!(shadow.decision, Decision::Pend(_)), "the shadow is stricter");
+        let page = app.staff("nora").await.get(&format!("/staff/cases/{}", stored.id)).await;
+        assert_eq!(page.status, 200);
+        assert!(!page.text.contains("2026.3"));
+        app.run_jobs().await;
+    }
+}
+
+/// Puts the shipped policies in force with a stricter version of the oxygen policy in shadow.
+fn with_a_shadow(app: &TestApp) {
+    let mut rules = files(&app.state.config.rules).unwrap();
+    let (file, from, to) = STRICTER;
+    let active = &rules.iter().find(|(path, _)| path == file).unwrap().1;
+    let changes = [
+        (from, to),
+        ("version: \"2026.2\"", "version: \"2026.3\""),
+        ("status: active", "status: shadow"),
+    ];
+    let shadow = changes.iter().fold(active.clone(), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1)
+    });
+    rules.push((file.replace("2026.2", "2026.3"), shadow));
+    rules.sort();
+    app.state
+        .publish(Published::load(&rules, &files(&app.state.config.forms).unwrap()).unwrap());
+}
+
+/// A hook's answer without what is new in every answer.
+fn without_ids(answer: &Value) -> Value {
+    let mut answer = answer.clone();
+    for card in answer["cards"].as_array_mut().unwrap() {
+        card["uuid"] = Value::Null;
+    }
+    for action in answer["systemActions"].as_array_mut().unwrap() {
+        for information in action["resource"]["extension"].as_array_mut().unwrap() {
+            let parts = information["extension"].as_array_mut().unwrap();
+            parts.retain(|part| part["url"] != "coverage-assertion-id");
+        }
+    }
+    answer
 }

@@ -55,7 +55,7 @@ enum Action {
     GoldCard(gold_card::GoldCardCommand),
     /// Reads members, coverages, providers, organizations from FHIR NDJSON or bundles
     Import(import::Import),
-    /// Policies: explained, tried on stored cases
+    /// Policies: check, test, list, write, run again over past requests
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Asks a running server whether it is ready; for a container's health check

@@ -7,11 +7,13 @@ use super::prefetch::Material;
 use super::request::Order;
 use crate::fhir::text;
 use crate::plan::{self, Coverage};
-use crate::rules::{CaseInput, CaseKind, CoverageAnswer, MemberFacts, Reason, Source, item_of_order};
+use crate::rules::{
+    CaseDocument, CaseInput, CaseKind, CoverageAnswer, MemberFacts, Reason, Source, item_of_order,
+};
 use crate::state::Published;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -32,6 +34,8 @@ pub(super) struct Finding {
     pub policy_hash: String,
     /// The case document that was evaluated, as JSON; `{}` where nothing was.
     pub document: String,
+    /// The same document as it was evaluated; none where nothing was.
+    pub evaluated: Option<CaseDocument>,
     /// The day of the answer in the plan's zone.
     pub date: NaiveDate,
 }
@@ -63,6 +67,23 @@ pub(super) fn of_orders(orders: &[Order<'_>], whose: &Whose<'_>, ground: Ground<
     orders
         .iter()
         .map(|order| ground.finding(order.resource, whose))
+        .collect()
+}
+
+/// What policies in shadow would have said of the orders, for the record alone. It comes after the findings and ends
+/// with their time, so no answer ever waits for it or differs by it.
+pub(super) fn shadows(orders: &[Order<'_>], findings: &[Finding], ground: Ground<'_>) -> Vec<Value> {
+    let rules = &ground.published.rules;
+    let of_order = |(order, finding): (&Order<'_>, &Finding)| {
+        let document = finding.evaluated.as_ref()?;
+        let verdicts = rules.shadows(document);
+        (!verdicts.is_empty()).then(|| json!({ "order": order.reference, "verdicts": verdicts }))
+    };
+    orders
+        .iter()
+        .zip(findings)
+        .take_while(|_| Instant::now() < ground.deadline)
+        .filter_map(of_order)
         .collect()
 }
 
@@ -167,6 +188,7 @@ impl Ground<'_> {
             policy,
             policy_hash: hash,
             document: document.as_json().to_string(),
+            evaluated: Some(document),
             ..self.plain(Some(sent), verdict.coverage)
         })
     }
@@ -196,6 +218,7 @@ impl Ground<'_> {
             policy: None,
             policy_hash: self.published.rules.hash().to_owned(),
             document: "{}".to_owned(),
+            evaluated: None,
             date: self.today(Tz::UTC),
         }
     }

@@ -5,7 +5,7 @@
 use super::cards::{self, Guideline};
 use super::coverage_information::{Frame, extension, says_nothing_new};
 use super::ehr::Ehr;
-use super::finding::{Finding, Ground, Whose, of_orders};
+use super::finding::{Finding, Ground, Whose, of_orders, shadows};
 use super::invariants::broken_invariants;
 use super::member::{self, Person};
 use super::payer::{self, Ours};
@@ -77,6 +77,7 @@ pub(super) async fn post(
         deadline: determined_by,
     };
     let findings = of_orders(&request.orders, &whose, ground);
+    let shadows = shadows(&request.orders, &findings, ground);
     let call = Call {
         state: &state,
         client: &caller.client,
@@ -87,7 +88,7 @@ pub(super) async fn post(
     let text = serde_json::to_string(&answer)
         .map_err(|e| Error::internal(format!("an answer cannot be written: {e}")))?;
     let unit = Unit {
-        record: record::of(caller.client.id, &body.text, &text, &assertions)?,
+        record: record::of(caller.client.id, &body.text, &text, &assertions, shadows)?,
         record_id: state.new_id(),
         assertions,
         jti: caller.jti,

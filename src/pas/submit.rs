@@ -321,7 +321,7 @@ fn judged(rules: &RuleSet, basis: &Basis<'_>, party: &Party, item: &Value) -> Ju
     Judged {
         verdict: rules.evaluate(&document),
         gold_card,
-        shadow: Vec::new(),
+        shadow: rules.shadows(&document),
     }
 }
 

@@ -31,6 +31,13 @@ codes!(DocPurpose { WithPa = "withpa", WithClaim = "withclaim", WithOrder = "wit
 codes!(InfoNeeded { Performer = "performer", Location = "location", Timeframe = "timeframe", ContractWindow = "contract-window", DetailCode = "detail-code", Other = "OTH" });
 codes!(DetailCategory { Limitation = "cat-limitation", Decisional = "cat-decisional", Other = "cat-other" });
 
+/// What is wrong with an answer, and how to mend it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mistake {
+    pub what: &'static str,
+    pub mend: &'static str,
+}
+
 /// A coverage answer in a rule file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,8 +132,8 @@ impl AnswerKeys {
         &self.questionnaires
     }
 
-    /// What CRD's invariants find wrong, one sentence each.
-    pub(super) fn mistakes(&self) -> Vec<String> {
+    /// What CRD's invariants find wrong.
+    pub(super) fn mistakes(&self) -> Vec<Mistake> {
         let not_covered = self.covered == Coverage::NotCovered;
         let settled = not_covered || self.pa == Some(PaNeeded::NoAuth);
         let conditional = self.covered == Coverage::Conditional
@@ -137,34 +144,79 @@ impl AnswerKeys {
             || self.doc.contains(&DocNeeded::Indeterminate);
         let no_reason = self.reason.iter().all(|r| r.text.trim().is_empty());
         let silent = self.reason.iter().any(|r| r.text.trim().is_empty());
+        let unreachable = self.contact.iter().any(|c| c.phone.is_none() && c.url.is_none());
+        let no_code = |codes: &[CodeKeys]| codes.iter().any(|c| c.system.is_empty() || c.code.is_empty());
+        let why = "Say why in one sentence under 'reason'";
         [
-            (not_covered && self.pa.is_some(), "'not-covered' forbids 'pa'"),
+            (
+                not_covered && self.pa.is_some(),
+                "'not-covered' forbids 'pa'",
+                "Take 'pa' out",
+            ),
             (
                 self.pa.is_none() && !not_covered && self.covered != Coverage::Indeterminate,
-                "'pa' is missing: say whether authorization is needed",
+                "'pa' is missing",
+                "Say whether authorization is needed: pa: auth-needed or pa: no-auth",
             ),
-            (!self.questionnaires.is_empty() && self.doc.is_empty(), "'questionnaires' needs 'doc'"),
+            (
+                !self.questionnaires.is_empty() && self.doc.is_empty(),
+                "'questionnaires' needs 'doc'",
+                "Say what kind of documentation the form gathers: doc: [clinical]",
+            ),
             (
                 conditional && self.info_needed.is_empty(),
-                "'conditional' needs 'info_needed': on what does it depend",
+                "'conditional' needs 'info_needed'",
+                "Say on what it depends: info_needed: [performer]",
             ),
-            (!conditional && !self.info_needed.is_empty(), "'info_needed' needs something that is 'conditional'"),
+            (
+                !conditional && !self.info_needed.is_empty(),
+                "'info_needed' needs something that is 'conditional'",
+                "Make covered, pa or doc conditional, or take 'info_needed' out",
+            ),
             (
                 settled && self.doc_purpose.contains(&DocPurpose::WithPa),
                 "'withpa' contradicts an answer that needs no authorization",
+                "Use withclaim, withorder or retain-doc",
             ),
-            (!self.doc_purpose.is_empty() && no_reason, "'doc_purpose' needs a 'reason'"),
-            (indeterminate && no_reason, "'indeterminate' needs a 'reason'"),
-            (self.info_needed.contains(&InfoNeeded::Other) && no_reason, "'info_needed: OTH' needs a 'reason'"),
-            (silent, "a reason has no text"),
+            (
+                !self.doc_purpose.is_empty() && no_reason,
+                "'doc_purpose' needs a 'reason'",
+                why,
+            ),
+            (
+                indeterminate && no_reason,
+                "'indeterminate' needs a 'reason'",
+                why,
+            ),
+            (
+                self.info_needed.contains(&InfoNeeded::Other) && no_reason,
+                "'info_needed: OTH' needs a 'reason'",
+                why,
+            ),
+            (
+                silent,
+                "a reason has no text",
+                "Write the sentence that the provider reads",
+            ),
             (
                 self.detail.iter().any(|d| !well_valued(&d.value)),
-                "the 'value' of a detail is one of valueBoolean, valueString, valueUrl, valueQuantity, valuePeriod",
+                "the 'value' of a detail has no type",
+                "Write one of valueBoolean, valueString, valueUrl, valueQuantity, valuePeriod",
+            ),
+            (
+                unreachable,
+                "a contact has neither 'phone' nor 'url'",
+                "Say how the desk is reached",
+            ),
+            (
+                no_code(&self.billing_codes) || no_code(&self.dependency),
+                "a code needs its system",
+                "Write { system, code }",
             ),
         ]
         .into_iter()
-        .filter(|(broken, _)| *broken)
-        .map(|(_, sentence)| sentence.to_owned())
+        .filter(|(broken, ..)| *broken)
+        .map(|(_, what, mend)| Mistake { what, mend })
         .collect()
     }
 
@@ -242,8 +294,9 @@ mod tests {
     use super::*;
     use crate::rules::read_yaml;
 
-    fn mistakes(yaml: &str) -> Vec<String> {
-        read_yaml::<AnswerKeys>("a.yaml", yaml).unwrap().mistakes()
+    fn mistakes(yaml: &str) -> Vec<&'static str> {
+        let answer = read_yaml::<AnswerKeys>("a.yaml", yaml).unwrap();
+        answer.mistakes().into_iter().map(|m| m.what).collect()
     }
 
     #[test]
@@ -254,7 +307,7 @@ mod tests {
             "{ covered: conditional, pa: conditional, info_needed: [performer] }",
             "{ covered: covered, pa: auth-needed, doc: [clinical], doc_purpose: [withpa], questionnaires: [\"f|1.0.0\"], reason: r }",
         ] {
-            assert_eq!(mistakes(yaml), Vec::<String>::new(), "{yaml}");
+            assert_eq!(mistakes(yaml), Vec::<&str>::new(), "{yaml}");
         }
     }
 
@@ -287,7 +340,7 @@ mod tests {
             ),
             (
                 "{ covered: covered, pa: no-auth, detail: [ { category: cat-other, code: policy-link, value: here } ] }",
-                "valueUrl",
+                "has no type",
             ),
         ] {
             let found = mistakes(yaml);

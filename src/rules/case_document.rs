@@ -2,7 +2,7 @@
 //! The same shape serves a hook, a request and a stored case, so a policy can be run again over what it saw.
 //! Nothing here reads a clock: the instant of receipt is handed in.
 
-use super::index::code_key;
+use super::codes::code_key;
 use super::responses;
 use crate::fhir::coding::{codings, normal_system};
 use crate::fhir::dates::{self, DateRange, instant_text};
@@ -55,24 +55,25 @@ pub struct CaseInput<'a> {
 }
 
 /// What rules may know of the member: no name, no number, no birth date.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MemberFacts {
     /// The line of business: `MA`, `MEDICAID-MC`, `CHIP`, `QHP`, `ERISA`.
     pub line: String,
     /// The state of the plan.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Whole years at receipt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub age: Option<u32>,
     /// The first day of the coverage.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage_from: Option<NaiveDate>,
     /// The last day on which treatment begun elsewhere goes on without authorization.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub transition_until: Option<NaiveDate>,
-    /// NPIs that are exempt from authorization.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// NPIs that are exempt from authorization for this very item.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gold_card: Vec<String>,
 }
 
@@ -119,7 +120,7 @@ impl CaseDocument {
             ("zone", json!(input.zone.name())),
             ("today", json!(received_day.to_string())),
             ("priority", json!(input.priority)),
-            ("member", member_json(&input.member)),
+            ("member", json!(input.member)),
             ("item", input.item),
             ("res", Value::Object(res)),
             ("answers", answers),
@@ -276,27 +277,6 @@ fn open<'a>(resource: &'a Value, into: &mut Vec<&'a Value>) {
     } else if resource.is_object() {
         into.push(resource);
     }
-}
-
-fn member_json(member: &MemberFacts) -> Value {
-    let mut facts = Map::new();
-    facts.insert("line".into(), json!(member.line));
-    let day = |d: NaiveDate| json!(d.to_string());
-    for (name, value) in [
-        ("state", member.state.as_ref().map(|s| json!(s))),
-        ("age", member.age.map(|a| json!(a))),
-        ("coverage_from", member.coverage_from.map(day)),
-        ("transition_until", member.transition_until.map(day)),
-        (
-            "gold_card",
-            (!member.gold_card.is_empty()).then(|| json!(member.gold_card)),
-        ),
-    ] {
-        if let Some(value) = value {
-            facts.insert(name.into(), value);
-        }
-    }
-    Value::Object(facts)
 }
 
 fn weight(value: &Value) -> usize {

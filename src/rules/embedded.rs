@@ -6,27 +6,71 @@ use super::evaluate;
 use super::facts::Budget;
 use super::model::{DecisionWord, Status, TestKeys};
 use super::policy::Policy;
-use super::verdict::{Decision, Outcome, Verdict};
+use super::verdict::{Decision, Outcome, Verdict, sha256};
 use super::{Finding, RuleSet};
-use std::collections::HashSet;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The outcome of one embedded test.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TestReport {
     /// The policy's name.
     pub policy: String,
     /// Its version.
     pub version: String,
+    /// The file, relative to `rules/`.
+    pub file: String,
+    /// The line of the test's name.
+    pub line: Option<usize>,
     /// The test's name.
     pub name: String,
-    /// What did not come out as expected, one sentence each; empty when the test passed.
-    pub failures: Vec<String>,
+    /// What did not come out as expected; empty when the test passed.
+    pub differences: Vec<Difference>,
+    /// What came out; none when the fixture could not be changed as the test says.
+    pub verdict: Option<Verdict>,
+}
+
+/// One expectation that was not met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What was compared: `coverage`, `decision`, `ask`, or the name of a criterion.
+    pub of: String,
+    /// What the test wants.
+    pub wanted: String,
+    /// What came out.
+    pub came: String,
 }
 
 impl TestReport {
     /// Whether everything came out as expected.
     pub fn passed(&self) -> bool {
-        self.failures.is_empty()
+        self.differences.is_empty()
+    }
+}
+
+/// How often the tests of a policy show one criterion in each outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// Times met.
+    pub met: usize,
+    /// Times not met.
+    pub not_met: usize,
+    /// Times unknown.
+    pub unknown: usize,
+}
+
+impl Seen {
+    /// The outcomes that no test shows.
+    pub fn missing(self) -> Vec<Outcome> {
+        [
+            (self.met, Outcome::Met),
+            (self.not_met, Outcome::NotMet),
+            (self.unknown, Outcome::Unknown),
+        ]
+        .into_iter()
+        .filter(|(times, _)| *times == 0)
+        .map(|(_, outcome)| outcome)
+        .collect()
     }
 }
 
@@ -35,65 +79,168 @@ pub(super) fn run(set: &RuleSet) -> Vec<TestReport> {
     set.policies
         .iter()
         .flat_map(|policy| run_policy(set, policy))
-        .map(|(report, _)| report)
         .collect()
 }
 
-/// Failed tests, and criteria that the tests do not show in all three outcomes. Retired policies keep theirs in peace.
-pub(super) fn findings(set: &RuleSet) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for policy in set.policies.iter().filter(|p| p.status() != Status::Retired) {
-        let mut seen: HashSet<(String, &str)> = HashSet::new();
-        for (report, verdict) in run_policy(set, policy) {
-            for failure in report.failures {
-                findings.push(Finding::new(
-                    &policy.file,
-                    None,
-                    format!("The test '{}' fails: {failure}", report.name),
-                ));
-            }
-            for (name, outcome) in verdict.into_iter().flat_map(|v| v.criteria) {
-                seen.insert((name, outcome.word()));
+/// How often the tests show each criterion of a policy in each outcome.
+pub(super) fn seen<'a>(policy: &'a Policy, reports: &[TestReport]) -> BTreeMap<&'a str, Seen> {
+    let mut seen: BTreeMap<&str, Seen> = policy
+        .criteria()
+        .map(|(name, ..)| (name, Seen::default()))
+        .collect();
+    let own = reports.iter().filter(|r| r.file == policy.file());
+    for (name, outcome) in own.filter_map(|r| r.verdict.as_ref()).flat_map(|v| &v.criteria) {
+        if let Some(seen) = seen.get_mut(name.as_str()) {
+            match outcome {
+                Outcome::Met => seen.met += 1,
+                Outcome::NotMet => seen.not_met += 1,
+                Outcome::Unknown => seen.unknown += 1,
             }
         }
-        for (name, _, _) in policy.criteria() {
-            for outcome in [Outcome::Met, Outcome::NotMet, Outcome::Unknown].map(Outcome::word) {
-                if !seen.contains(&(name.to_owned(), outcome)) {
-                    let message = format!("No test shows the criterion '{name}' {outcome}");
-                    findings.push(Finding::new(&policy.file, None, message));
-                }
-            }
+    }
+    seen
+}
+
+/// Failed tests, and criteria that the tests do not show in all three outcomes; and the policies that are sound, by
+/// the hash of all that their tests read. Retired policies keep theirs in peace; those that passed before are not run.
+pub(super) fn findings(set: &RuleSet) -> (Vec<Finding>, HashSet<String>) {
+    let fixtures: HashMap<&str, String> = set
+        .fixtures
+        .iter()
+        .map(|(file, value)| (file.as_str(), sha256(value.to_string().as_bytes())))
+        .collect();
+    let waiting: Vec<(&Policy, String)> = set
+        .policies
+        .iter()
+        .filter(|p| p.status() != Status::Retired)
+        .map(|policy| (policy, read_by_tests(policy, &fixtures)))
+        .collect();
+    let (known, new): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, key)| set.tested.contains(key));
+    let mut passed: HashSet<String> = known.into_iter().map(|(_, key)| key).collect();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let each = new.len().div_ceil(cores).max(4);
+    let check = |(policy, key): &(&Policy, String)| (findings_of(set, policy), key.clone());
+    let checked: Vec<(Vec<Finding>, String)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = new
+            .chunks(each)
+            .map(|some| {
+                (
+                    some,
+                    scope.spawn(move || some.iter().map(check).collect::<Vec<_>>()),
+                )
+            })
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|(some, worker)| worker.join().unwrap_or_else(|_| broken(some)))
+            .collect()
+    });
+    let mut findings = Vec::new();
+    for (found, key) in checked {
+        if found.is_empty() {
+            passed.insert(key);
+        }
+        findings.extend(found);
+    }
+    (findings, passed)
+}
+
+fn broken(policies: &[(&Policy, String)]) -> Vec<(Vec<Finding>, String)> {
+    let finding = |policy: &Policy| {
+        Finding::new(
+            &policy.file,
+            None,
+            "Its tests, or those of a policy beside it, broke down",
+        )
+    };
+    policies
+        .iter()
+        .map(|(policy, key)| (vec![finding(policy)], key.clone()))
+        .collect()
+}
+
+/// The hash of the policy, its sets, the fixtures of its tests and the evaluator's version.
+fn read_by_tests(policy: &Policy, fixtures: &HashMap<&str, String>) -> String {
+    let mut read = vec![env!("CARGO_PKG_VERSION").to_owned(), policy.hash.clone()];
+    for (name, codes) in &policy.sets {
+        let mut codes: Vec<&str> = codes.iter().map(String::as_str).collect();
+        codes.sort_unstable();
+        read.push(format!("{name} {}", codes.join(" ")));
+    }
+    let bases = policy.keys.tests.iter().map(|test| test.given.base.as_str());
+    read.extend(bases.filter_map(|base| fixtures.get(base).cloned()));
+    sha256(read.join("\n").as_bytes())
+}
+
+fn findings_of(set: &RuleSet, policy: &Policy) -> Vec<Finding> {
+    let reports = run_policy(set, policy);
+    let mut findings = Vec::new();
+    for report in reports.iter().filter(|r| !r.passed()) {
+        let differences: Vec<String> = report
+            .differences
+            .iter()
+            .map(|d| {
+                format!(
+                    "{} should be {} and is {}",
+                    d.of,
+                    shown(&d.wanted),
+                    shown(&d.came)
+                )
+            })
+            .collect();
+        let message = format!("The test '{}' fails: {}", report.name, differences.join("; "));
+        let mend = "Mend the policy, or the expectation; 'assent policy test' shows the trace";
+        findings.push(Finding::new(&policy.file, report.line, message).mend(mend));
+    }
+    for (name, seen) in seen(policy, &reports) {
+        for outcome in seen.missing() {
+            let message = format!("No test shows the criterion '{name}' {}", outcome.word());
+            let mend = "Add a test whose case brings that outcome about";
+            let line = policy.places.named.get(&format!("criteria/{name}")).copied();
+            findings.push(Finding::new(&policy.file, line, message).mend(mend));
         }
     }
     findings
 }
 
-fn run_policy<'a>(
-    set: &'a RuleSet,
-    policy: &'a Policy,
-) -> impl Iterator<Item = (TestReport, Option<Verdict>)> + 'a {
-    policy.keys.tests.iter().map(|test| {
-        let (failures, verdict) = match given(set, test) {
-            Err(why) => (vec![why], None),
+fn shown(value: &str) -> &str {
+    if value.is_empty() { "nothing" } else { value }
+}
+
+/// Runs the tests of one policy.
+pub(super) fn run_policy(set: &RuleSet, policy: &Policy) -> Vec<TestReport> {
+    let run = |(n, test): (usize, &TestKeys)| {
+        let (differences, verdict) = match given(&set.fixtures, test) {
+            Err(why) => {
+                let broken = Difference {
+                    of: "the case".into(),
+                    wanted: "usable".into(),
+                    came: why,
+                };
+                (vec![broken], None)
+            }
             Ok(document) => {
                 let verdict = evaluate::verdict(policy, &document, Budget(Budget::WHOLE));
                 (differences(test, &verdict), Some(verdict))
             }
         };
-        let report = TestReport {
+        TestReport {
             policy: policy.name().to_owned(),
             version: policy.version().to_owned(),
+            file: policy.file.clone(),
+            line: policy.places.tests.get(n).copied().flatten(),
             name: test.name.clone(),
-            failures,
-        };
-        (report, verdict)
-    })
+            differences,
+            verdict,
+        }
+    };
+    policy.keys.tests.iter().enumerate().map(run).collect()
 }
 
-fn given(set: &RuleSet, test: &TestKeys) -> Result<CaseDocument, String> {
+/// The case document of a test.
+pub(super) fn given(fixtures: &HashMap<String, Value>, test: &TestKeys) -> Result<CaseDocument, String> {
     let base = &test.given.base;
-    let mut json = set
-        .fixtures
+    let mut json = fixtures
         .get(base)
         .ok_or_else(|| format!("there is no {base}"))?
         .clone();
@@ -102,39 +249,45 @@ fn given(set: &RuleSet, test: &TestKeys) -> Result<CaseDocument, String> {
     CaseDocument::from_json(json)
 }
 
-fn differences(test: &TestKeys, verdict: &Verdict) -> Vec<String> {
-    let mut failures: Vec<String> = verdict
-        .error
-        .iter()
-        .map(|e| format!("the evaluation failed: {e}"))
-        .collect();
-    let mut compare = |what: &str, wanted: &str, came: &str| {
+/// The expectations that a verdict does not meet.
+pub(super) fn differences(test: &TestKeys, verdict: &Verdict) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let mut compare = |of: &str, wanted: &str, came: &str| {
         if wanted != came {
-            failures.push(format!("{what} should be {wanted} and is {came}"));
+            differences.push(Difference {
+                of: of.to_owned(),
+                wanted: wanted.to_owned(),
+                came: came.to_owned(),
+            });
         }
     };
+    compare(
+        "the evaluation",
+        "without error",
+        verdict.error.as_deref().unwrap_or("without error"),
+    );
     if let Some(wanted) = &test.expect.coverage {
         compare("coverage", wanted, verdict.coverage.word());
     }
     if let Some(wanted) = test.expect.decision {
         compare(
-            "the decision",
+            "decision",
             wanted.word(),
             DecisionWord::of(&verdict.decision).word(),
         );
     }
     for (name, wanted) in &test.expect.criteria {
         let came = verdict.criteria.get(name).map_or("not evaluated", |o| o.word());
-        compare(&format!("'{name}'"), wanted.word(), came);
+        compare(name, wanted.word(), came);
     }
     if let Some(wanted) = &test.expect.ask {
         let came: Vec<&str> = match &verdict.decision {
             Decision::Pend(pend) => pend.ask.iter().map(|a| a.criterion.as_str()).collect(),
             Decision::Approve(_) | Decision::NotRequired { .. } => Vec::new(),
         };
-        compare("what is asked", &wanted.join(", "), &came.join(", "));
+        compare("ask", &wanted.join(", "), &came.join(", "));
     }
-    failures
+    differences
 }
 
 impl DecisionWord {

@@ -2,9 +2,9 @@
 //! so the trace is whole), coverage first. Trouble pends; nothing here can say no.
 
 use super::case_document::CaseDocument;
+use super::codes::code_key;
 use super::criteria::{Anchor, FactTest, IfMissing, Limit, Literal, Moment, Node, Test};
 use super::facts::{Budget, Evidence, Reading, Typed};
-use super::index::code_key;
 use super::policy::Policy;
 use super::verdict::{
     Ask, CoverageAnswer, Decision, Grant, Leaf, Outcome, Pend, Source, TraceNode, Verdict, hash_trace,

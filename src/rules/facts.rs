@@ -3,7 +3,7 @@
 //! where the first run ended.
 
 use super::case_document::CaseDocument;
-use super::index::code_key;
+use super::codes::code_key;
 use super::jsonpath::{Found, Path};
 use super::model::{Kind, Pick, Search};
 use crate::fhir::dates::{self, DateRange};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub(super) type Sets = BTreeMap<String, HashSet<String>>;
 
 /// A fact, compiled.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Fact {
     pub source: Source,
     pub keep: Vec<(Arc<Path>, String)>,
@@ -32,12 +32,52 @@ pub(super) struct Fact {
 }
 
 /// Where a fact is found.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Source {
     Search(Search),
     Path(Arc<Path>),
     Answer(String),
 }
+
+/// A fact that every policy has.
+pub(super) struct BuiltIn {
+    pub name: &'static str,
+    pub path: &'static str,
+    pub kind: Kind,
+    pub pick: Option<Pick>,
+}
+
+/// What the house itself knows of the member on the day of receipt.
+pub(super) const BUILT_IN: [BuiltIn; 4] = [
+    // Whole years.
+    BuiltIn {
+        name: "member.age",
+        path: "$.member.age",
+        kind: Kind::Number,
+        pick: None,
+    },
+    // The first day of the coverage.
+    BuiltIn {
+        name: "member.coverage-from",
+        path: "$.member.coverage_from",
+        kind: Kind::Date,
+        pick: None,
+    },
+    // The last day on which treatment begun elsewhere goes on without authorization (42 CFR 422.112(b)(8)(i)(B)).
+    BuiltIn {
+        name: "member.transition-until",
+        path: "$.member.transition_until",
+        kind: Kind::Date,
+        pick: None,
+    },
+    // The NPI that is exempt from authorization for this very service.
+    BuiltIn {
+        name: "member.gold-card",
+        path: "$.member.gold_card[*]",
+        kind: Kind::Text,
+        pick: Some(Pick::First),
+    },
+];
 
 /// What is known of a fact.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,33 +2,11 @@
 //! specific scope wins. Looking up is constant in the number of rows.
 
 use super::case_document::CaseDocument;
+use super::codes::CodeTable;
 use super::lists::{Row, holds_on};
-use super::model::Basis;
+use super::model::{Basis, Status};
 use super::policy::Policy;
-use crate::fhir::coding::{CPT, HCPCS, is_billing_system, normal_system};
-use std::collections::HashMap;
-
-/// The key of a code. CPT and HCPCS share one space: senders put either's codes under either's URL, and the shape
-/// tells them apart.
-pub(super) fn code_key(system: &str, code: &str) -> String {
-    let system = normal_system(system);
-    let system = match system.as_ref() {
-        HCPCS | CPT if is_cpt_shaped(code) => CPT,
-        HCPCS | CPT => HCPCS,
-        other => other,
-    };
-    format!("{system}|{code}")
-}
-
-/// Five characters: four digits, then a digit or one of the letters of CPT's other categories.
-fn is_cpt_shaped(code: &str) -> bool {
-    let Some((last, first)) = code.as_bytes().split_last() else {
-        return false;
-    };
-    first.len() == 4
-        && first.iter().all(u8::is_ascii_digit)
-        && (last.is_ascii_digit() || matches!(last, b'A' | b'F' | b'M' | b'T' | b'U'))
-}
+use crate::fhir::coding::is_billing_system;
 
 /// What answers for an item.
 pub(super) enum Answering<'a> {
@@ -44,50 +22,63 @@ pub(super) enum Answering<'a> {
 /// Policies and rows by code.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    policies: HashMap<String, Vec<usize>>,
-    rows: HashMap<String, Vec<usize>>,
+    policies: CodeTable,
+    shadows: CodeTable,
+    rows: CodeTable,
     /// Rows whose code is `*`.
-    others: Vec<usize>,
+    others: Vec<u32>,
 }
 
+/// How special a scope is: a named state before any, a named line before any, a code before a range.
+type Rank = (bool, bool, bool);
+
 impl Index {
-    /// Indexes the active policies and every row.
+    /// Indexes the active policies, the shadow ones and every row.
     pub(super) fn build(policies: &[Policy], rows: &[Row]) -> Self {
         let mut index = Self::default();
-        for (n, policy) in policies.iter().enumerate().filter(|(_, p)| p.is_active()) {
-            for key in policy.code_keys() {
-                index.policies.entry(key).or_default().push(n);
+        for (n, policy) in (0..).zip(policies) {
+            let table = match policy.status() {
+                Status::Active => &mut index.policies,
+                Status::Shadow => &mut index.shadows,
+                Status::Draft | Status::Retired => continue,
+            };
+            for (system, code) in policy.codes() {
+                table.insert(system, code, n);
             }
         }
-        for (n, row) in rows.iter().enumerate() {
-            if row.code == "*" {
+        for (n, row) in (0..).zip(rows) {
+            if &*row.code == "*" {
                 index.others.push(n);
             } else {
-                index
-                    .rows
-                    .entry(code_key(&row.system, &row.code))
-                    .or_default()
-                    .push(n);
+                index.rows.insert(&row.system, &row.code, n);
             }
         }
-        index
+        Self {
+            policies: index.policies.sealed(),
+            shadows: index.shadows.sealed(),
+            rows: index.rows.sealed(),
+            others: index.others,
+        }
     }
 
-    /// Every active policy that has one of these codes in its scope, whatever the line and day.
+    /// Every active or shadow policy that has one of these codes in its scope, whatever the line and day.
     pub(super) fn policies_of<'a>(
         &self,
         codes: &[(String, String)],
         policies: &'a [Policy],
     ) -> Vec<&'a Policy> {
-        let mut places: Vec<usize> = codes
+        let mut places: Vec<u32> = codes
             .iter()
-            .filter_map(|(system, code)| self.policies.get(&code_key(system, code)))
-            .flatten()
+            .flat_map(|(system, code)| [self.policies.find(system, code), self.shadows.find(system, code)])
+            .flat_map(|(exact, ranged)| exact.iter().chain(ranged))
             .copied()
             .collect();
         places.sort_unstable();
         places.dedup();
-        places.into_iter().filter_map(|n| policies.get(n)).collect()
+        places
+            .into_iter()
+            .filter_map(|n| policies.get(n as usize))
+            .collect()
     }
 
     /// What answers for the document's item. `demanding` says whether a row's answer asks for anything: of several
@@ -99,51 +90,81 @@ impl Index {
         rows: &'a [Row],
         demanding: impl Fn(&Row) -> bool,
     ) -> Answering<'a> {
-        let keys: Vec<String> = document
-            .codes()
-            .iter()
-            .filter(|(system, _)| is_billing_system(system))
-            .map(|(system, code)| code_key(system, code))
-            .collect();
-        if keys.is_empty() {
+        let codes = billing_codes(document);
+        if codes.is_empty() {
             return Answering::NoBillingCode;
         }
-        let (line, state) = (document.line(), document.state());
-        let matching = keys.iter().filter_map(|k| self.policies.get(k)).flatten();
-        let policy = first_greatest(
-            matching
-                .filter_map(|n| policies.get(*n))
-                .filter(|p| p.speaks_for(line, state, document)),
-            Policy::rank,
-        );
-        if let Some(policy) = policy {
+        if let Some(policy) = best_policy(&self.policies, &codes, document, policies) {
             return Answering::Policy(policy);
         }
-        let speaking = |n: &usize| {
-            let row = rows.get(*n)?;
+        let (line, state) = (document.line(), document.state());
+        let speaking = |n: &u32| {
+            let row = rows.get(*n as usize)?;
             row.speaks_for(line, state, document.received_day())
                 .then_some(row)
         };
-        let listed = keys
-            .iter()
-            .filter_map(|k| self.rows.get(k))
-            .flatten()
-            .filter_map(speaking);
-        let row = first_greatest(listed, |r| (demanding(r), r.rank()))
-            .or_else(|| first_greatest(self.others.iter().filter_map(speaking), |r| (true, r.rank())));
+        let listed = found(&self.rows, &codes).filter_map(|(n, exact)| Some((speaking(n)?, exact)));
+        let row = first_greatest(listed, |(r, exact)| (demanding(r), ranked(r.rank(), *exact)))
+            .map(|(row, _)| row)
+            .or_else(|| first_greatest(self.others.iter().filter_map(speaking), |r| r.rank()));
         match row {
             None => Answering::Nothing,
             Some(row) if row.policy.is_some() => Answering::Deferred(row),
             Some(row) => Answering::Row(row),
         }
     }
+
+    /// The shadow version of each policy that would answer for the document's item.
+    pub(super) fn shadows<'a>(&self, document: &CaseDocument, policies: &'a [Policy]) -> Vec<&'a Policy> {
+        let codes = billing_codes(document);
+        let mut speaking: Vec<&Policy> = found(&self.shadows, &codes)
+            .filter_map(|(n, _)| policies.get(*n as usize))
+            .filter(|policy| policy.speaks_for(document))
+            .collect();
+        speaking.sort_by_key(|policy| policy.file());
+        speaking.dedup_by_key(|policy| policy.file());
+        speaking
+    }
+}
+
+fn billing_codes(document: &CaseDocument) -> Vec<(String, String)> {
+    let mut codes = document.codes();
+    codes.retain(|(system, _)| is_billing_system(system));
+    codes
+}
+
+/// Every place of the codes, with whether it names the code itself.
+fn found<'t>(table: &'t CodeTable, codes: &[(String, String)]) -> impl Iterator<Item = (&'t u32, bool)> {
+    codes.iter().flat_map(|(system, code)| {
+        let (exact, ranged) = table.find(system, code);
+        exact
+            .iter()
+            .map(|n| (n, true))
+            .chain(ranged.iter().map(|n| (n, false)))
+    })
+}
+
+fn best_policy<'a>(
+    table: &CodeTable,
+    codes: &[(String, String)],
+    document: &CaseDocument,
+    policies: &'a [Policy],
+) -> Option<&'a Policy> {
+    let speaking = found(table, codes)
+        .filter_map(|(n, exact)| Some((policies.get(*n as usize)?, exact)))
+        .filter(|(policy, _)| policy.speaks_for(document));
+    first_greatest(speaking, |(policy, exact)| ranked(policy.rank(), *exact)).map(|(policy, _)| policy)
+}
+
+fn ranked((state, line): (bool, bool), exact: bool) -> Rank {
+    (state, line, exact)
 }
 
 /// The first of the greatest: `max_by_key` alone would take the last.
-fn first_greatest<T: Copy, K: Ord>(all: impl Iterator<Item = T>, key: impl Fn(T) -> K) -> Option<T> {
+fn first_greatest<T: Copy, K: Ord>(all: impl Iterator<Item = T>, key: impl Fn(&T) -> K) -> Option<T> {
     let mut best: Option<(K, T)> = None;
     for one in all {
-        let own = key(one);
+        let own = key(&one);
         if best.as_ref().is_none_or(|(k, _)| own > *k) {
             best = Some((own, one));
         }
@@ -157,36 +178,17 @@ impl Policy {
         (self.states().is_some(), self.lines().is_some())
     }
 
-    fn speaks_for(&self, line: &str, state: Option<&str>, document: &CaseDocument) -> bool {
+    fn speaks_for(&self, document: &CaseDocument) -> bool {
         let window = self.effective();
         let day = match window.basis {
             Basis::Received => document.received_day(),
             Basis::ServiceStart => document.service_start().unwrap_or(document.received_day()),
         };
+        let (line, state) = (document.line(), document.state());
         self.lines().is_none_or(|all| all.iter().any(|l| l == line))
             && self
                 .states()
                 .is_none_or(|all| all.iter().any(|s| Some(s.as_str()) == state))
             && holds_on(window.from, window.to, day)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cpt_shaped_codes_are_one_under_both_urls() {
-        assert_eq!(code_key(HCPCS, "33510"), code_key(CPT, "33510"));
-        assert_eq!(
-            code_key(
-                "https://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets",
-                "0075T"
-            ),
-            code_key(CPT, "0075T")
-        );
-        assert_eq!(code_key(CPT, "E1390"), code_key(HCPCS, "E1390"));
-        assert_ne!(code_key("http://loinc.org", "33510"), code_key(CPT, "33510"));
-        assert_eq!(code_key("", ""), "|");
     }
 }

@@ -2,12 +2,15 @@
 //! `plans.csv` and `codes/denial.csv`. A row that cannot be read is a finding with its line.
 
 use super::Finding;
+use super::codes::CodeRange;
 use crate::fhir::coding::normal_system;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use csv::{ReaderBuilder, Trim};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// One plan of `plans.csv`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,21 +44,38 @@ pub struct DenialReason {
     pub carc: String,
 }
 
-/// One row of a list. `code` is `*` on the row that answers for every other code of the line.
+/// One row of a list. `code` is `*` on the row that answers for every other code of the line. Texts that many rows
+/// share are kept once: a list may have a hundred thousand rows.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
-    pub file: String,
+    pub file: Arc<str>,
     pub at: usize,
-    pub system: String,
-    pub code: String,
+    pub system: Arc<str>,
+    /// One code, or a range of them as `K0813-K0816`.
+    pub code: Box<str>,
     /// None stands for every line.
-    pub line: Option<String>,
+    pub line: Option<Arc<str>>,
     /// None stands for every state.
-    pub state: Option<String>,
+    pub state: Option<Arc<str>>,
     pub from: NaiveDate,
     pub to: Option<NaiveDate>,
-    pub answer: String,
-    pub policy: Option<String>,
+    pub answer: Arc<str>,
+    pub policy: Option<Arc<str>>,
+}
+
+/// Texts that are kept once.
+#[derive(Default)]
+struct Shared(HashSet<Arc<str>>);
+
+impl Shared {
+    fn keep(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(text) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = Arc::from(text);
+        self.0.insert(Arc::clone(&new));
+        new
+    }
 }
 
 impl Row {
@@ -118,30 +138,45 @@ struct DenialKeys {
 
 /// Reads a list file.
 pub(super) fn read_rows(file: &str, text: &str, findings: &mut Vec<Finding>) -> Vec<Row> {
-    let any = |field: String| (!matches!(field.as_str(), "" | "*" | "any")).then_some(field);
+    let any = |field: &str| matches!(field, "" | "*" | "any");
+    let mut shared = Shared::default();
     let mut rows = Vec::new();
     for (at, keys) in read::<RowKeys>(file, text, findings) {
+        let mut find = |message: String, mend: &str| {
+            findings.push(Finding::new(file, Some(at), message).mend(mend));
+        };
         if keys.code.is_empty() || keys.answer.is_empty() {
-            findings.push(Finding::new(file, Some(at), "A row needs a code and an answer"));
+            find(
+                "A row needs a code and an answer".into(),
+                "Write the code in the first column and the name of an answer of answers/ in the seventh",
+            );
         }
         if (keys.code == "*") != keys.system.is_empty() {
-            findings.push(Finding::new(
-                file,
-                Some(at),
-                "A code needs its system; the row '*' has none",
-            ));
+            find(
+                "A code needs its system; the row '*' has none".into(),
+                "Write the system's URL in the second column, or leave it empty on the row '*'",
+            );
+        }
+        if let Some(Err(why)) = CodeRange::read(&keys.system, &keys.code) {
+            find(why, "Write a range as K0813-K0816");
+        }
+        if keys.to.is_some_and(|to| to < keys.from) {
+            find(
+                "The last day lies before the first".into(),
+                "Swap 'from' and 'to', or mend the year",
+            );
         }
         rows.push(Row {
-            file: file.to_owned(),
+            file: shared.keep(file),
             at,
-            system: normal_system(&keys.system).into_owned(),
-            code: keys.code,
-            line: any(keys.line),
-            state: any(keys.state),
+            system: shared.keep(normal_system(&keys.system).as_ref()),
+            code: keys.code.into_boxed_str(),
+            line: (!any(&keys.line)).then(|| shared.keep(&keys.line)),
+            state: (!any(&keys.state)).then(|| shared.keep(&keys.state)),
             from: keys.from,
             to: keys.to,
-            answer: keys.answer,
-            policy: keys.policy,
+            answer: shared.keep(&keys.answer),
+            policy: keys.policy.map(|policy| shared.keep(&policy)),
         });
     }
     rows
@@ -152,20 +187,16 @@ pub(super) fn read_plans(file: &str, text: &str, findings: &mut Vec<Finding>) ->
     let mut plans: Vec<Plan> = Vec::new();
     for (at, keys) in read::<PlanKeys>(file, text, findings) {
         let Ok(zone) = keys.zone.parse::<Tz>() else {
-            findings.push(Finding::new(
-                file,
-                Some(at),
-                format!("'{}' is no time zone", keys.zone),
-            ));
+            let message = format!("'{}' is no time zone", keys.zone);
+            findings.push(
+                Finding::new(file, Some(at), message).mend("Write an IANA name such as America/New_York"),
+            );
             continue;
         };
         let twice = |p: &Plan| p.code == keys.code && overlap((p.from, p.to), (keys.from, keys.to));
         if plans.iter().any(twice) {
-            findings.push(Finding::new(
-                file,
-                Some(at),
-                format!("The plan '{}' has two rows for one day", keys.code),
-            ));
+            let message = format!("The plan '{}' has two rows for one day", keys.code);
+            findings.push(Finding::new(file, Some(at), message).mend("End the older row on the day before"));
         }
         plans.push(Plan {
             code: keys.code,
@@ -186,18 +217,12 @@ pub(super) fn read_denials(file: &str, text: &str, findings: &mut Vec<Finding>) 
     let mut reasons: Vec<DenialReason> = Vec::new();
     for (at, keys) in read::<DenialKeys>(file, text, findings) {
         if keys.code.is_empty() || keys.text.is_empty() || keys.carc.is_empty() {
-            findings.push(Finding::new(
-                file,
-                Some(at),
-                "A denial reason needs code, text and carc",
-            ));
+            let message = "A denial reason needs code, text and carc";
+            findings.push(Finding::new(file, Some(at), message).mend("Fill all three columns"));
         }
         if reasons.iter().any(|r| r.code == keys.code) {
-            findings.push(Finding::new(
-                file,
-                Some(at),
-                format!("The code '{}' stands here twice", keys.code),
-            ));
+            let message = format!("The code '{}' stands here twice", keys.code);
+            findings.push(Finding::new(file, Some(at), message).mend("Keep one of the two rows"));
         }
         reasons.push(DenialReason {
             code: keys.code,
@@ -217,7 +242,7 @@ fn read<T: DeserializeOwned>(file: &str, text: &str, findings: &mut Vec<Finding>
     let headers = match reader.headers() {
         Ok(headers) => headers.clone(),
         Err(error) => {
-            findings.push(Finding::new(file, Some(1), error.to_string()));
+            findings.push(unreadable(file, Some(1), &error));
             return Vec::new();
         }
     };
@@ -225,17 +250,34 @@ fn read<T: DeserializeOwned>(file: &str, text: &str, findings: &mut Vec<Finding>
     for record in reader.records() {
         let line = |p: Option<&csv::Position>| p.and_then(|p| usize::try_from(p.line()).ok());
         match record {
-            Err(error) => findings.push(Finding::new(file, line(error.position()), error.to_string())),
+            Err(error) => findings.push(unreadable(file, line(error.position()), &error)),
             Ok(record) => {
                 let at = line(record.position());
                 match record.deserialize(Some(&headers)) {
                     Ok(keys) => all.push((at.unwrap_or(0), keys)),
-                    Err(error) => findings.push(Finding::new(file, at, error.to_string())),
+                    Err(error) => findings.push(unreadable(file, at, &error)),
                 }
             }
         }
     }
     all
+}
+
+fn unreadable(file: &str, line: Option<usize>, error: &csv::Error) -> Finding {
+    let said = match error.kind() {
+        csv::ErrorKind::Deserialize { err, .. } => match err.field().and_then(|n| usize::try_from(n).ok()) {
+            Some(field) => format!("In column {}: {}", field + 1, err.kind()),
+            None => err.kind().to_string(),
+        },
+        csv::ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => {
+            format!("The row has {len} columns and the header {expected_len}")
+        }
+        _ => error.to_string(),
+    };
+    Finding::new(file, line, said)
+        .mend("Mend the row: the header names the columns, days are written 2026-10-01")
 }
 
 #[cfg(test)]

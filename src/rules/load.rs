@@ -1,141 +1,45 @@
 //! From the files to a rule set: each file is read by what its folder says it is, every finding of every file is
 //! collected, and nothing is kept when there is one.
 
-use super::answer::AnswerKeys;
-use super::check;
+use super::check::{self, Paths};
+use super::codes::{CodeRange, code_key};
+use super::files::Parts;
 use super::index::Index;
-use super::lists::{Row, overlap, read_denials, read_plans, read_rows};
-use super::model::PolicyKeys;
+use super::lists::{Row, overlap};
 use super::policy::Policy;
 use super::verdict::sha256;
-use super::yaml::{Lines, read_yaml};
-use super::{Finding, RuleSet, embedded};
-use serde::Deserialize;
-use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-/// A named answer for list rows.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NamedAnswer {
-    pub answer: AnswerKeys,
-    /// Where a request waits, when the answer needs authorization.
-    pub queue: Option<String>,
-    /// File and line, for findings.
-    #[serde(skip)]
-    place: (String, Option<usize>),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AnswersFile {
-    format: String,
-    answers: BTreeMap<String, NamedAnswer>,
-}
-
-/// What the files of `rules/` hold, read one by one.
-#[derive(Default)]
-pub(super) struct Parts {
-    pub rows: Vec<Row>,
-    pub plans: Vec<super::Plan>,
-    pub denials: Vec<super::DenialReason>,
-    pub answers: BTreeMap<String, NamedAnswer>,
-    pub sets: HashMap<String, Vec<String>>,
-    pub fixtures: HashMap<String, Value>,
-    pub policies: Vec<(PolicyKeys, Lines, String, String)>,
-    pub findings: Vec<Finding>,
-}
-
-impl Parts {
-    fn find(&mut self, file: &str, line: Option<usize>, message: impl Into<String>) {
-        self.findings.push(Finding::new(file, line, message));
-    }
-
-    fn read(&mut self, file: &str, text: &str) {
-        let folder = file.split_once('/').map_or("", |(folder, _)| folder);
-        let kind = file.rsplit_once('.').map_or("", |(_, kind)| kind);
-        match (folder, kind) {
-            ("lists", "csv") => self.rows.extend(read_rows(file, text, &mut self.findings)),
-            ("codes", "csv") if file == "codes/denial.csv" => {
-                self.denials = read_denials(file, text, &mut self.findings);
-            }
-            ("", "csv") if file == "plans.csv" => self.plans = read_plans(file, text, &mut self.findings),
-            ("sets", "txt") => {
-                let codes = text.lines().map(|l| l.split('#').next().unwrap_or("").trim());
-                self.sets.insert(
-                    file.to_owned(),
-                    codes.filter(|c| !c.is_empty()).map(str::to_owned).collect(),
-                );
-            }
-            ("fixtures", "json") => match serde_json::from_str(text) {
-                Ok(value) => {
-                    self.fixtures.insert(file.to_owned(), value);
-                }
-                Err(error) => self.find(file, Some(error.line()), error.to_string()),
-            },
-            ("answers", "yaml") => self.read_answers(file, text),
-            ("policies", "yaml" | "json") => self.read_policy(file, text),
-            // Read elsewhere: clocks by `deadlines`, letters by the notices.
-            ("clocks" | "letters" | "schema", _) | (_, "md") => {}
-            _ => self.find(file, None, "Nothing reads this file; is it in the right folder?"),
-        }
-    }
-
-    fn read_answers(&mut self, file: &str, text: &str) {
-        let read = Lines::of(file, text).and_then(|lines| Ok((lines, read_yaml::<AnswersFile>(file, text)?)));
-        let (lines, answers) = match read {
-            Ok(read) => read,
-            Err(finding) => return self.findings.push(finding),
-        };
-        if answers.format != "pa-answers/1" {
-            self.find(
-                file,
-                lines.at("format"),
-                "The format of this folder is pa-answers/1",
-            );
-        }
-        for (name, mut answer) in answers.answers {
-            let line = lines.at(&format!("answers/{name}"));
-            answer.place = (file.to_owned(), line);
-            for mistake in answer.answer.mistakes() {
-                self.find(file, line, format!("In the answer '{name}': {mistake}"));
-            }
-            if self.answers.insert(name.clone(), answer).is_some() {
-                self.find(file, line, format!("Two answers are named '{name}'"));
-            }
-        }
-    }
-
-    fn read_policy(&mut self, file: &str, text: &str) {
-        match Lines::of(file, text).and_then(|lines| Ok((lines, read_yaml(file, text)?))) {
-            Ok((lines, keys)) => self
-                .policies
-                .push((keys, lines, file.to_owned(), sha256(text.as_bytes()))),
-            Err(finding) => self.findings.push(finding),
-        }
-    }
-}
+use super::{Finding, Loading, RuleSet, embedded};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Reads and checks everything.
 pub(super) fn load(
     files: &[(String, String)],
     forms: &dyn Fn(&str) -> Option<Vec<String>>,
+    loading: &Loading,
 ) -> Result<RuleSet, Vec<Finding>> {
     let mut files: Vec<(&str, &str)> = files.iter().map(|(f, t)| (f.as_str(), t.as_str())).collect();
     files.sort_unstable();
-    let mut parts = Parts::default();
-    for (file, text) in &files {
-        parts.read(file, text);
-    }
+    let mut parts = Parts::read(&files);
     let mut findings = std::mem::take(&mut parts.findings);
+    let mut warnings = Vec::new();
+    let mut paths = Paths::new();
     let mut policies: Vec<Policy> = Vec::new();
-    for (keys, lines, file, hash) in std::mem::take(&mut parts.policies) {
-        let mut sheet = check::Sheet::new(&file, &lines, &mut findings);
-        policies.push(check::policy(keys, hash, &parts, forms, &mut sheet));
+    for read in std::mem::take(&mut parts.policies) {
+        let mut sheet = check::Sheet::new(&read.file, &read.lines, &mut findings, &mut warnings, &mut paths);
+        policies.push(check::policy(
+            read.keys,
+            read.hash,
+            &parts,
+            forms,
+            loading.today,
+            &mut sheet,
+        ));
     }
     check_rows(&parts, &policies, forms, &mut findings);
     check_ties(&policies, &mut findings);
-    let set = RuleSet {
+    gaps(&policies, &mut warnings);
+    let tested = loading.tested.clone();
+    let mut set = RuleSet {
         hash: hash_of(&files),
         index: Index::build(&policies, &parts.rows),
         policies,
@@ -144,11 +48,16 @@ pub(super) fn load(
         plans: parts.plans,
         denials: parts.denials,
         fixtures: parts.fixtures,
+        warnings,
+        tested,
     };
     // Tests run only over files that are sound: a broken file would fail them all with the same message.
-    if findings.is_empty() {
-        findings.extend(embedded::findings(&set));
+    if findings.is_empty() && !loading.skip_tests {
+        let (failed, tested) = embedded::findings(&set);
+        findings.extend(failed);
+        set.tested = tested;
     }
+    findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     if findings.is_empty() {
         Ok(set)
     } else {
@@ -169,37 +78,137 @@ fn check_rows(
     forms: &dyn Fn(&str) -> Option<Vec<String>>,
     findings: &mut Vec<Finding>,
 ) {
+    let mut scopes: HashMap<&str, Scope> = HashMap::new();
+    for policy in policies {
+        scopes.entry(policy.name()).or_default().add(policy);
+    }
     let mut by_key: HashMap<String, Vec<&Row>> = HashMap::new();
+    let mut ranges: Vec<(CodeRange, &Row)> = Vec::new();
     for row in &parts.rows {
-        let mut find = |message: String| findings.push(Finding::new(&row.file, Some(row.at), message));
-        if !parts.answers.contains_key(&row.answer) {
-            find(format!("There is no answer '{}' in answers/", row.answer));
+        if !parts.answers.contains_key(&*row.answer) {
+            let message = format!("There is no answer '{}' in answers/", row.answer);
+            findings.push(of_row(
+                row,
+                message,
+                "Mend the name, or add the answer to a file of answers/",
+            ));
         }
-        if let Some(policy) = &row.policy
-            && !policies.iter().any(|p| p.name() == policy)
-        {
-            find(format!("There is no policy '{policy}'"));
-        }
-        let same = by_key
-            .entry(super::index::code_key(&row.system, &row.code))
-            .or_default();
-        for other in same.iter() {
-            let tie = other.line == row.line && other.state == row.state;
-            if tie && overlap((other.from, other.to), (row.from, row.to)) {
-                find(format!(
-                    "This row and line {} of {} speak for the same code and day",
-                    other.at, other.file
-                ));
+        findings.extend(deferring(row, &scopes, parts.unread));
+        match CodeRange::read(&row.system, &row.code) {
+            Some(Ok(range)) => ranges.push((range, row)),
+            _ => {
+                let same = by_key.entry(code_key(&row.system, &row.code)).or_default();
+                findings.extend(same.iter().filter_map(|other| twice(other, row)));
+                same.push(row);
             }
         }
-        same.push(row);
     }
-    let used: BTreeSet<&str> = parts.rows.iter().map(|r| r.answer.as_str()).collect();
+    findings.extend(meeting(ranges).into_iter().filter_map(|(a, b)| twice(a, b)));
+    check_answers(parts, forms, findings);
+    let lines: BTreeSet<&str> = parts.plans.iter().map(|p| p.line.as_str()).collect();
+    for line in lines {
+        let answered =
+            |r: &Row| &*r.code == "*" && r.state.is_none() && r.line.as_deref().is_none_or(|l| l == line);
+        if !parts.rows.iter().any(answered) {
+            let message = format!("No list row '*' answers for the line '{line}'");
+            let mend =
+                "Add a row '*' for the line to a file of lists/: it answers for every code without a row";
+            findings.push(Finding::new("plans.csv", None, message).mend(mend));
+        }
+    }
+}
+
+/// The codes of all versions of a policy.
+#[derive(Default)]
+struct Scope {
+    codes: HashSet<String>,
+    ranges: Vec<CodeRange>,
+}
+
+impl Scope {
+    fn add(&mut self, policy: &Policy) {
+        for (system, code) in policy.codes() {
+            match CodeRange::read(system, code) {
+                Some(range) => self.ranges.extend(range.ok()),
+                None => drop(self.codes.insert(code_key(system, code))),
+            }
+        }
+    }
+
+    fn holds(&self, row: &Row) -> bool {
+        let range = match CodeRange::read(&row.system, &row.code) {
+            Some(range) => range.ok(),
+            None if self.codes.contains(&code_key(&row.system, &row.code)) => return true,
+            None => CodeRange::of_code(&row.system, &row.code),
+        };
+        range.is_some_and(|range| self.ranges.iter().any(|own| own.holds(&range)))
+    }
+}
+
+/// A row that defers to a policy which is not there, or which does not answer for the row's code.
+fn deferring(row: &Row, scopes: &HashMap<&str, Scope>, unread: bool) -> Option<Finding> {
+    let policy = row.policy.as_deref()?;
+    match scopes.get(policy) {
+        // The policy may be in a file that could not be read, and that is told already.
+        None if unread => None,
+        None => Some(of_row(
+            row,
+            format!("There is no policy '{policy}'"),
+            "Mend the name, or leave the last column empty",
+        )),
+        Some(scope) if !scope.holds(row) => Some(of_row(
+            row,
+            format!("The policy '{policy}' does not answer for {}", row.code),
+            "Add the code to the policy's scope, or leave the last column empty",
+        )),
+        Some(_) => None,
+    }
+}
+
+fn of_row(row: &Row, message: String, mend: &str) -> Finding {
+    Finding::new(&row.file, Some(row.at), message).mend(mend)
+}
+
+/// Two rows that speak for one code, line, state and day.
+fn twice(before: &Row, row: &Row) -> Option<Finding> {
+    let tie = before.line == row.line && before.state == row.state;
+    (tie && overlap((before.from, before.to), (row.from, row.to))).then(|| {
+        of_row(
+            row,
+            format!(
+                "This row and line {} of {} speak for the same code and day",
+                before.at, before.file
+            ),
+            "End one of them on the day before the other begins, or keep one",
+        )
+    })
+}
+
+/// Every pair of ranges that share a code. The order of the file is kept in each pair.
+fn meeting<T: Copy>(mut ranges: Vec<(CodeRange, T)>) -> Vec<(T, T)> {
+    ranges.sort_by(|(a, _), (b, _)| a.order().cmp(&b.order()));
+    let mut pairs = Vec::new();
+    let mut open: Vec<(CodeRange, T)> = Vec::new();
+    for (range, one) in ranges {
+        open.retain(|(before, _)| before.meets(&range));
+        pairs.extend(open.iter().map(|(_, other)| (*other, one)));
+        open.push((range, one));
+    }
+    pairs
+}
+
+fn check_answers(parts: &Parts, forms: &dyn Fn(&str) -> Option<Vec<String>>, findings: &mut Vec<Finding>) {
+    let used: HashSet<&str> = parts.rows.iter().map(|r| &*r.answer).collect();
     for (name, answer) in &parts.answers {
         let (file, line) = &answer.place;
-        let mut find = |message: String| findings.push(Finding::new(file, *line, message));
+        let mut find = |message: String, mend: &str| {
+            findings.push(Finding::new(file, *line, message).mend(mend));
+        };
         if !used.contains(name.as_str()) {
-            find(format!("No list row uses the answer '{name}'"));
+            find(
+                format!("No list row uses the answer '{name}'"),
+                "Take it out, or name it in the seventh column of a row",
+            );
         }
         for form in answer
             .answer
@@ -207,19 +216,10 @@ fn check_rows(
             .iter()
             .filter(|f| forms(f).is_none())
         {
-            find(format!("There is no form '{form}'"));
-        }
-    }
-    let lines: BTreeSet<&str> = parts.plans.iter().map(|p| p.line.as_str()).collect();
-    for line in lines {
-        let answered =
-            |r: &Row| r.code == "*" && r.state.is_none() && r.line.as_deref().is_none_or(|l| l == line);
-        if !parts.rows.iter().any(answered) {
-            findings.push(Finding::new(
-                "plans.csv",
-                None,
-                format!("No list row '*' answers for the line '{line}'"),
-            ));
+            find(
+                format!("There is no form '{form}'"),
+                "Name a folder of questionnaires/ as name|version",
+            );
         }
     }
 }
@@ -227,20 +227,43 @@ fn check_rows(
 /// Two active versions that would answer for the same code, line, state and day.
 fn check_ties(policies: &[Policy], findings: &mut Vec<Finding>) {
     let mut by_code: HashMap<String, Vec<&Policy>> = HashMap::new();
-    for policy in policies.iter().filter(|p| p.is_active()) {
-        let mut told: BTreeSet<&str> = BTreeSet::new();
-        for key in policy.code_keys() {
-            let same = by_code.entry(key).or_default();
+    let mut ranges: Vec<(CodeRange, usize)> = Vec::new();
+    let mut told: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let tell = |a: &Policy, b: &Policy| {
+        Finding::new(
+            &b.file,
+            None,
+            format!(
+                "This version and {} would answer for the same code, line, state and day",
+                a.file
+            ),
+        )
+        .mend("Close the older version with effective.to, or retire it")
+    };
+    for (n, policy) in policies.iter().enumerate().filter(|(_, p)| p.is_active()) {
+        for (system, code) in policy.codes() {
+            if let Some(range) = CodeRange::read(system, code) {
+                ranges.extend(range.ok().map(|range| (range, n)));
+                continue;
+            }
+            let same = by_code.entry(code_key(system, code)).or_default();
             for other in same.iter().filter(|other| tie(other, policy)) {
-                if told.insert(&other.file) {
-                    let message = format!(
-                        "This version and {} would answer for the same code, line, state and day",
-                        other.file
-                    );
-                    findings.push(Finding::new(&policy.file, None, message));
+                if told.insert((&other.file, &policy.file)) {
+                    findings.push(tell(other, policy));
                 }
             }
-            same.push(policy);
+            if !same.iter().any(|other| std::ptr::eq(*other, policy)) {
+                same.push(policy);
+            }
+        }
+    }
+    for (a, b) in meeting(ranges) {
+        if let (Some(a), Some(b)) = (policies.get(a.min(b)), policies.get(a.max(b)))
+            && a.file != b.file
+            && tie(a, b)
+            && told.insert((&a.file, &b.file))
+        {
+            findings.push(tell(a, b));
         }
     }
 }
@@ -253,5 +276,33 @@ fn tie(a: &Policy, b: &Policy) -> bool {
         _ => false,
     };
     let window = |p: &Policy| (p.effective().from, p.effective().to);
-    share(a.lines(), b.lines()) && share(a.states(), b.states()) && overlap(window(a), window(b))
+    a.file != b.file
+        && share(a.lines(), b.lines())
+        && share(a.states(), b.states())
+        && overlap(window(a), window(b))
+}
+
+/// Days between two active versions of one policy on which none answers.
+fn gaps(policies: &[Policy], warnings: &mut Vec<Finding>) {
+    let mut by_name: BTreeMap<&str, Vec<&Policy>> = BTreeMap::new();
+    for policy in policies.iter().filter(|p| p.is_active()) {
+        by_name.entry(policy.name()).or_default().push(policy);
+    }
+    for versions in by_name.values_mut() {
+        versions.sort_by_key(|p| p.effective().from);
+        for pair in versions.windows(2) {
+            let [before, after] = pair else { continue };
+            let Some(to) = before.effective().to else { continue };
+            if to.succ_opt().is_some_and(|next| next < after.effective().from) {
+                let message = format!(
+                    "Between {to} and {} no version of '{}' answers",
+                    after.effective().from,
+                    after.name()
+                );
+                let mend =
+                    "Let the older version end on the day before this one begins, if the gap is not meant";
+                warnings.push(Finding::new(&after.file, None, message).mend(mend));
+            }
+        }
+    }
 }

@@ -7,16 +7,19 @@
 mod answer;
 pub mod case_document;
 mod check;
+mod codes;
 mod criteria;
 mod embedded;
 mod evaluate;
 mod facts;
+mod files;
 mod index;
 mod item;
 mod jsonpath;
 mod lists;
 mod load;
 pub mod model;
+mod mutate;
 mod period;
 mod policy;
 mod readable;
@@ -25,9 +28,10 @@ pub mod verdict;
 mod yaml;
 
 pub use case_document::{CaseDocument, CaseInput, CaseKind, MemberFacts};
-pub use embedded::TestReport;
+pub use embedded::{Difference, Seen, TestReport};
 pub use item::{item_of_claim, item_of_order};
 pub use lists::{DenialReason, Plan};
+pub use mutate::Mutant;
 pub use policy::Policy;
 pub use readable::readable;
 pub use verdict::{
@@ -39,11 +43,11 @@ pub(crate) use yaml::read_yaml;
 use chrono::NaiveDate;
 use evaluate::{pend, settled_by_coverage};
 use facts::Budget;
+use files::NamedAnswer;
 use index::{Answering, Index};
 use lists::{Row, holds_on};
-use load::NamedAnswer;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 /// Every rule, immutable: read, checked and tested as one.
@@ -57,6 +61,19 @@ pub struct RuleSet {
     plans: Vec<Plan>,
     denials: Vec<DenialReason>,
     fixtures: HashMap<String, Value>,
+    warnings: Vec<Finding>,
+    tested: HashSet<String>,
+}
+
+/// How a set is loaded.
+#[derive(Debug, Clone, Default)]
+pub struct Loading {
+    /// The day on which sources are asked whether somebody looked at them within a year; without it nobody asks.
+    pub today: Option<NaiveDate>,
+    /// Policies whose embedded tests passed before, by the hash of all that they read; their tests are not run again.
+    pub tested: HashSet<String>,
+    /// Leaves the embedded tests out: for whoever runs them next.
+    pub skip_tests: bool,
 }
 
 /// A mistake in a rule file, with its place.
@@ -66,8 +83,10 @@ pub struct Finding {
     pub file: String,
     /// The line, counted from 1, where one is known.
     pub line: Option<usize>,
-    /// One sentence.
+    /// One sentence: what is wrong.
     pub message: String,
+    /// One sentence: how to mend it; empty where the message says it.
+    pub mend: String,
 }
 
 impl Finding {
@@ -76,15 +95,26 @@ impl Finding {
             file: file.to_owned(),
             line,
             message: message.into(),
+            mend: String::new(),
         }
+    }
+
+    pub(crate) fn mend(mut self, sentence: &str) -> Self {
+        sentence.clone_into(&mut self.mend);
+        self
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
-            Some(line) => write!(f, "{}:{line}: {}", self.file, self.message),
-            None => write!(f, "{}: {}", self.file, self.message),
+            Some(line) => write!(f, "{}:{line}: {}", self.file, self.message)?,
+            None => write!(f, "{}: {}", self.file, self.message)?,
+        }
+        if self.mend.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ". {}", self.mend)
         }
     }
 }
@@ -96,7 +126,26 @@ impl RuleSet {
         files: &[(String, String)],
         forms: &dyn Fn(&str) -> Option<Vec<String>>,
     ) -> Result<Self, Vec<Finding>> {
-        load::load(files, forms)
+        load::load(files, forms, &Loading::default())
+    }
+
+    /// The same with a say in what is run.
+    pub fn load_with(
+        files: &[(String, String)],
+        forms: &dyn Fn(&str) -> Option<Vec<String>>,
+        loading: &Loading,
+    ) -> Result<Self, Vec<Finding>> {
+        load::load(files, forms, loading)
+    }
+
+    /// What is not wrong, but should be looked at: sources unchecked for a year, days without a version.
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warnings
+    }
+
+    /// The policies whose embedded tests passed, for the next loading.
+    pub fn tested(&self) -> &HashSet<String> {
+        &self.tested
     }
 
     /// `sha256:…` over all files.
@@ -135,7 +184,7 @@ impl RuleSet {
     pub fn evaluate(&self, document: &CaseDocument) -> Verdict {
         let demanding = |row: &Row| {
             self.answers
-                .get(&row.answer)
+                .get(&*row.answer)
                 .is_some_and(|a| a.answer.answer().word() != "no-auth")
         };
         match self
@@ -161,18 +210,40 @@ impl RuleSet {
         }
     }
 
+    /// What the shadow versions would have said of the same item. It is stored and compared; nobody is told.
+    pub fn shadows(&self, document: &CaseDocument) -> Vec<Verdict> {
+        let speaking = self.index.shadows(document, &self.policies);
+        let verdict = |policy: &Policy| evaluate::verdict(policy, document, Budget(Budget::WHOLE));
+        speaking.into_iter().map(verdict).collect()
+    }
+
     /// Runs the embedded tests of every policy.
     pub fn run_tests(&self) -> Vec<TestReport> {
         embedded::run(self)
     }
 
+    /// Runs the embedded tests of one policy.
+    pub fn run_tests_of(&self, policy: &Policy) -> Vec<TestReport> {
+        embedded::run_policy(self, policy)
+    }
+
+    /// The policy with each threshold, unit, code and `if_missing` moved by one step, and which test notices.
+    pub fn mutants(&self, policy: &Policy) -> Vec<Mutant> {
+        mutate::mutants(self, policy)
+    }
+
+    /// How often those tests show each criterion of a policy met, not met and unknown.
+    pub fn seen<'a>(&self, policy: &'a Policy, reports: &[TestReport]) -> BTreeMap<&'a str, Seen> {
+        embedded::seen(policy, reports)
+    }
+
     fn by_list(&self, row: &Row, error: Option<String>) -> Verdict {
         let source = Source::List {
-            file: row.file.clone(),
+            file: row.file.to_string(),
             line: row.at,
-            answer: row.answer.clone(),
+            answer: row.answer.to_string(),
         };
-        let Some(named) = self.answers.get(&row.answer) else {
+        let Some(named) = self.answers.get(&*row.answer) else {
             return unanswered();
         };
         let coverage = named.answer.answer();

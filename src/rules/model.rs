@@ -60,6 +60,18 @@ pub enum Status {
     Retired,
 }
 
+impl Status {
+    /// The word in files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Shadow => "shadow",
+            Self::Active => "active",
+            Self::Retired => "retired",
+        }
+    }
+}
+
 /// From when to when a version answers, and which date is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,16 +133,21 @@ pub(super) struct Scope {
 #[serde(deny_unknown_fields)]
 pub(super) struct CodesKeys {
     pub system: String,
-    pub any: Vec<String>,
+    /// Codes, or ranges as `K0813-K0816`.
+    pub any: Option<Vec<String>>,
+    /// A file of `sets/`, one code or range a line.
+    pub file: Option<String>,
 }
 
-/// A set of codes: written here, or one a line in `sets/*.txt`.
+/// A set of codes: written here, one a line in `sets/*.txt`, or the expansion of a `ValueSet` in `sets/*.json`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SetKeys {
-    pub system: String,
+    pub system: Option<String>,
     pub any: Option<Vec<String>>,
     pub file: Option<String>,
+    /// Canonical and version of the `ValueSet`: `http://…|2026`.
+    pub valueset: Option<String>,
 }
 
 /// A fact: where it is found, and as what it is read.

@@ -2,20 +2,30 @@
 //! title, sources, criteria, forms.
 
 use super::facts::{Fact, Sets};
-use super::index::code_key;
 use super::model::{Approval, Effective, PolicyKeys, SourceKeys, Status};
 use std::collections::BTreeMap;
 
 /// A policy file, read and checked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     pub(super) keys: PolicyKeys,
     pub(super) file: String,
     pub(super) hash: String,
+    /// The (system, code or range) of its scope, files read.
+    pub(super) codes: Vec<(String, String)>,
     pub(super) facts: BTreeMap<String, Fact>,
     pub(super) sets: Sets,
     /// The criteria of `approve.when`, in the order of the file.
     pub(super) asked: Vec<String>,
+    pub(super) places: Places,
+}
+
+/// The lines of what reports name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Places {
+    pub tests: Vec<Option<usize>>,
+    /// By path: `criteria/test-age`, `facts/spo2`.
+    pub named: BTreeMap<String, usize>,
 }
 
 impl Policy {
@@ -69,10 +79,11 @@ impl Policy {
         &self.hash
     }
 
-    /// Every (system, code) of its scope.
+    /// Every (system, code) of its scope; a code may be a range as `K0813-K0816`.
     pub fn codes(&self) -> impl Iterator<Item = (&str, &str)> {
-        let scope = self.keys.scope.codes.iter();
-        scope.flat_map(|c| c.any.iter().map(|code| (c.system.as_str(), code.as_str())))
+        self.codes
+            .iter()
+            .map(|(system, code)| (system.as_str(), code.as_str()))
     }
 
     /// Its lines of business; none stands for every line.
@@ -111,6 +122,11 @@ impl Policy {
         all.map(|(name, c)| (name.as_str(), c.text.as_str(), c.cite.as_str()))
     }
 
+    /// How many tests it carries.
+    pub fn test_count(&self) -> usize {
+        self.keys.tests.len()
+    }
+
     /// The queue where its pended items wait.
     pub fn queue(&self) -> &str {
         &self.keys.decision.otherwise.pend.queue
@@ -118,16 +134,6 @@ impl Policy {
 
     pub(super) fn is_active(&self) -> bool {
         self.keys.status == Status::Active
-    }
-
-    pub(super) fn code_keys(&self) -> Vec<String> {
-        let mut keys: Vec<String> = self
-            .codes()
-            .map(|(system, code)| code_key(system, code))
-            .collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys
     }
 }
 

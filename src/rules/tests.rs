@@ -94,7 +94,7 @@ fn every_embedded_test_passes() {
             "{}: {}: {:?}",
             report.policy,
             report.name,
-            report.failures
+            report.differences
         );
     }
 }

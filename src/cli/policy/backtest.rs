@@ -2,19 +2,18 @@
 //! what people decided since. Reads alone; one page of cases is in memory at a time.
 
 use super::report::{Rows, summary};
-use crate::app::files;
+use super::{Folders, check};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::forms::Forms;
 use crate::pas::stored;
 use crate::prior_auth::PriorAuth;
 use crate::prior_auth::flips::{FlipTable, Line};
-use crate::rules::RuleSet;
+use crate::rules::{Finding, RuleSet};
 use crate::store::Store;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use uuid::Uuid;
 
@@ -43,8 +42,11 @@ pub struct Backtest {
 
 /// Loads the candidate, runs every case again and tells what would change; exit code 2 when the candidate has findings.
 pub async fn run(command: Backtest, config: &Config) -> Result<ExitCode> {
-    let forms = command.forms.as_ref().unwrap_or(&config.forms);
-    let rules = match candidate(&command.with, forms)? {
+    let folders = Folders {
+        rules: Some(command.with.clone()),
+        forms: command.forms.clone(),
+    };
+    let rules = match folders.load(config, false)? {
         Ok(rules) => rules,
         Err(findings) => {
             tell_findings(&findings);
@@ -74,22 +76,11 @@ pub async fn run(command: Backtest, config: &Config) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The candidate, or its findings with file and line.
-fn candidate(rules: &Path, forms: &Path) -> Result<std::result::Result<RuleSet, Vec<String>>> {
-    let (rules, forms) = (files(rules)?, files(forms)?);
-    let forms = match Forms::load(&forms) {
-        Ok(forms) => forms,
-        Err(findings) => return Ok(Err(findings)),
-    };
-    let loaded = RuleSet::load(&rules, &|form| forms.link_ids(form));
-    Ok(loaded.map_err(|findings| findings.iter().map(ToString::to_string).collect()))
-}
-
 #[expect(clippy::print_stderr, reason = "a command speaks to the terminal")]
-fn tell_findings(findings: &[String]) {
-    for finding in findings {
-        eprintln!("{finding}");
-    }
+fn tell_findings(findings: &[Finding]) {
+    findings
+        .iter()
+        .for_each(|f| eprint!("{}", check::lines("error", f)));
     eprintln!(
         "The candidate has {} findings; no case was run again.",
         findings.len()

@@ -2,14 +2,15 @@
 //! folders; of a stored case under the set that it was decided under, with whether the same comes out today. It prints
 //! what the trace holds and nothing else of the member.
 
+use super::Folders;
 use super::pinned::pinned;
 use crate::app;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::forms::Forms;
 use crate::pas::stored;
 use crate::prior_auth::{PriorAuth, flips};
 use crate::rules::{CaseDocument, RuleSet, Source, Verdict, readable};
-use crate::state::Published;
 use crate::store::Store;
 use clap::Args;
 use serde_json::{Value, json};
@@ -38,6 +39,8 @@ pub struct Explain {
     /// As JSON, one array
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    folders: Folders,
 }
 
 /// One line, explained.
@@ -54,12 +57,13 @@ pub struct Explained {
 
 /// Evaluates and prints; exit code 2 when a stored case comes out otherwise than it is stored.
 pub async fn run(command: Explain, config: &Config) -> Result<ExitCode> {
-    let published = app::load(&config.rules, &config.forms)?;
     let explained = match (&command.case, &command.id) {
-        (Some(file), _) => vec![of_document(file, &published.rules)?],
+        (Some(file), _) => vec![of_document(file, &command.folders.sound(config, true)?)?],
         (None, Some(id)) => {
             let store = Store::open(config).await?;
-            let explained = of_case(&store, &published, id).await;
+            let forms = Forms::load(&app::files(command.folders.forms(config))?);
+            let forms = forms.map_err(|findings| Error::malformed(findings.join("\n")))?;
+            let explained = of_case(&store, &forms, id).await;
             store.close().await;
             explained?
         }
@@ -102,19 +106,13 @@ fn of_document(file: &Path, rules: &RuleSet) -> Result<Explained> {
 }
 
 /// Every line of a stored case under the set that it was decided under.
-pub async fn of_case(store: &Store, published: &Published, named: &str) -> Result<Vec<Explained>> {
+pub async fn of_case(store: &Store, forms: &Forms, named: &str) -> Result<Vec<Explained>> {
     let (case, text) = find(store, named).await?;
     let set = &case.received.rules;
-    let kept;
-    let rules = if set == published.rules.hash() {
-        &published.rules
-    } else {
-        let found = pinned(store, set, &published.forms).await?;
-        let gone = || Error::malformed(format!("The set {set} of this case was never published here"));
-        kept = found.ok_or_else(gone)?;
-        &kept
-    };
-    let documents = stored::documents(&case, &text, rules)?;
+    let rules = pinned(store, set, forms).await?;
+    let gone = || Error::malformed(format!("The set {set} of this case was never published here"));
+    let rules = rules.ok_or_else(gone)?;
+    let documents = stored::documents(&case, &text, &rules)?;
     let old = || {
         Error::malformed(
             "This case is older than the facts that are kept with a case; it cannot be run again",

@@ -17,7 +17,11 @@ pub(super) fn node(
     match node {
         Node::All(of) | Node::Any(of) | Node::FirstKnown(of) | Node::AtLeast(_, of) => {
             if of.is_empty() {
-                sheet.find(at, "An empty list of conditions decides nothing");
+                sheet.find(
+                    at,
+                    "An empty list of conditions decides nothing",
+                    "Write at least one condition",
+                );
             }
             if let Node::AtLeast(n, of) = node
                 && (*n == 0 || *n > of.len())
@@ -25,6 +29,7 @@ pub(super) fn node(
                 sheet.find(
                     at,
                     format!("'at_least {n}' of {} conditions decides nothing", of.len()),
+                    "Let 'n' be at least 1 and at most the number of conditions under 'of'",
                 );
             }
             for one in of {
@@ -42,33 +47,28 @@ pub(super) fn node(
             }
             // An unknown fact is told by name later.
             if let Some(fact) = facts.get(&test.fact)
-                && let Err(message) = fits(test, fact)
+                && let Err((message, mend)) = fits(test, fact)
             {
-                sheet.find(at, format!("In the test of '{}': {message}", test.fact));
+                sheet.find(at, format!("In the test of '{}': {message}", test.fact), mend);
             }
         }
     }
 }
 
+/// What is wrong, and how to mend it.
+type Misfit = (String, &'static str);
+
 /// Whether a test can be made of a fact of this type.
-fn fits(test: &FactTest, fact: &Fact) -> Result<(), String> {
+fn fits(test: &FactTest, fact: &Fact) -> Result<(), Misfit> {
     let kind = fact.kind;
-    let limit = |limit: &Limit| match (kind, &limit.unit) {
-        (Kind::Number, None) => Ok(()),
-        (Kind::Number, Some(_)) => Err("the fact is a number without unit".to_owned()),
-        (Kind::Quantity, None) => Err("a test of a quantity needs a unit, like \"55 mm[Hg]\"".to_owned()),
-        (Kind::Quantity, Some(unit)) if Some(unit) == fact.unit.as_ref() => Ok(()),
-        (Kind::Quantity, Some(unit)) => Err(format!("the limit's unit '{unit}' is not the fact's")),
-        _ => Err(format!("a {} has no limit", kind.word())),
-    };
-    let wrong = |what: &str| Err(format!("a {} cannot be tested with '{what}'", kind.word()));
+    let wrong = |what: String, mend| Err((what, mend));
     match &test.test {
-        Test::AtMost(l) | Test::AtLeast(l) | Test::LessThan(l) | Test::MoreThan(l) => limit(l)?,
+        Test::AtMost(l) | Test::AtLeast(l) | Test::LessThan(l) | Test::MoreThan(l) => limited(l, fact)?,
         Test::Between(low, high) => {
-            limit(low)?;
-            limit(high)?;
+            limited(low, fact)?;
+            limited(high, fact)?;
             if low.value > high.value {
-                return Err("the lower limit is above the upper".into());
+                return wrong("the lower limit is above the upper".into(), "Swap the two limits");
             }
         }
         Test::Equals(literal) => {
@@ -79,14 +79,25 @@ fn fits(test: &FactTest, fact: &Fact) -> Result<(), String> {
                     | (Kind::Text | Kind::Code, Literal::Text(_))
             );
             if !same {
-                return Err(format!("a {} never equals {literal}", kind.word()));
+                return wrong(
+                    format!("a {} never equals {literal}", kind.word()),
+                    "Write the value as the fact's type has it: true, 4, or a quoted text",
+                );
             }
         }
-        Test::InSet(_) if kind != Kind::Code => return wrong("in_set"),
+        Test::InSet(_) if kind != Kind::Code => {
+            return wrong(
+                format!("a {} is in no set of codes", kind.word()),
+                "Read the fact as: code, or use 'equals'",
+            );
+        }
         Test::DatedWithin(_) | Test::OnOrAfter(_) | Test::OnOrBefore(_)
             if kind != Kind::Date && fact.dated.is_none() =>
         {
-            return wrong("a date; it has no 'dated'");
+            return wrong(
+                format!("a {} has no date, and the fact has no 'dated'", kind.word()),
+                "Add 'dated' with the path of the date, or read the fact as: date",
+            );
         }
         Test::Exists(wanted) => {
             let natural = if *wanted {
@@ -95,17 +106,53 @@ fn fits(test: &FactTest, fact: &Fact) -> Result<(), String> {
                 IfMissing::Met
             };
             match test.if_missing {
-                None => return Err("'exists' needs 'if_missing': say what absence counts as".into()),
-                Some(given) if given != natural => return Err("'if_missing' contradicts 'exists'".into()),
+                None => {
+                    return wrong(
+                        "'exists' needs 'if_missing'".into(),
+                        "Say what absence counts as: exists: true, if_missing: not-met",
+                    );
+                }
+                Some(given) if given != natural => {
+                    return wrong(
+                        "'if_missing' contradicts 'exists'".into(),
+                        "Absence is not-met for exists: true, and met for exists: false",
+                    );
+                }
                 Some(_) => {}
             }
         }
         Test::InSet(_) | Test::DatedWithin(_) | Test::OnOrAfter(_) | Test::OnOrBefore(_) => {}
     }
     if test.if_missing == Some(IfMissing::Met) && !matches!(test.test, Test::Exists(false)) {
-        return Err("missing data never counts as met, except for 'exists: false'".into());
+        return wrong(
+            "missing data never counts as met".into(),
+            "Leave 'if_missing' out, so that missing is unknown, or write not-met",
+        );
     }
     Ok(())
+}
+
+fn limited(limit: &Limit, fact: &Fact) -> Result<(), Misfit> {
+    match (fact.kind, &limit.unit) {
+        (Kind::Number, None) => Ok(()),
+        (Kind::Number, Some(_)) => Err((
+            "the fact is a number without a unit".into(),
+            "Take the unit out of the limit, or read the fact as: quantity",
+        )),
+        (Kind::Quantity, None) => Err((
+            "a test of a quantity needs a unit".into(),
+            "Write the limit with its UCUM unit: \"55 mm[Hg]\"",
+        )),
+        (Kind::Quantity, Some(unit)) if Some(unit) == fact.unit.as_ref() => Ok(()),
+        (Kind::Quantity, Some(unit)) => Err((
+            format!("the limit's unit '{unit}' is not the fact's"),
+            "Write limit and fact in one unit; other units are converted by 'convert' of the fact",
+        )),
+        (kind, _) => Err((
+            format!("a {} has no limit", kind.word()),
+            "Limits are for numbers and quantities; for dates use dated_within, on_or_after, on_or_before",
+        )),
+    }
 }
 
 /// The criteria that `approve.when` names itself, in order.
@@ -155,6 +202,7 @@ pub(super) fn cycles(keys: &PolicyKeys, sheet: &mut Sheet<'_>) {
             sheet.find(
                 &format!("criteria/{name}"),
                 format!("The criterion '{name}' leads back to itself"),
+                "Break the circle: a criterion may not need one that needs it",
             );
         }
     }

@@ -1,42 +1,62 @@
 //! Load-time checks of one policy: every name resolves and is used, paths compile, tests of facts fit their types,
-//! CRD's invariants hold, forms and their questions exist. All findings at once, each with its line.
+//! CRD's invariants hold, forms and their questions exist. All findings at once, each with its line and how to mend it.
 
 mod compile;
 mod conditions;
+mod scope;
 
 use super::Finding;
-use super::facts::{Fact, Sets};
-use super::index::code_key;
+use super::codes::code_key;
+use super::facts::{BUILT_IN, Fact, Sets};
+use super::files::Parts;
 use super::jsonpath::Path;
-use super::load::Parts;
-use super::model::{PolicyKeys, Status};
-use super::policy::Policy;
+use super::model::{PolicyKeys, SetKeys, Status};
+use super::policy::{Places, Policy};
 use super::yaml::Lines;
+use chrono::{Months, NaiveDate};
 use conditions::node;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+
+/// Compiled paths by their text, shared by all policies of a set.
+pub(super) type Paths = HashMap<String, Arc<Path>>;
 
 /// Where the findings of one file go.
 pub(super) struct Sheet<'a> {
     file: &'a str,
     lines: &'a Lines,
     findings: &'a mut Vec<Finding>,
-    paths: HashMap<String, Arc<Path>>,
+    warnings: &'a mut Vec<Finding>,
+    paths: &'a mut Paths,
 }
 
 impl<'a> Sheet<'a> {
-    pub(super) fn new(file: &'a str, lines: &'a Lines, findings: &'a mut Vec<Finding>) -> Self {
+    pub(super) fn new(
+        file: &'a str,
+        lines: &'a Lines,
+        findings: &'a mut Vec<Finding>,
+        warnings: &'a mut Vec<Finding>,
+        paths: &'a mut Paths,
+    ) -> Self {
         Self {
             file,
             lines,
             findings,
-            paths: HashMap::new(),
+            warnings,
+            paths,
         }
     }
 
-    fn find(&mut self, at: &str, message: impl Into<String>) {
+    fn find(&mut self, at: &str, message: impl Into<String>, mend: &str) {
         let line = self.lines.at(at);
-        self.findings.push(Finding::new(self.file, line, message));
+        self.findings
+            .push(Finding::new(self.file, line, message).mend(mend));
+    }
+
+    fn warn(&mut self, at: &str, message: impl Into<String>, mend: &str) {
+        let line = self.lines.at(at);
+        self.warnings
+            .push(Finding::new(self.file, line, message).mend(mend));
     }
 
     /// Compiles a path; the same text is compiled once.
@@ -51,7 +71,11 @@ impl<'a> Sheet<'a> {
                 Some(path)
             }
             Err(message) => {
-                self.find(at, message);
+                self.find(
+                    at,
+                    message,
+                    "Let the path find nodes only, as $.res.Condition[?@.code.text=='x'], and leave the rest to keys",
+                );
                 None
             }
         }
@@ -72,31 +96,32 @@ pub(super) fn policy(
     hash: String,
     parts: &Parts,
     forms: &dyn Fn(&str) -> Option<Vec<String>>,
+    today: Option<NaiveDate>,
     sheet: &mut Sheet<'_>,
 ) -> Policy {
     head(&keys, sheet);
+    sources(&keys, today, sheet);
+    let codes = scope::codes(&keys, parts, sheet);
+    scope::listed(&keys, &codes, parts, sheet);
     let mut used = Used::default();
     let sets = sets(&keys, parts, sheet);
     let facts = compile::facts(&keys, &mut used, sheet);
     for (name, criterion) in &keys.criteria {
-        node(
-            &criterion.node,
-            &format!("criteria/{name}"),
-            &facts,
-            &mut used,
-            sheet,
-        );
+        let at = format!("criteria/{name}");
+        node(&criterion.node, &at, &facts, &mut used, sheet);
         if criterion.text.trim().is_empty() {
             sheet.find(
-                &format!("criteria/{name}"),
+                &at,
                 format!("The criterion '{name}' has no text"),
+                "Say in one sentence what must hold",
             );
         }
         let source = criterion.cite.split(',').next().unwrap_or("").trim();
         if !keys.sources.iter().any(|s| s.id == source) {
             sheet.find(
-                &format!("criteria/{name}/cite"),
+                &format!("{at}/cite"),
                 format!("'{source}' is none of the sources"),
+                "Begin 'cite' with the id of a source, then a comma and the section",
             );
         }
     }
@@ -109,44 +134,104 @@ pub(super) fn policy(
     conditions::cycles(&keys, sheet);
     form_questions(&keys, forms, sheet);
     tests(&keys, parts, sheet);
+    let places = places(&keys, sheet.lines);
     Policy {
         file: sheet.file.to_owned(),
         keys,
         hash,
+        codes,
         facts,
         sets,
         asked,
+        places,
+    }
+}
+
+fn places(keys: &PolicyKeys, lines: &Lines) -> Places {
+    let criteria = keys.criteria.keys().map(|name| format!("criteria/{name}"));
+    let facts = keys.facts.keys().map(|name| format!("facts/{name}"));
+    let sets = keys.sets.keys().map(|name| format!("sets/{name}"));
+    let rules = (0..keys.coverage.len()).map(|n| format!("coverage/{n}"));
+    let named = criteria
+        .chain(facts)
+        .chain(sets)
+        .chain(rules)
+        .chain(["decision/approve/when".to_owned()]);
+    Places {
+        tests: (0..keys.tests.len())
+            .map(|n| lines.at(&format!("tests/{n}/name")))
+            .collect(),
+        named: named
+            .filter_map(|path| Some((lines.at(&path)?, path)))
+            .map(|(line, path)| (path, line))
+            .collect(),
     }
 }
 
 fn head(keys: &PolicyKeys, sheet: &mut Sheet<'_>) {
     let expected = format!("{}.", keys.version);
-    let name = sheet.file.rsplit('/').next().unwrap_or("");
+    let name = sheet.file.rsplit('/').next().unwrap_or("").to_owned();
     if !name.starts_with(&expected) {
         sheet.find(
             "version",
             format!("The file of version '{}' is named '{name}'", keys.version),
+            "Name the file after its version: 2026.2.yaml",
         );
-    }
-    if keys.sources.is_empty() {
-        sheet.find("sources", "A policy names its sources");
     }
     let live = matches!(keys.status, Status::Active | Status::Shadow);
     if live && keys.approved.is_none() {
         sheet.find(
             "approved",
             "A policy that runs carries the record of its approval",
+            "Add approved: { by: …, on: …, record: … }, or set the status to draft",
         );
     }
     if keys.effective.to.is_some_and(|to| to < keys.effective.from) {
-        sheet.find("effective", "The last day lies before the first");
+        sheet.find(
+            "effective",
+            "The last day lies before the first",
+            "Swap 'from' and 'to', or mend the year",
+        );
     }
     let scope = &keys.scope;
     if scope.lines.is_empty() || scope.states.is_empty() {
-        sheet.find("scope", "Name the lines and the states, or write [any]");
+        sheet.find(
+            "scope",
+            "A policy names its lines and its states",
+            "Write them, or [any] for every one",
+        );
     }
-    if scope.codes.iter().all(|c| c.any.is_empty()) {
-        sheet.find("scope/codes", "A policy names its codes");
+}
+
+/// Sources exist, and somebody looked at each within a year (42 CFR 422.137 asks for a yearly review).
+fn sources(keys: &PolicyKeys, today: Option<NaiveDate>, sheet: &mut Sheet<'_>) {
+    if keys.sources.is_empty() {
+        sheet.find(
+            "sources",
+            "A policy names its sources",
+            "Add sources: [ { id, cite, url, checked } ]",
+        );
+    }
+    let Some(oldest) = today.and_then(|day| day.checked_sub_months(Months::new(12))) else {
+        return;
+    };
+    if keys.status == Status::Retired {
+        return;
+    }
+    for (n, source) in keys
+        .sources
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| s.checked < oldest)
+    {
+        sheet.warn(
+            &format!("sources/{n}"),
+            format!(
+                "The source '{}' was last checked on {}, more than a year ago",
+                source.id, source.checked
+            ),
+            "Compare the policy with it again and set 'checked' to that day",
+        );
     }
 }
 
@@ -154,26 +239,62 @@ fn sets(keys: &PolicyKeys, parts: &Parts, sheet: &mut Sheet<'_>) -> Sets {
     let mut sets = Sets::new();
     for (name, set) in &keys.sets {
         let at = format!("sets/{name}");
-        let codes = match (&set.any, &set.file) {
-            (Some(codes), None) => codes.clone(),
-            (None, Some(file)) => parts.sets.get(file).cloned().unwrap_or_else(|| {
-                sheet.find(&at, format!("There is no {file}"));
-                Vec::new()
-            }),
-            _ => {
-                sheet.find(&at, "A set has either 'any' or 'file'");
-                Vec::new()
-            }
-        };
+        let codes = set_codes(set, &at, parts, sheet);
         if codes.is_empty() {
-            sheet.find(&at, format!("The set '{name}' is empty"));
+            sheet.find(
+                &at,
+                format!("The set '{name}' is empty"),
+                "Name at least one code",
+            );
         }
-        sets.insert(
-            name.clone(),
-            codes.iter().map(|code| code_key(&set.system, code)).collect(),
-        );
+        sets.insert(name.clone(), codes);
     }
     sets
+}
+
+fn set_codes(
+    set: &SetKeys,
+    at: &str,
+    parts: &Parts,
+    sheet: &mut Sheet<'_>,
+) -> std::collections::HashSet<String> {
+    let under = |system: &str, codes: &[String]| codes.iter().map(|code| code_key(system, code)).collect();
+    match (&set.system, &set.any, &set.file, &set.valueset) {
+        (Some(system), Some(codes), None, None) => under(system, codes),
+        (Some(system), None, Some(file), None) => match parts.sets.get(file) {
+            Some(codes) => under(system, codes),
+            None => {
+                sheet.find(
+                    at,
+                    format!("There is no {file}"),
+                    "Put the file into sets/, one code a line",
+                );
+                under(system, &[])
+            }
+        },
+        (None, None, None, Some(canonical)) => match parts.value_sets.get(canonical) {
+            Some(codes) => codes
+                .iter()
+                .map(|(system, code)| code_key(system, code))
+                .collect(),
+            None => {
+                sheet.find(
+                    at,
+                    format!("There is no expanded ValueSet '{canonical}' in sets/"),
+                    "Put its expansion into sets/ as JSON; name it by url|version",
+                );
+                under("", &[])
+            }
+        },
+        _ => {
+            sheet.find(
+                at,
+                "A set is 'system' with 'any', 'system' with 'file', or 'valueset'",
+                "Keep one of the three forms",
+            );
+            under("", &[])
+        }
+    }
 }
 
 fn coverage(keys: &PolicyKeys, facts: &BTreeMap<String, Fact>, used: &mut Used, sheet: &mut Sheet<'_>) {
@@ -185,24 +306,30 @@ fn coverage(keys: &PolicyKeys, facts: &BTreeMap<String, Fact>, used: &mut Used, 
         }
         if rule.when.is_some() == (n == last) {
             sheet.find(
-                "coverage",
+                &at,
                 "The last coverage rule has no 'when', and every other has one",
+                "Put the rule that always answers at the end",
             );
         }
         for mistake in rule.answer.mistakes() {
             sheet.find(
                 &format!("{at}/answer"),
-                format!("In coverage rule {}: {mistake}", n + 1),
+                format!("In coverage rule {}: {}", n + 1, mistake.what),
+                mistake.mend,
             );
         }
     }
     if keys.coverage.is_empty() {
-        sheet.find("coverage", "A policy says what is covered");
-    }
-    if !keys.coverage.iter().any(|rule| rule.answer.needs_authorization()) {
         sheet.find(
             "coverage",
-            "No coverage rule ever needs authorization; a list row is enough for that",
+            "A policy says what is covered",
+            "Add a rule with an 'answer' under 'coverage'",
+        );
+    } else if !keys.coverage.iter().any(|rule| rule.answer.needs_authorization()) {
+        sheet.find(
+            "coverage",
+            "No coverage rule ever needs authorization",
+            "Use a list row with an answer instead of a policy, or say pa: auth-needed in the last rule",
         );
     }
 }
@@ -210,21 +337,34 @@ fn coverage(keys: &PolicyKeys, facts: &BTreeMap<String, Fact>, used: &mut Used, 
 fn asks(keys: &PolicyKeys, asked: &[String], sheet: &mut Sheet<'_>) {
     let ask_for = &keys.decision.otherwise.ask_for;
     if asked.is_empty() {
-        sheet.find("decision/approve/when", "'approve.when' names no criterion");
+        sheet.find(
+            "decision/approve/when",
+            "'approve.when' names no criterion",
+            "Write all: [ { criterion: … } ]; conditions belong into criteria, where people read them",
+        );
     }
     for name in asked.iter().filter(|n| !ask_for.contains_key(*n)) {
         sheet.find(
             "decision/otherwise/ask_for",
             format!("'ask_for' does not say what to ask for '{name}'"),
+            "Add a line for the criterion: what the provider sends when it is unknown",
         );
     }
     for (name, ask) in ask_for {
         let at = format!("decision/otherwise/ask_for/{name}");
         if !asked.contains(name) {
-            sheet.find(&at, format!("'approve.when' does not name '{name}'"));
+            sheet.find(
+                &at,
+                format!("'approve.when' does not name '{name}'"),
+                "Take the line out, or name the criterion in 'approve.when'",
+            );
         }
         if ask.loinc.is_none() && ask.questionnaire.is_none() {
-            sheet.find(&at, format!("Ask for '{name}' by loinc or by questionnaire"));
+            sheet.find(
+                &at,
+                format!("Nothing says how '{name}' is asked for"),
+                "Add 'loinc' for a document or 'questionnaire' for a form",
+            );
         }
     }
 }
@@ -242,13 +382,19 @@ fn names(keys: &PolicyKeys, used: &Used, sheet: &mut Sheet<'_>) {
             &used.criteria,
         ),
     ] {
-        for name in used.difference(&known) {
-            sheet.find(folder, format!("There is no {what} '{name}'"));
+        let built_in = |name: &&String| what == "fact" && BUILT_IN.iter().any(|b| b.name == name.as_str());
+        for name in used.difference(&known).filter(|name| !built_in(name)) {
+            sheet.find(
+                folder,
+                format!("There is no {what} '{name}'"),
+                &format!("Mend the name, or define it under '{folder}'"),
+            );
         }
         for name in known.difference(used) {
             sheet.find(
                 &format!("{folder}/{name}"),
                 format!("Nothing uses the {what} '{name}'"),
+                "Take it out, or use it",
             );
         }
     }
@@ -269,7 +415,11 @@ fn form_questions(keys: &PolicyKeys, forms: &dyn Fn(&str) -> Option<Vec<String>>
     let mut known: BTreeMap<&str, Option<Vec<String>>> = BTreeMap::new();
     for (form, at) in in_coverage.chain(in_asks) {
         if known.entry(form).or_insert_with(|| forms(form)).is_none() {
-            sheet.find(&at, format!("There is no form '{form}'"));
+            sheet.find(
+                &at,
+                format!("There is no form '{form}'"),
+                "Name a folder of questionnaires/ as name|version",
+            );
         }
     }
     let questions: BTreeSet<&String> = known.values().flatten().flatten().collect();
@@ -278,6 +428,7 @@ fn form_questions(keys: &PolicyKeys, forms: &dyn Fn(&str) -> Option<Vec<String>>
             sheet.find(
                 &format!("facts/{name}"),
                 format!("No form of this policy asks '{link_id}'"),
+                "Name a linkId of a form that this policy names in 'questionnaires' or 'ask_for'",
             );
         }
     }
@@ -285,16 +436,28 @@ fn form_questions(keys: &PolicyKeys, forms: &dyn Fn(&str) -> Option<Vec<String>>
 
 fn tests(keys: &PolicyKeys, parts: &Parts, sheet: &mut Sheet<'_>) {
     if keys.tests.is_empty() && keys.status != Status::Retired {
-        sheet.find("tests", "A policy carries its tests");
+        sheet.find(
+            "tests",
+            "A policy carries its tests",
+            "Add 'tests': each criterion must be seen met, not met and unknown",
+        );
     }
     let mut seen = BTreeSet::new();
     for (n, test) in keys.tests.iter().enumerate() {
         let at = format!("tests/{n}/name");
         if !seen.insert(&test.name) {
-            sheet.find(&at, format!("Two tests are named '{}'", test.name));
+            sheet.find(
+                &at,
+                format!("Two tests are named '{}'", test.name),
+                "Say in each name what it shows",
+            );
         }
         if !parts.fixtures.contains_key(&test.given.base) {
-            sheet.find(&at, format!("There is no {}", test.given.base));
+            sheet.find(
+                &at,
+                format!("There is no {}", test.given.base),
+                "Put the case document into fixtures/ as JSON",
+            );
         }
         let named = test
             .expect
@@ -308,6 +471,7 @@ fn tests(keys: &PolicyKeys, parts: &Parts, sheet: &mut Sheet<'_>) {
                     "The test '{}' expects something of '{name}', which is no criterion",
                     test.name
                 ),
+                "Mend the name in 'expect'",
             );
         }
     }

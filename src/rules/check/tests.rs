@@ -191,7 +191,7 @@ fn each_mistake_is_found_and_told() {
         (
             "expect: { coverage: auth-needed, decision: approve",
             "expect: { coverage: auth-needed, decision: pend",
-            "the decision should be pend and is approve",
+            "decision should be pend and is approve",
         ),
         (
             "effective: { basis: received, from: 2026-07-01, to: null }",
@@ -280,7 +280,11 @@ fn two_active_versions_of_one_day_are_refused_and_a_closed_one_is_not() {
         findings[0].message.contains("same code, line, state and day"),
         "{findings:?}"
     );
-    assert!(with_second("from: 2026-01-01, to: 2026-06-30").is_ok());
+    assert!(
+        with_second("from: 2026-01-01, to: 2026-06-30").unwrap_err()[0]
+            .message
+            .contains("is retired")
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::rules::tests::{fixture, shipped};
 use crate::rules::yaml::{Lines, read_yaml};
-use crate::rules::{check, load};
+use crate::rules::{check, files};
 use Outcome::{Met, NotMet, Unknown};
 use serde_json::{Value, json};
 
@@ -63,14 +63,15 @@ fn ask(fact: &str, test: &str, answers: Value, res: Value) -> (Outcome, Option<S
          otherwise: {{ pend: {{ queue: q, reason: r }}, ask_for: {{ c: {{ loinc: l, text: t }} }} }} }}\n"
     );
     let lines = Lines::of("p/1.yaml", &text).unwrap();
-    let mut findings = Vec::new();
-    let mut sheet = check::Sheet::new("p/1.yaml", &lines, &mut findings);
+    let (mut findings, mut warnings, mut paths) = (Vec::new(), Vec::new(), check::Paths::new());
+    let mut sheet = check::Sheet::new("p/1.yaml", &lines, &mut findings, &mut warnings, &mut paths);
     let keys = read_yaml("p/1.yaml", &text).unwrap();
     let policy = check::policy(
         keys,
         String::new(),
-        &load::Parts::default(),
+        &files::Parts::default(),
         &|_| None,
+        None,
         &mut sheet,
     );
     let ignored = [

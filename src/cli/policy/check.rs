@@ -1,0 +1,81 @@
+//! `assent policy check`: every load-time check over all files, all findings at once. Exit code 1 when there is one.
+
+use super::Folders;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::rules::Finding;
+use clap::Args;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// What to check.
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    folders: Folders,
+    /// Leaves the embedded tests out
+    #[arg(long)]
+    no_tests: bool,
+    /// Prints one JSON object instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks and prints.
+#[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
+pub fn run(command: &Check, config: &Config) -> Result<ExitCode> {
+    let loaded = command.folders.load(config, command.no_tests)?;
+    let (findings, warnings, summary) = match &loaded {
+        Err(findings) => (findings.as_slice(), [].as_slice(), String::new()),
+        Ok(set) => {
+            let count = set.policies().count();
+            (
+                &[][..],
+                set.warnings(),
+                format!("{count} policies are sound. Set {}", set.hash()),
+            )
+        }
+    };
+    if command.json {
+        let shown = json!({ "findings": all(findings), "warnings": all(warnings) });
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&shown).map_err(Error::internal)?
+        );
+    } else {
+        findings.iter().for_each(|f| print!("{}", lines("error", f)));
+        warnings.iter().for_each(|f| print!("{}", lines("warning", f)));
+        if findings.is_empty() {
+            println!("{summary}");
+        } else {
+            println!(
+                "{} mistakes. Nothing is published while there is one",
+                findings.len()
+            );
+        }
+    }
+    Ok(if findings.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn all(findings: &[Finding]) -> Vec<Value> {
+    let one = |f: &Finding| json!({ "file": f.file, "line": f.line, "message": f.message, "mend": f.mend });
+    findings.iter().map(one).collect()
+}
+
+/// A finding as two lines: what is wrong and where, then how to mend it.
+pub(super) fn lines(word: &str, finding: &Finding) -> String {
+    let place = match finding.line {
+        Some(line) => format!("{}:{line}", finding.file),
+        None => finding.file.clone(),
+    };
+    let mend = if finding.mend.is_empty() {
+        String::new()
+    } else {
+        format!("  mend: {}\n", finding.mend)
+    };
+    format!("{place}: {word}: {}\n{mend}", finding.message)
+}
