@@ -3,6 +3,7 @@
 use crate::pas::{FORM, find, nurse, physician};
 use crate::stored::STRICTER;
 use crate::support::{House, TestApp, altered_policies, both};
+use assent::app::files;
 use assent::cli::policy::backtest::{Step, replay};
 use assent::clock::{new_id, new_number};
 use assent::demo::seed::{EHR, WALK_MEMBER};
@@ -267,6 +268,41 @@ both! {
         let table = against(app, &app.state.published().rules).await;
         assert_eq!((table.cases, table.left_out.len()), (0, 1));
         assert_eq!(table.left_out[0].0, id);
+    }
+}
+
+both! {
+    async fn the_commands_read_the_cases_of_a_running_house(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let id = crate::pas::case_id(&ehr.submitted(&app.run().oxygen(FORM, None, 88, "normal")).await);
+        ehr.submitted(&app.run().home_care()).await;
+        app.run_jobs().await;
+        let mut house = House::new();
+        house.set("DATABASE", &app.state.config.database);
+        let candidate = house.folder.path().join("candidate");
+        for (path, text) in files(&app.state.config.rules).unwrap() {
+            let (file, from, to) = STRICTER;
+            let text = if path == file { text.replace(from, to) } else { text };
+            let path = candidate.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let csv = house.folder.path().join("lines.csv");
+        let words = ["policy", "backtest", "--with", candidate.to_str().unwrap(), "--csv", csv.to_str().unwrap()];
+        let before = app.row_counts().await;
+        let (code, out, err) = house.run(&words);
+        assert_eq!(code, 0, "{err}");
+        assert!(out.contains("2 cases with 3 lines were run again"), "{out}");
+        assert!(out.contains("approve -> pend") && out.contains(&id.to_string()), "{out}");
+        let lines = std::fs::read_to_string(&csv).unwrap();
+        assert_eq!(lines.lines().count(), 4, "{lines}");
+        let flipped = format!("{id},1,approve -> pend,dme.home-oxygen@2026.2,dme.home-oxygen@2026.2,approve,pend,");
+        assert!(lines.contains(&flipped), "{lines}");
+        let (code, out, err) = house.run(&["policy", "explain", "--id", &id.to_string(), "--item", "1"]);
+        assert_eq!(code, 0, "{err}");
+        assert!(out.contains("decision: approve") && out.contains("This is what was stored."), "{out}");
+        assert_eq!(house.run(&["policy", "explain", "--id", &id.to_string(), "--item", "7"]).0, 1);
+        assert_eq!(app.row_counts().await, before, "the commands only read");
     }
 }
 

@@ -5,7 +5,7 @@ use crate::pas::{FORM, actions, case, case_id};
 use crate::support::{TestApp, altered_policies, both};
 use assent::cli::gold_card::{GoldCardCommand, run};
 use assent::demo::seed::WALK_MEMBER;
-use assent::demo::walk::messages::part;
+use assent::demo::walk::messages::{Run, part};
 use assent::plan::Coverage;
 use chrono::Duration;
 use clap::Parser;
@@ -128,6 +128,9 @@ both! {
             "coding": [{ "system": "http://hl7.org/fhir/us/davinci-crd/CodeSystem/temp", "code": "gold-card" }],
             "text": "The requester need not ask",
         }));
+        let assertion = part(&said, "coverage-assertion-id").unwrap()["valueString"].as_str().unwrap().to_owned();
+        let forms = app.ehr().await.package(&Run::package_input(&assertion)).await;
+        assert!(!forms.text.contains("\"Questionnaire\""), "a form for nothing: {}", forms.text);
     }
 
     async fn without_a_policys_word_a_gold_card_changes_nothing(app: &TestApp) {
