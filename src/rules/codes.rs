@@ -74,6 +74,16 @@ impl CodeRange {
         self.shape == other.shape && self.first <= other.first && other.last <= self.last
     }
 
+    /// The key of every code in it; none for a range of more than a thousand codes.
+    pub(super) fn codes(&self) -> Option<impl Iterator<Item = String>> {
+        let (before, rest) = self.shape.split_once('#')?;
+        let to = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (digits, after) = rest.split_at(to);
+        let width: usize = digits.parse().ok()?;
+        let short = self.last - self.first < 1000;
+        short.then(|| (self.first..=self.last).map(move |n| format!("{before}{n:0width$}{after}")))
+    }
+
     /// What ranges are sorted by, so that those which share a code lie together.
     pub(super) fn order(&self) -> (&str, u32) {
         (&self.shape, self.first)
@@ -249,6 +259,16 @@ mod tests {
 
     #[test]
     fn what_is_no_range_is_told() {
+        let keys: Vec<String> = CodeRange::read(HCPCS, "K0098-K0100")
+            .unwrap()
+            .unwrap()
+            .codes()
+            .unwrap()
+            .collect();
+        assert_eq!(
+            keys,
+            ["K0098", "K0099", "K0100"].map(|code| code_key(HCPCS, code))
+        );
         for text in ["K0816-K0813", "K0813-L0816", "K0813-K08160", "K-L", "K0813-"] {
             assert!(CodeRange::read(HCPCS, text).unwrap().is_err(), "{text}");
         }

@@ -228,7 +228,7 @@ pub(super) fn run_policy(set: &RuleSet, policy: &Policy) -> Vec<TestReport> {
             policy: policy.name().to_owned(),
             version: policy.version().to_owned(),
             file: policy.file.clone(),
-            line: policy.places.tests.get(n).copied().flatten(),
+            line: policy.places.tests.get(n).copied(),
             name: test.name.clone(),
             differences,
             verdict,

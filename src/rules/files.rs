@@ -191,13 +191,13 @@ impl Parts {
         if answers.format != "pa-answers/1" {
             self.find(
                 file,
-                lines.at("format"),
+                Some(lines.at("format")),
                 format!("'{}' is not the format of this folder", answers.format),
                 "Write format: pa-answers/1",
             );
         }
         for (name, mut answer) in answers.answers {
-            let line = lines.at(&format!("answers/{name}"));
+            let line = Some(lines.at(&format!("answers/{name}")));
             answer.place = (file.to_owned(), line);
             for mistake in answer.answer.mistakes() {
                 self.find(

@@ -248,7 +248,7 @@ fn read<T: DeserializeOwned>(file: &str, text: &str, findings: &mut Vec<Finding>
     };
     let mut all = Vec::new();
     for record in reader.records() {
-        let line = |p: Option<&csv::Position>| p.and_then(|p| usize::try_from(p.line()).ok());
+        let line = |p: Option<&csv::Position>| Some(line_of(text, usize::try_from(p?.byte()).ok()?));
         match record {
             Err(error) => findings.push(unreadable(file, line(error.position()), &error)),
             Ok(record) => {
@@ -261,6 +261,16 @@ fn read<T: DeserializeOwned>(file: &str, text: &str, findings: &mut Vec<Finding>
         }
     }
     all
+}
+
+/// The line of the record that is read from `byte` on: the reader's own count stops at the remarks before it.
+fn line_of(text: &str, byte: usize) -> usize {
+    let (before, after) = text.split_at_checked(byte).unwrap_or((text, ""));
+    let skipped = after
+        .lines()
+        .take_while(|line| line.trim().is_empty() || line.starts_with('#'))
+        .count();
+    before.matches('\n').count() + skipped + 1
 }
 
 fn unreadable(file: &str, line: Option<usize>, error: &csv::Error) -> Finding {

@@ -113,7 +113,7 @@ fn check_rows(
             let message = format!("No list row '*' answers for the line '{line}'");
             let mend =
                 "Add a row '*' for the line to a file of lists/: it answers for every code without a row";
-            findings.push(Finding::new("plans.csv", None, message).mend(mend));
+            findings.push(Finding::new("plans.csv", Some(1), message).mend(mend));
         }
     }
 }
@@ -141,7 +141,12 @@ impl Scope {
             None if self.codes.contains(&code_key(&row.system, &row.code)) => return true,
             None => CodeRange::of_code(&row.system, &row.code),
         };
-        range.is_some_and(|range| self.ranges.iter().any(|own| own.holds(&range)))
+        range.is_some_and(|range| {
+            self.ranges.iter().any(|own| own.holds(&range))
+                || range
+                    .codes()
+                    .is_some_and(|mut codes| codes.all(|code| self.codes.contains(&code)))
+        })
     }
 }
 
@@ -232,7 +237,7 @@ fn check_ties(policies: &[Policy], findings: &mut Vec<Finding>) {
     let tell = |a: &Policy, b: &Policy| {
         Finding::new(
             &b.file,
-            None,
+            b.places.named.get("effective").copied(),
             format!(
                 "This version and {} would answer for the same code, line, state and day",
                 a.file
@@ -301,7 +306,10 @@ fn gaps(policies: &[Policy], warnings: &mut Vec<Finding>) {
                 );
                 let mend =
                     "Let the older version end on the day before this one begins, if the gap is not meant";
-                warnings.push(Finding::new(&after.file, None, message).mend(mend));
+                warnings.push(
+                    Finding::new(&after.file, after.places.named.get("effective").copied(), message)
+                        .mend(mend),
+                );
             }
         }
     }

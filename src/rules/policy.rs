@@ -23,7 +23,7 @@ pub struct Policy {
 /// The lines of what reports name.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Places {
-    pub tests: Vec<Option<usize>>,
+    pub tests: Vec<usize>,
     /// By path: `criteria/test-age`, `facts/spo2`.
     pub named: BTreeMap<String, usize>,
 }

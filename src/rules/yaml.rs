@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::fmt;
 
 /// The sentence for the one key that no rule file may have.
-const NO_DENY: &str =
-    "A rule cannot deny: there is no key 'deny' in this format. What is not approved waits for a person";
+const NO_DENY: &str = "A rule cannot deny: there is no key 'deny' in this format";
+/// What to do instead.
+const PEND: &str = "Let what is not approved wait for a person: decision.otherwise.pend";
 
 fn options() -> Options {
     serde_saphyr::options! {
@@ -29,7 +30,50 @@ fn finding(file: &str, error: &serde_saphyr::Error) -> Finding {
         .location()
         .and_then(|l| usize::try_from(l.line()).ok())
         .filter(|l| *l > 0);
-    Finding::new(file, line, error.to_string())
+    let said = error.to_string();
+    // The reader repeats the place at the end.
+    let message = said
+        .rsplit_once(" at line ")
+        .map_or(said.as_str(), |(message, _)| message);
+    Finding::new(file, line, message).mend(mend(message))
+}
+
+/// How to mend what the reader refuses.
+fn mend(message: &str) -> &'static str {
+    [
+        (
+            "unknown field",
+            "Mend the key; docs/policies.md says what may stand here",
+        ),
+        (
+            "missing field",
+            "Add the key; docs/policies.md says what it holds",
+        ),
+        ("unknown variant", "Write one of the words that are named"),
+        ("must be quoted", "Put it in quotes: codes and versions are texts"),
+        ("duplicate", "Keep one of the two"),
+        ("input", "Write a day as 2026-10-01"),
+        (
+            "no length of time",
+            "Write a number and days, weeks, months or years",
+        ),
+        (
+            "no number with a unit",
+            "Write the UCUM unit without a space inside: mm[Hg]",
+        ),
+        (
+            "only one of",
+            "Keep one; put several into a list under all, any or first_known",
+        ),
+        ("is missing", "Add one of them"),
+        ("needs the 'fact'", "Write { fact: name, equals: true }"),
+    ]
+    .into_iter()
+    .find(|(part, _)| message.contains(part))
+    .map_or(
+        "Mend the YAML at this line: indentation, brackets and quotes",
+        |(_, mend)| mend,
+    )
 }
 
 /// The line of every key, by its path: `criteria/test-age/all/0/fact`.
@@ -53,19 +97,20 @@ impl Lines {
         serde_saphyr::with_deserializer_from_str_with_options(text, options(), walk)
             .map_err(|error| finding(file, &error))?;
         match lines.deny {
-            Some(line) => Err(Finding::new(file, Some(line), NO_DENY)),
+            Some(line) => Err(Finding::new(file, Some(line), NO_DENY).mend(PEND)),
             None => Ok(lines),
         }
     }
 
-    /// The line of a key; of the nearest key above it, where the path itself has none.
-    pub(super) fn at(&self, path: &str) -> Option<usize> {
+    /// The line of a key; of the nearest key above it, where the path itself has none; at last of the file.
+    pub(super) fn at(&self, path: &str) -> usize {
         let mut path = path;
         loop {
-            if let Some(line) = self.by_path.get(path) {
-                return Some(*line);
+            match (self.by_path.get(path), path.rsplit_once('/')) {
+                (Some(line), _) => return *line,
+                (None, Some((above, _))) => path = above,
+                (None, None) => return 1,
             }
-            path = path.rsplit_once('/')?.0;
         }
     }
 }
@@ -163,10 +208,10 @@ mod tests {
     #[test]
     fn keys_have_lines() {
         let lines = Lines::of("a.yaml", "a: 1\nb:\n  c: [x]\n  d: { e: ~ }\n").unwrap();
-        assert_eq!(lines.at("b/c"), Some(3));
-        assert_eq!(lines.at("b/d/e"), Some(4));
-        assert_eq!(lines.at("b/unknown/deeper"), Some(2));
-        assert_eq!(lines.at("z"), None);
+        assert_eq!(lines.at("b/c"), 3);
+        assert_eq!(lines.at("b/d/e"), 4);
+        assert_eq!(lines.at("b/unknown/deeper"), 2);
+        assert_eq!(lines.at("z"), 1);
     }
 
     #[test]

@@ -48,13 +48,13 @@ impl<'a> Sheet<'a> {
     }
 
     fn find(&mut self, at: &str, message: impl Into<String>, mend: &str) {
-        let line = self.lines.at(at);
+        let line = Some(self.lines.at(at));
         self.findings
             .push(Finding::new(self.file, line, message).mend(mend));
     }
 
     fn warn(&mut self, at: &str, message: impl Into<String>, mend: &str) {
-        let line = self.lines.at(at);
+        let line = Some(self.lines.at(at));
         self.warnings
             .push(Finding::new(self.file, line, message).mend(mend));
     }
@@ -152,19 +152,13 @@ fn places(keys: &PolicyKeys, lines: &Lines) -> Places {
     let facts = keys.facts.keys().map(|name| format!("facts/{name}"));
     let sets = keys.sets.keys().map(|name| format!("sets/{name}"));
     let rules = (0..keys.coverage.len()).map(|n| format!("coverage/{n}"));
-    let named = criteria
-        .chain(facts)
-        .chain(sets)
-        .chain(rules)
-        .chain(["decision/approve/when".to_owned()]);
+    let others = ["effective", "decision/approve/when"].map(str::to_owned);
+    let named = criteria.chain(facts).chain(sets).chain(rules).chain(others);
     Places {
         tests: (0..keys.tests.len())
             .map(|n| lines.at(&format!("tests/{n}/name")))
             .collect(),
-        named: named
-            .filter_map(|path| Some((lines.at(&path)?, path)))
-            .map(|(line, path)| (path, line))
-            .collect(),
+        named: named.map(|path| (path.clone(), lines.at(&path))).collect(),
     }
 }
 

@@ -1,330 +1,234 @@
-//! Each load-time check refuses what it is there for: the shipped home-oxygen policy with one thing broken.
+//! Each load-time check refuses what it is there for: a small sound set (`mistakes/base`) with one thing broken at a
+//! time (`mistakes/mistakes.yaml`), and exactly what is said of it.
 
-use crate::rules::tests::{forms, shipped_files};
-use crate::rules::{Finding, RuleSet};
+use crate::rules::{Finding, Loading, RuleSet, read_yaml};
+use serde::Deserialize;
+use std::path::Path;
 
-const OXYGEN: &str = "policies/dme/home-oxygen/2026.2.yaml";
+const POLICY: &str = "policies/dme/oxygen/1.yaml";
 
-/// Loads the shipped files with one replacement in the home-oxygen policy.
-fn broken(old: &str, new: &str) -> Vec<Finding> {
-    broken_file(OXYGEN, old, new)
+/// One deliberate mistake.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mistake {
+    mistake: String,
+    #[serde(flatten)]
+    change: Change,
+    /// Where the changed text is put instead.
+    #[serde(rename = "as")]
+    copy: Option<String>,
+    rest: Option<String>,
+    #[serde(default)]
+    warning: bool,
+    #[serde(default)]
+    also: Vec<Change>,
 }
 
-fn broken_file(file: &str, old: &str, new: &str) -> Vec<Finding> {
-    let mut files = shipped_files();
-    let (_, text) = files.iter_mut().find(|(f, _)| f == file).unwrap();
-    assert!(text.contains(old), "{old}");
-    *text = text.replacen(old, new, 1);
-    RuleSet::load(&files, &forms).err().unwrap_or_default()
+#[derive(Deserialize)]
+struct Change {
+    #[serde(rename = "in")]
+    file: Option<String>,
+    replace: String,
+    with: String,
 }
 
-fn line_of(file: &str, needle: &str) -> usize {
-    let files = shipped_files();
-    let (_, text) = files.iter().find(|(f, _)| f == file).unwrap();
-    text.lines().position(|l| l.contains(needle)).unwrap() + 1
+impl Change {
+    fn file(&self) -> &str {
+        self.file.as_deref().unwrap_or(POLICY)
+    }
 }
 
-#[test]
-fn each_mistake_is_found_and_told() {
-    for (old, new, words) in [
-        ("owner: um-policy", "owner: um-policy\nowners: x", "owners"),
-        (
-            "    pend: { queue: dme-nurse",
-            "    deny: {}\n    pend: { queue: dme-nurse",
-            "cannot deny",
-        ),
-        ("any: [\"2703-7\"]", "any: [2703]", "2703"),
-        (
-            "version: \"2026.2\"",
-            "version: \"2026.3\"",
-            "named '2026.2.yaml'",
-        ),
-        (
-            "{ fact: edema, equals: true",
-            "{ fact: oedema, equals: true",
-            "There is no fact 'oedema'",
-        ),
-        (
-            "{ fact: edema, equals: true",
-            "{ fact: oedema, equals: true",
-            "Nothing uses the fact 'edema'",
-        ),
-        (
-            "code_in: loinc.hct",
-            "code_in: loinc.hgb",
-            "There is no set 'loinc.hgb'",
-        ),
-        (
-            "{ criterion: group-2 }",
-            "{ criterion: group-3 }",
-            "There is no criterion 'group-3'",
-        ),
-        (
-            "{ criterion: group-2 }",
-            "{ criterion: group-3 }",
-            "Nothing uses the criterion 'group-2'",
-        ),
-        (
-            "any: [ { criterion: group-1-rest }, { criterion: group-2 } ]",
-            "any: [ { criterion: group-1-rest }, { criterion: group-2 }, { criterion: qualifying } ]",
-            "leads back to itself",
-        ),
-        (
-            "read: { path: \"$.quantity\"",
-            "read: { path: \"$..quantity\"",
-            "'..'",
-        ),
-        (
-            "from: \"$.member\"",
-            "from: \"$.member[?match(@.a,'b')]\"",
-            "function",
-        ),
-        ("from: \"$.member\"", "from: \"member\"", "no JSONPath"),
-        ("at_most: \"55 mm[Hg]\"", "at_most: 55", "needs a unit"),
-        (
-            "at_most: \"55 mm[Hg]\"",
-            "at_most: \"55 kPa\"",
-            "is not the fact's",
-        ),
-        (
-            "at_most: \"55 mm[Hg]\"",
-            "at_most: \"55 mm Hg\"",
-            "no number with a unit",
-        ),
-        ("unit: \"mm[Hg]\" }", "unit: \"mm[Hg\" }", "UCUM"),
-        (
-            "exists: true, if_missing: not-met",
-            "exists: true",
-            "'exists' needs 'if_missing'",
-        ),
-        (
-            "equals: true, if_missing: not-met",
-            "equals: true, if_missing: met",
-            "never counts as met",
-        ),
-        (
-            "{ fact: edema, equals: true",
-            "{ fact: edema, equals: \"yes\"",
-            "a boolean never equals yes",
-        ),
-        (
-            "{ fact: in-transition, on_or_after: received }",
-            "{ fact: edema, on_or_after: received }",
-            "no 'dated'",
-        ),
-        (
-            "{ fact: in-transition, on_or_after: received }",
-            "{ fact: in-transition, on_or_after: sometime }",
-            "'sometime'",
-        ),
-        (
-            "{ fact: test.by-supplier, equals: false }",
-            "{ fact: test.by-supplier, equals: false, at_most: 4 }",
-            "only one of",
-        ),
-        (
-            "{ fact: test.by-supplier, equals: false }",
-            "{ fact: test.by-supplier }",
-            "is missing",
-        ),
-        (
-            "{ fact: test.by-supplier, equals: false }",
-            "{ equals: false }",
-            "needs the 'fact'",
-        ),
-        (
-            "      within-units: {",
-            "      within-use: {",
-            "what to ask for 'within-units'",
-        ),
-        (
-            "      within-units: {",
-            "      within-use: {",
-            "does not name 'within-use'",
-        ),
-        ("approved: {", "# approved: {", "record of its approval"),
-        (
-            "cite: \"ncd, section B\"",
-            "cite: \"lcd, section B\"",
-            "none of the sources",
-        ),
-        ("pa: auth-needed", "pa: satisfied", "satisfied"),
-        ("      doc: [clinical]\n", "", "'questionnaires' needs 'doc'"),
-        (
-            "pa: no-auth,",
-            "pa: no-auth, doc: [clinical], doc_purpose: [withpa],",
-            "'withpa'",
-        ),
-        (
-            "  - answer:\n      covered: covered",
-            "  - when: { criterion: qualifying }\n    answer:\n      covered: covered",
-            "has no 'when'",
-        ),
-        ("expires: \"90 days\"", "expires: \"soon\"", "no length of time"),
-        (
-            "questionnaires: [\"home-oxygen|1.0.0\"]",
-            "questionnaires: [\"home-oxygen|9.0.0\"]",
-            "no form 'home-oxygen|9.0.0'",
-        ),
-        (
-            "answer: \"oxygen.dependent-edema\"",
-            "answer: \"oxygen.edema\"",
-            "asks 'oxygen.edema'",
-        ),
-        ("pick: newest", "", "carries its tests"),
-        ("units: as-asked", "units: half", "half"),
-        (
-            "base: fixtures/oxygen.json",
-            "base: fixtures/none.json",
-            "There is no fixtures/none.json",
-        ),
-        (
-            "criteria: { group-1-rest: met,",
-            "criteria: { group-9: met,",
-            "'group-9', which is no criterion",
-        ),
-        (
-            "expect: { coverage: auth-needed, decision: approve",
-            "expect: { coverage: no-auth, decision: approve",
-            "coverage should be no-auth and is auth-needed",
-        ),
-        (
-            "expect: { coverage: auth-needed, decision: approve",
-            "expect: { coverage: auth-needed, decision: pend",
-            "decision should be pend and is approve",
-        ),
-        (
-            "effective: { basis: received, from: 2026-07-01, to: null }",
-            "effective: { basis: received, from: 2026-07-01, to: 2026-06-01 }",
-            "before the first",
-        ),
-    ] {
-        // One row of the table cannot be broken by replacing: tests that are absent.
-        let findings = if words == "carries its tests" {
-            without_tests()
-        } else {
-            broken(old, new)
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/rules/check/mistakes"))
+}
+
+fn base() -> Vec<(String, String)> {
+    crate::rules::tests::files_below(&folder().join("base"))
+}
+
+fn forms(name: &str) -> Option<Vec<String>> {
+    (name == "oxygen|1").then(|| vec!["oxygen.edema".to_owned(), "oxygen.flow".to_owned()])
+}
+
+fn load(files: &[(String, String)]) -> Result<RuleSet, Vec<Finding>> {
+    let today = "2026-10-01".parse().ok();
+    RuleSet::load_with(
+        files,
+        &forms,
+        &Loading {
+            today,
+            ..Loading::default()
+        },
+    )
+}
+
+/// The text of the file that a change names, with the first place changed.
+fn changed(files: &[(String, String)], change: &Change) -> String {
+    let (_, text) = files.iter().find(|(file, _)| file == change.file()).unwrap();
+    assert!(
+        text.contains(&change.replace),
+        "{} has no {:?}",
+        change.file(),
+        change.replace
+    );
+    text.replacen(&change.replace, &change.with, 1)
+}
+
+fn put(files: &mut Vec<(String, String)>, name: &str, text: String) {
+    match files.iter_mut().find(|(file, _)| file == name) {
+        Some((_, old)) => *old = text,
+        None => files.push((name.to_owned(), text)),
+    }
+}
+
+impl Mistake {
+    fn files(&self) -> Vec<(String, String)> {
+        let mut files = base();
+        let mut text = changed(&files, &self.change);
+        if self.rest.is_some() {
+            let end = text.find(&self.change.with).unwrap() + self.change.with.len();
+            text.truncate(end);
+        }
+        let name = self.copy.as_deref().unwrap_or(self.change.file());
+        put(&mut files, name, text);
+        for change in &self.also {
+            let text = changed(&files, change);
+            put(&mut files, change.file(), text);
+        }
+        files
+    }
+
+    /// What is said of it, a finding a paragraph.
+    fn told(&self) -> String {
+        let (findings, word) = match load(&self.files()) {
+            Err(findings) => (findings, "error"),
+            Ok(set) => (set.warnings().to_vec(), "warning"),
         };
-        let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
-        assert!(
-            all.iter().any(|f| f.contains(words)),
-            "{new}: {words}\n{}",
-            all.join("\n")
-        );
-        assert!(
-            all.iter()
-                .all(|f| f.starts_with(OXYGEN) || f.starts_with("lists/")),
-            "{}",
-            all.join("\n")
-        );
-    }
-}
-
-fn without_tests() -> Vec<Finding> {
-    let mut files = shipped_files();
-    let (_, text) = files.iter_mut().find(|(f, _)| f == OXYGEN).unwrap();
-    text.truncate(text.find("\ntests:").unwrap() + 1);
-    RuleSet::load(&files, &forms).unwrap_err()
-}
-
-#[test]
-fn a_criterion_must_be_seen_in_all_three_outcomes() {
-    let findings = broken(
-        "{ op: remove, path: /item/quantity }",
-        "{ op: replace, path: /item/quantity/value, value: 13 }",
-    );
-    assert!(
-        findings.iter().any(|f| f
-            .message
-            .contains("No test shows the criterion 'within-units' unknown")),
-        "{findings:?}"
-    );
-}
-
-#[test]
-fn findings_name_the_line() {
-    let at = |old: &str, new: &str, words: &str| {
-        let findings = broken(old, new);
-        findings
+        assert_eq!(word == "warning", self.warning, "{}: {findings:?}", self.mistake);
+        assert!(!findings.is_empty(), "nothing is said of: {}", self.mistake);
+        let lines: Vec<String> = findings
             .iter()
-            .find(|f| f.message.contains(words))
-            .and_then(|f| f.line)
-    };
-    assert_eq!(
-        at("answer: \"oxygen.dependent-edema\"", "answer: \"x\"", "asks 'x'"),
-        Some(line_of(OXYGEN, "  edema: "))
-    );
-    assert_eq!(
-        at("owner: um-policy", "owned: x", "owned"),
-        Some(line_of(OXYGEN, "owner: "))
-    );
-    assert_eq!(
-        at("any: [\"2703-7\"]", "any: [2703]", "2703"),
-        Some(line_of(OXYGEN, "loinc.pao2: "))
-    );
-}
-
-#[test]
-fn two_active_versions_of_one_day_are_refused_and_a_closed_one_is_not() {
-    let with_second = |window: &str| {
-        let mut files = shipped_files();
-        let text = files.iter().find(|(f, _)| f == OXYGEN).unwrap().1.clone();
-        let second = text
-            .replacen("version: \"2026.2\"", "version: \"2026.3\"", 1)
-            .replacen("from: 2026-07-01, to: null", window, 1);
-        files.push(("policies/dme/home-oxygen/2026.3.yaml".into(), second));
-        RuleSet::load(&files, &forms)
-    };
-    let findings = with_second("from: 2027-01-01, to: null").unwrap_err();
-    assert!(
-        findings[0].message.contains("same code, line, state and day"),
-        "{findings:?}"
-    );
-    assert!(
-        with_second("from: 2026-01-01, to: 2026-06-30").unwrap_err()[0]
-            .message
-            .contains("is retired")
-    );
-}
-
-#[test]
-fn lists_are_checked_against_answers_policies_and_plans() {
-    let list = "lists/2026.csv";
-    for (old, new, words) in [
-        (
-            "auth-needed-home-care",
-            "auth-needed-visits",
-            "no answer 'auth-needed-visits'",
-        ),
-        (
-            "auth-needed-home-care",
-            "auth-needed-visits",
-            "No list row uses the answer 'auth-needed-home-care'",
-        ),
-        ("dme.home-oxygen", "dme.oxygen", "no policy 'dme.oxygen'"),
-        ("G0154,", "33510,", "the same code and day"),
-        ("*,,CHIP,", "*,,DENTAL,", "the line 'CHIP'"),
-        ("*,,CHIP,", "*,x,CHIP,", "'*' has none"),
-    ] {
-        let findings = broken_file(list, old, new);
-        let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
-        assert!(
-            all.iter().any(|f| f.contains(words)),
-            "{words}\n{}",
-            all.join("\n")
-        );
+            .map(|f| {
+                let line = f.line.map(|l| format!(":{l}")).unwrap_or_default();
+                format!("{}{line}: {word}: {}\n    {}", f.file, f.message, f.mend)
+            })
+            .collect();
+        format!("# {}\n{}\n", self.mistake, lines.join("\n"))
     }
 }
 
+fn mistakes() -> Vec<Mistake> {
+    let text = std::fs::read_to_string(folder().join("mistakes.yaml")).unwrap();
+    read_yaml("mistakes.yaml", &text).unwrap()
+}
+
 #[test]
-fn a_file_that_nothing_reads_is_told() {
-    let mut files = shipped_files();
-    files.push(("polices/dme/x/1.yaml".into(), String::new()));
-    let findings = RuleSet::load(&files, &forms).unwrap_err();
-    assert_eq!(findings.len(), 1);
+fn the_set_that_the_mistakes_are_made_in_is_sound() {
+    let set = load(&base()).unwrap();
+    assert_eq!(set.warnings(), []);
+}
+
+#[test]
+fn each_mistake_is_told_in_these_words() {
+    let all: Vec<String> = mistakes().iter().map(Mistake::told).collect();
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn each_finding_says_how_to_mend_it() {
+    let all = mistakes();
+    let findings = all.iter().filter_map(|m| load(&m.files()).err()).flatten();
+    let silent: Vec<String> = findings
+        .filter(|f| f.mend.is_empty())
+        .map(|f| f.to_string())
+        .collect();
+    assert_eq!(silent, Vec::<String>::new());
+}
+
+#[test]
+fn several_mistakes_are_told_at_once() {
+    let mut files = base();
+    for (file, old, new) in [
+        (
+            POLICY,
+            "{ fact: edema, equals: true }",
+            "{ fact: oedema, equals: true }",
+        ),
+        (POLICY, "to: null", "to: 2026-06-01"),
+        ("lists/2026.csv", "2026-01-01,,free,", "2026-01-01,,gratis,"),
+        ("plans.csv", "America/New_York", "Eastern"),
+    ] {
+        let change = Change {
+            file: Some(file.into()),
+            replace: old.into(),
+            with: new.into(),
+        };
+        let text = changed(&files, &change);
+        put(&mut files, file, text);
+    }
+    let findings = load(&files).unwrap_err();
+    let files: std::collections::BTreeSet<&str> = findings.iter().map(|f| f.file.as_str()).collect();
+    assert_eq!(files.len(), 4, "{findings:?}");
     assert!(
-        findings[0]
-            .to_string()
-            .starts_with("polices/dme/x/1.yaml: Nothing reads")
+        findings.iter().filter(|f| f.file == POLICY).count() >= 3,
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn an_older_version_that_is_closed_or_retired_may_stand_beside_the_new_one() {
+    let with_older = |from: &str, to: &str| {
+        let mut files = base();
+        let older = changed(
+            &files,
+            &Change {
+                file: None,
+                replace: "version: \"1\"".into(),
+                with: "version: \"0\"".into(),
+            },
+        );
+        put(&mut files, "policies/dme/oxygen/0.yaml", older.replace(from, to));
+        let rows = files
+            .iter()
+            .find(|(f, _)| f == "lists/2026.csv")
+            .unwrap()
+            .1
+            .replace("2026-07-01", "2026-01-01");
+        put(&mut files, "lists/2026.csv", rows);
+        load(&files)
+    };
+    assert!(with_older("from: 2026-07-01, to: null", "from: 2026-01-01, to: 2026-06-30").is_ok());
+    assert!(with_older("status: active", "status: retired").is_ok());
+    assert!(with_older("status: active", "status: draft").is_ok());
+    assert!(with_older("status: active", "status: shadow").is_ok());
+}
+
+#[test]
+fn tests_that_passed_are_not_run_again_unless_something_they_read_changes() {
+    let files = base();
+    let first = load(&files).unwrap();
+    assert_eq!(first.tested().len(), 1);
+    let again = |files: &[(String, String)]| {
+        let loading = Loading {
+            tested: first.tested().clone(),
+            ..Loading::default()
+        };
+        RuleSet::load_with(files, &forms, &loading)
+    };
+    assert_eq!(again(&files).unwrap().tested(), first.tested());
+    // A fixture that would fail the tests is another reading: they run, and the set is refused.
+    let broken = Change {
+        file: Some("fixtures/case.json".into()),
+        replace: "\"value\": 87".into(),
+        with: "\"value\": 99".into(),
+    };
+    let mut files = files;
+    let text = changed(&files, &broken);
+    put(&mut files, "fixtures/case.json", text);
+    assert!(
+        again(&files)
+            .unwrap_err()
+            .iter()
+            .any(|f| f.message.contains("fails"))
     );
 }
