@@ -78,9 +78,9 @@ pub async fn run(command: Backtest, config: &Config) -> Result<ExitCode> {
 
 #[expect(clippy::print_stderr, reason = "a command speaks to the terminal")]
 fn tell_findings(findings: &[Finding]) {
-    findings
-        .iter()
-        .for_each(|f| eprint!("{}", check::lines("error", f)));
+    for finding in findings {
+        eprint!("{}", check::lines("error", finding));
+    }
     eprintln!(
         "The candidate has {} findings; no case was run again.",
         findings.len()

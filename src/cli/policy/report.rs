@@ -1,7 +1,7 @@
 //! How a back-test is told: a summary for the terminal, and each line of each case as CSV or JSON.
 
 use crate::error::{Error, Result};
-use crate::prior_auth::flips::{FlipTable, Line};
+use crate::prior_auth::flips::{Flip, FlipTable, Line};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -94,7 +94,7 @@ fn unwritten(error: impl std::fmt::Display) -> Error {
 
 fn record(line: &Line) -> [String; 13] {
     let (before, after) = (&line.before, &line.after);
-    let flips: Vec<&str> = line.flips().into_iter().map(|flip| flip.words()).collect();
+    let flips: Vec<&str> = line.flips().into_iter().map(Flip::words).collect();
     let asks: Vec<&str> = line.new_asks.iter().map(String::as_str).collect();
     [
         line.case.to_string(),
