@@ -124,9 +124,9 @@ both! {
     async fn every_order_that_is_signed_is_answered(app: &TestApp) {
         let Some(folder) = folder() else { return };
         let ehr = app.ehr().await;
-        // Amy Baxter's plan asks for no authorization of either; the mammography's billing options are enough.
+        // Oxygen needs nothing in Amy Baxter's plan; the mammography's answer depends on which billing option is done.
         let first = ehr.hook("order-sign-crd", &read(&folder.join("crd/CRDServiceRequest.json"))).await.json(200);
-        assert_eq!(said(&first), [("1357", "covered", "no-auth"), ("2468", "covered", "no-auth")]);
+        assert_eq!(said(&first), [("1357", "covered", "conditional"), ("2468", "covered", "no-auth")]);
         let before = app.row_counts().await;
         // No prefetch and no chart that can be read: no Coverage to hang an answer on (hook-13).
         let third = ehr.hook("order-sign-crd", &read(&folder.join("crd/CRDServiceRequest3.json"))).await;

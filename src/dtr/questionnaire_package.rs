@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn an_order_without_form_says_how_else_to_send_papers_or_that_none_are_needed() {
-        let orders = vec![order(&coded("a", "G0154")), order(&coded("b", "B4184"))];
+        let orders = vec![order(&coded("a", "33510")), order(&coded("b", "B4184"))];
         let answer = ask(orders, None);
         let issues = issues(&answer);
         assert_eq!(issues[0].0, "warning");

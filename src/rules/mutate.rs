@@ -157,41 +157,43 @@ fn of_sets(policy: &Policy) -> Vec<Change> {
 
 /// Every change of a condition: one leaf or count moved, or what absence of one fact counts as.
 fn variants(node: &Node) -> Vec<(String, Node)> {
-    let mut all = moved(node);
     let mut facts = Vec::new();
     facts_of(node, &mut facts);
-    for fact in facts {
-        for (word, from, to) in [
-            ("missing counts as not met", None, Some(IfMissing::NotMet)),
-            ("missing is unknown", Some(IfMissing::NotMet), None),
-        ] {
-            let changed = missing(node, &fact, from, to);
-            if let Some(changed) = changed {
-                all.push((format!("{fact}: {word}"), changed));
-            }
-        }
-    }
+    let mut all = moved(node);
+    all.extend(facts.iter().flat_map(|fact| absences(node, fact)));
     all
 }
 
-/// Every change of a condition that counts only when it is met: not met or unknown is the same there, unless a `not`
-/// turns it round.
+/// Every change of a condition that counts only when it is met: not met or unknown is the same there, except for facts
+/// that a `not` turns round.
 fn deciding(node: &Node) -> Vec<(String, Node)> {
-    if turns_round(node) {
-        variants(node)
-    } else {
-        moved(node)
+    let mut facts = Vec::new();
+    turned_round(node, &mut facts);
+    let mut all = moved(node);
+    all.extend(facts.iter().flat_map(|fact| absences(node, fact)));
+    all
+}
+
+/// The facts below a `not`.
+fn turned_round(node: &Node, into: &mut Vec<String>) {
+    match node {
+        Node::All(of) | Node::Any(of) | Node::FirstKnown(of) | Node::AtLeast(_, of) => {
+            of.iter().for_each(|one| turned_round(one, into));
+        }
+        Node::Not(one) => facts_of(one, into),
+        Node::Criterion(_) | Node::Test(_) => {}
     }
 }
 
-fn turns_round(node: &Node) -> bool {
-    match node {
-        Node::All(of) | Node::Any(of) | Node::FirstKnown(of) | Node::AtLeast(_, of) => {
-            of.iter().any(turns_round)
-        }
-        Node::Not(_) => true,
-        Node::Criterion(_) | Node::Test(_) => false,
-    }
+/// The condition with another meaning of one fact's absence.
+fn absences(node: &Node, fact: &str) -> Vec<(String, Node)> {
+    [
+        ("missing counts as not met", None, Some(IfMissing::NotMet)),
+        ("missing is unknown", Some(IfMissing::NotMet), None),
+    ]
+    .into_iter()
+    .filter_map(|(word, from, to)| Some((format!("{fact}: {word}"), missing(node, fact, from, to)?)))
+    .collect()
 }
 
 /// Each leaf or count of a condition moved by one step.
