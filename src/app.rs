@@ -3,15 +3,16 @@
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::jobs::Workers;
+use crate::jobs::{Reload, Workers};
 use crate::mail::Mailer;
 use crate::net::Net;
+pub use crate::publication::files;
+use crate::publication::{self, Opening};
 use crate::state::{Published, State};
 use crate::store::Store;
 use crate::{http, telemetry};
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
@@ -22,28 +23,44 @@ const FINISH: Duration = Duration::from_secs(20);
 pub struct App {
     /// What its handlers get.
     pub state: State,
+    /// When it reads the folders of policies and forms again.
+    pub reload: Reload,
     /// Keeps other servers off the embedded database.
     lock: Option<std::fs::File>,
 }
 
 impl App {
-    /// Opens the database, loads policies and forms, publishes their set.
+    /// Opens the database and puts in force what was published last; the folders when nothing ever was.
     pub async fn build(config: Config, clock: Clock) -> Result<Self> {
-        let published = load(&config.rules, &config.forms)?;
-        Self::build_with(config, clock, published).await
+        Self::build_opening(config, clock, Opening::Stored).await
     }
 
-    /// The same with policies that are loaded already.
+    /// The same with a choice of the set that it starts with.
+    pub async fn build_opening(config: Config, clock: Clock, opening: Opening) -> Result<Self> {
+        let (store, lock) = open_store(&config).await?;
+        let published = publication::open(&config, &clock, &store, opening).await?;
+        Self::together(config, clock, store, lock, published)
+    }
+
+    /// The same with a set that is loaded already; it is published.
     pub async fn build_with(config: Config, clock: Clock, published: Published) -> Result<Self> {
-        install_crypto();
-        telemetry::start_metrics();
-        let store = Store::open(&config).await?;
-        let lock = store.lock()?;
+        let (store, lock) = open_store(&config).await?;
+        let published = publication::first(&clock, &store, published).await?;
+        Self::together(config, clock, store, lock, published)
+    }
+
+    fn together(
+        config: Config,
+        clock: Clock,
+        store: Store,
+        lock: Option<std::fs::File>,
+        published: Published,
+    ) -> Result<Self> {
         let net = Net::new()?;
         let mail = Mailer::new(&config.mail, &config.payer, &config.data)?;
         let state = State::new(config, clock, store, net, mail, published);
-        publish_set(&state).await?;
-        Ok(Self { state, lock })
+        let reload = Reload::Never;
+        Ok(Self { state, reload, lock })
     }
 
     /// The socket that the config names.
@@ -61,7 +78,7 @@ impl App {
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<()> {
-        let workers = Workers::start(&self.state);
+        let workers = Workers::start(&self.state, self.reload)?;
         let router = http::router(self.state.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let (asked, begun) = tokio::sync::oneshot::channel();
         let stop = async {
@@ -89,52 +106,17 @@ impl App {
     }
 }
 
+/// The database, and what keeps other servers off the embedded one.
+async fn open_store(config: &Config) -> Result<(Store, Option<std::fs::File>)> {
+    install_crypto();
+    telemetry::start_metrics();
+    let store = Store::open(config).await?;
+    let lock = store.lock()?;
+    Ok((store, lock))
+}
+
 /// One crypto provider for every TLS connection of the process.
 pub fn install_crypto() {
     // A second call in one process finds the provider installed, which is what is wanted.
     let _ = rustls::crypto::ring::default_provider().install_default();
-}
-
-/// Reads policies and forms from their folders.
-pub fn load(rules: &Path, forms: &Path) -> Result<Published> {
-    Published::load(&files(rules)?, &files(forms)?)
-}
-
-/// Every file below a folder as (path with `/`, text), in order.
-pub fn files(folder: &Path) -> Result<Vec<(String, String)>> {
-    let mut found = Vec::new();
-    let mut waiting = vec![folder.to_owned()];
-    let failed =
-        |path: &Path, e: std::io::Error| Error::malformed(format!("{} cannot be read: {e}", path.display()));
-    while let Some(at) = waiting.pop() {
-        for entry in std::fs::read_dir(&at).map_err(|e| failed(&at, e))? {
-            let path = entry.map_err(|e| failed(&at, e))?.path();
-            if path.is_dir() {
-                waiting.push(path);
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
-            let name = path
-                .strip_prefix(folder)
-                .unwrap_or(&path)
-                .to_string_lossy()
-                .replace('\\', "/");
-            found.push((name, text));
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Keeps the set in the database under its hash.
-async fn publish_set(state: &State) -> Result<()> {
-    let files = files(&state.config.rules)?;
-    let hash = state.published().rules.hash().to_owned();
-    let now = state.now();
-    state
-        .store
-        .write((hash, files, now), |tx, (hash, files, now)| {
-            Box::pin(async move { tx.add_policy_set(hash, files, *now).await })
-        })
-        .await
 }

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! 4 edge      main cli app demo http web jobs telemetry
-//! 3 doors     crd dtr pas review access import oauth     never each other
+//! 3 doors     crd dtr pas review access import oauth publication     never each other
 //! 2 gateways  state store auth mail net wire             store alone has sqlx, mail alone lettre, net alone reqwest
 //! 1 core      prior_auth plan rules forms deadlines ig   no async, no I/O, no clock reads
 //! 0 ground    fhir error clock config
@@ -37,6 +37,7 @@ pub mod oauth;
 pub mod pas;
 pub mod plan;
 pub mod prior_auth;
+pub mod publication;
 pub mod review;
 pub mod rules;
 pub mod state;

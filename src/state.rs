@@ -1,16 +1,17 @@
 //! What every handler gets: settings, clock, store, the published policies and forms, the ways out of the house.
 
+mod published;
+
+pub use published::{Published, SetFiles, told};
+
 use crate::auth::KeyCache;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::deadlines::Clocks;
-use crate::error::{Error, Result};
-use crate::forms::Forms;
 use crate::mail::Mailer;
 use crate::net::Net;
-use crate::rules::RuleSet;
+use crate::rules::Finding;
 use crate::store::Store;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, Utc};
 use std::{ops::Deref, sync::Arc};
 use uuid::Uuid;
@@ -34,35 +35,22 @@ pub struct Shared {
     /// Public keys of partners, as fetched.
     pub keys: KeyCache,
     published: ArcSwap<Published>,
+    refused: ArcSwapOption<Refused>,
 }
 
-/// The policies, clocks and forms that are in force, swapped as one.
-pub struct Published {
-    /// Policies, lists, plans.
-    pub rules: RuleSet,
-    /// Decision clocks.
-    pub clocks: Clocks,
-    /// Questionnaires.
-    pub forms: Forms,
-}
-
-impl Published {
-    /// Loads all three from (path, text) pairs; every finding at once.
-    pub fn load(rules: &[(String, String)], forms: &[(String, String)]) -> Result<Self> {
-        let forms = Forms::load(forms).map_err(|findings| Error::malformed(findings.join("\n")))?;
-        let lines = |findings: Vec<crate::rules::Finding>| {
-            Error::malformed(
-                findings
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join("\n"),
-            )
-        };
-        let clocks = Clocks::load(rules).map_err(lines)?;
-        let rules = RuleSet::load(rules, &|form| forms.link_ids(form)).map_err(lines)?;
-        Ok(Self { rules, clocks, forms })
-    }
+/// Why the newest set is not the one in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The hash of the set that was refused; none when its files could not even be read.
+    pub hash: Option<String>,
+    /// The number of the publication that this process cannot load; none for a set that was never put in force.
+    pub number: Option<i64>,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What brought it: a word of the log of publications, or `follow`.
+    pub how: &'static str,
+    /// What is wrong with it.
+    pub findings: Vec<Finding>,
 }
 
 impl State {
@@ -84,6 +72,7 @@ impl State {
             mail,
             keys: KeyCache::default(),
             published,
+            refused: ArcSwapOption::empty(),
         }))
     }
 
@@ -92,9 +81,24 @@ impl State {
         self.0.published.load_full()
     }
 
-    /// Puts a new set in force.
+    /// Puts a set in force, unless a newer publication is in force already: whoever was slower changes nothing.
     pub fn publish(&self, published: Published) {
-        self.0.published.store(Arc::new(published));
+        let new = Arc::new(published);
+        self.0.published.rcu(|held| match (held.number(), new.number()) {
+            (Some(held_number), Some(number)) if number < held_number => held.clone(),
+            _ => new.clone(),
+        });
+        self.0.refused.store(None);
+    }
+
+    /// The set that was refused last, while nothing has been put in force since.
+    pub fn refused(&self) -> Option<Arc<Refused>> {
+        self.0.refused.load_full()
+    }
+
+    /// Remembers or forgets a refused set; what is in force stays.
+    pub fn remember_refused(&self, refused: Option<Refused>) {
+        self.0.refused.store(refused.map(Arc::new));
     }
 
     /// Now.

@@ -8,7 +8,16 @@ use std::path::{Path, PathBuf};
 const LONGEST: usize = 450;
 
 const EDGE: [&str; 8] = ["main", "cli", "app", "demo", "http", "web", "jobs", "telemetry"];
-const DOORS: [&str; 7] = ["crd", "dtr", "pas", "review", "access", "import", "oauth"];
+const DOORS: [&str; 8] = [
+    "crd",
+    "dtr",
+    "pas",
+    "review",
+    "access",
+    "import",
+    "oauth",
+    "publication",
+];
 const GATEWAYS: [&str; 6] = ["state", "store", "auth", "mail", "net", "wire"];
 const CORE: [&str; 6] = ["prior_auth", "plan", "rules", "forms", "deadlines", "ig"];
 const GROUND: [&str; 4] = ["fhir", "error", "clock", "config"];

@@ -3,7 +3,6 @@
 use crate::pas::{FORM, find, nurse, physician};
 use crate::stored::{OXYGEN, STRICTER};
 use crate::support::{House, TestApp, altered_policies, both};
-use assent::app::files;
 use assent::cli::policy::backtest::{Step, replay};
 use assent::clock::{new_id, new_number};
 use assent::demo::seed::{EHR, WALK_MEMBER};
@@ -12,6 +11,7 @@ use assent::pas::stored;
 use assent::plan;
 use assent::prior_auth::flips::{Flip, FlipTable};
 use assent::prior_auth::{Approve, Deny, Event, ItemOpening, Opening, PriorAuth, Received};
+use assent::publication::files;
 use assent::rules::{CoverageAnswer, RuleSet, Source, Verdict};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -71,7 +71,7 @@ async fn seed(app: &TestApp) -> Vec<(Uuid, u32)> {
         urgent: false,
         due,
         request: Uuid::nil(),
-        rules: published.rules.hash().to_owned(),
+        rules: published.hash.clone(),
         requester_npi: None,
         requester: String::new(),
         senders: Vec::new(),

@@ -17,6 +17,7 @@ mod oauth;
 mod operator;
 mod pages;
 mod pas;
+mod publication;
 mod routes;
 mod runs;
 mod schema;

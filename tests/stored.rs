@@ -2,10 +2,10 @@
 
 use crate::pas::{FORM, actions, case, case_id, reference_number};
 use crate::support::{TestApp, altered_policies, both, evaluate_again};
-use assent::app::files;
 use assent::cli::policy::explain::of_case;
 use assent::cli::policy::pinned::pinned;
 use assent::pas::stored;
+use assent::publication::files;
 use assent::rules::{Decision, Source};
 use assent::state::Published;
 use serde_json::Value;
@@ -36,10 +36,10 @@ both! {
         app.state.publish(altered_policies(&app.state.config, &STRICTER));
         let before = case(app, id).await;
         let published = app.state.published();
-        assert_ne!(before.received.rules, published.rules.hash());
+        assert_ne!(before.received.rules, published.hash);
         let text = app.state.store.read(id, |tx, id| Box::pin(async move { tx.stored_case(*id).await }));
         let (_, text) = text.await.unwrap();
-        let own = pinned(&app.state.store, &before.received.rules, &published.forms).await.unwrap().unwrap();
+        let own = pinned(&app.state.store, &before.received.rules).await.unwrap().unwrap().rules;
         let verdict = &before.items[0].verdict;
         assert!(matches!(verdict.source, Source::Policy { .. }));
         let (sequence, document) = stored::documents(&before, &text, &own).unwrap().unwrap().remove(0);
@@ -58,7 +58,7 @@ both! {
         app.state.publish(altered_policies(&app.state.config, &STRICTER));
         let number = reference_number(&answer);
         for named in [case_id(&answer).to_string(), number] {
-            let explained = of_case(&app.state.store, &app.state.published().forms, &named).await.unwrap();
+            let explained = of_case(&app.state.store, &named).await.unwrap();
             assert_eq!(explained.len(), 1);
             assert_eq!(explained[0].as_stored, Some(true));
             let text = explained[0].as_text();
@@ -69,7 +69,7 @@ both! {
                 assert!(!text.contains(secret), "{secret} in {text}");
             }
         }
-        let unknown = of_case(&app.state.store, &app.state.published().forms, "PA-NOSUCH").await;
+        let unknown = of_case(&app.state.store, "PA-NOSUCH").await;
         assert!(unknown.is_err());
     }
 

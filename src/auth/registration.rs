@@ -134,7 +134,10 @@ pub async fn enroll(store: &Store, new: NewPerson, work: PasswordWork, now: Date
         all.push("The name must not be empty: it stands under every decision.".to_owned());
     }
     if new.roles.is_empty() {
-        all.push("Give at least one role: intake, nurse, physician or supervisor.".to_owned());
+        all.push(
+            "Give at least one role: intake, nurse, physician, supervisor, policy-author or policy-approver."
+                .to_owned(),
+        );
     }
     let kind = new.credential.as_ref().map(|c| c.kind);
     if new.roles.contains(&Role::Physician) && kind != Some(CredentialKind::Physician) {

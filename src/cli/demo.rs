@@ -6,6 +6,8 @@ use crate::config::Config;
 use crate::demo::keys::SignIns;
 use crate::demo::seed;
 use crate::error::Result;
+use crate::jobs::Reload;
+use crate::publication::Opening;
 use crate::store::private_folder;
 use crate::telemetry;
 use std::fmt::Write as _;
@@ -15,7 +17,8 @@ pub async fn run(config: Config, log: &str) -> Result<()> {
     telemetry::start_logging(if log == "info" { "warn" } else { log });
     private_folder(&config.data)?;
     let data = config.data.clone();
-    let app = App::build(config, Clock::System).await?;
+    let mut app = App::build_opening(config, Clock::System, Opening::Folders).await?;
+    app.reload = Reload::OnSignalAndChange;
     let listener = app.listen().await?;
     let sign_ins = seed::run(&app.state, &data).await?;
     let text = welcome(&app.state.config, &sign_ins);

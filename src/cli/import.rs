@@ -1,10 +1,10 @@
 //! `assent import PATH…`: files or folders of FHIR NDJSON or JSON bundles. Safe to repeat.
 
-use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::import;
+use crate::publication;
 use crate::store::Store;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -23,8 +23,8 @@ pub struct Import {
 
 /// Reads everything, tells what was taken and lists what was not; exit code 2 when a row was refused.
 pub async fn run(command: Import, config: &Config) -> Result<ExitCode> {
-    let published = Arc::new(app::load(&config.rules, &config.forms)?);
     let store = Store::open(config).await?;
+    let published = Arc::new(publication::to_read_with(config, &Clock::System, &store).await?);
     let mut import = import::Import::new(store.clone(), published, Clock::System.now());
     let files = files(&command.paths)?;
     let bytes = files

@@ -37,7 +37,7 @@ pub struct Command {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Runs the server
-    Serve,
+    Serve(serve::Serve),
     /// Runs the server with a small plan in it, and prints what to open
     Demo,
     /// Sends the whole thread over HTTP and checks each answer
@@ -89,7 +89,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
     let log = command.log;
     runtime.block_on(async move {
         match command.action {
-            Action::Serve => serve::run(config, &log).await?,
+            Action::Serve(serve) => serve::run(serve, config, &log).await?,
             Action::Demo => demo::run(config, &log).await?,
             Action::Walk(walk) => return walk::run(walk, config).await,
             Action::Migrate => drop(Store::open(&config).await?),

@@ -4,12 +4,29 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::jobs::Reload;
+use crate::publication::Opening;
 use crate::telemetry;
+use clap::Args;
 
-/// Runs the server; SIGTERM or Ctrl-C let it finish what it has begun.
-pub async fn run(config: Config, log: &str) -> Result<()> {
+/// How the server starts.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Publishes the folders of policies and forms instead of starting with the set that was published last
+    #[arg(long)]
+    publish: bool,
+}
+
+/// Runs the server; SIGTERM or Ctrl-C let it finish what it has begun, SIGHUP lets it read the folders again.
+pub async fn run(command: Serve, config: Config, log: &str) -> Result<()> {
     telemetry::start_logging(log);
-    let app = App::build(config, Clock::System).await?;
+    let opening = if command.publish {
+        Opening::Folders
+    } else {
+        Opening::Stored
+    };
+    let mut app = App::build_opening(config, Clock::System, opening).await?;
+    app.reload = Reload::OnSignal;
     let listener = app.listen().await?;
     tracing::info!(public_url = %app.state.config.public_url, "serving");
     app.serve(listener, stop_signal()).await

@@ -39,7 +39,7 @@ pub struct AddUser {
     /// The name of a member of staff; it stands under every decision
     #[arg(long, required_unless_present = "member")]
     name: Option<String>,
-    /// A role: intake, nurse, physician or supervisor (may be repeated)
+    /// A role: intake, nurse, physician, supervisor, policy-author or policy-approver (may be repeated)
     #[arg(long = "role", value_parser = role, required_unless_present = "member")]
     roles: Vec<Role>,
     /// The license number
@@ -84,7 +84,9 @@ impl From<LicenseKind> for CredentialKind {
 }
 
 fn role(word: &str) -> Result<Role, String> {
-    Role::read(word).ok_or_else(|| "a role is intake, nurse, physician or supervisor".to_owned())
+    Role::read(word).ok_or_else(|| {
+        "a role is intake, nurse, physician, supervisor, policy-author or policy-approver".to_owned()
+    })
 }
 
 /// Does it and gives what to print.

@@ -182,7 +182,7 @@ impl Ground<'_> {
                 hash,
                 ..
             } => (Some((policy, version)), hash),
-            _ => (None, rules.hash().to_owned()),
+            _ => (None, self.published.hash.clone()),
         };
         whose(Finding {
             policy,
@@ -216,7 +216,7 @@ impl Ground<'_> {
             member: None,
             coverage: None,
             policy: None,
-            policy_hash: self.published.rules.hash().to_owned(),
+            policy_hash: self.published.hash.clone(),
             document: "{}".to_owned(),
             evaluated: None,
             date: self.today(Tz::UTC),

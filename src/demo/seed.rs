@@ -25,12 +25,14 @@ pub const SENDER: &str = "DEMOEHR01";
 pub const WALK_MEMBER: &str = "A100200300";
 
 /// Sign-in names with who they are.
-pub const PEOPLE: [(&str, &str); 9] = [
+pub const PEOPLE: [(&str, &str); 11] = [
     ("ivy", "Ivy Ortega, intake coordinator"),
     ("nora", "Nora Lindqvist RN, nurse reviewer"),
     ("paul", "Paul Adeyemi MD, medical director"),
     ("petra", "Petra Hale MD, physician reviewer"),
     ("sam", "Sam Whitfield, supervisor"),
+    ("alma", "Alma Reyes, policy author"),
+    ("otto", "Otto Lang, policy approver"),
     ("ruth", "Ruth Ellery, member"),
     ("joe", "Joe Smith, member"),
     ("amy", "Amy Baxter, member"),
@@ -316,6 +318,8 @@ async fn people(state: &State, sign_ins: &SignIns) -> Result<()> {
             Some(physician("35-090456", "1720398765")),
         ),
         ("sam", "Sam Whitfield", Role::Supervisor, None),
+        ("alma", "Alma Reyes", Role::PolicyAuthor, None),
+        ("otto", "Otto Lang", Role::PolicyApprover, None),
     ];
     for (username, name, role, credential) in staff {
         if known(state, username, true).await? {

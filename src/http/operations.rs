@@ -17,20 +17,26 @@ pub fn routes() -> Router<State> {
         .route("/metrics", get(metrics))
 }
 
-/// Ready when the database answers; names the policy set in force.
+/// Ready when the database answers; names the policy set in force, and the one that was refused since.
 async fn ready(Held(state): Held<State>) -> Response {
-    let policies = state.published().rules.hash().to_owned();
-    match state.store.ping().await {
-        Ok(()) => Json(json!({ "ready": true, "policies": policies })).into_response(),
-        Err(error) => {
-            tracing::error!(cause = %error, "not ready");
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                Json(json!({ "ready": false, "policies": policies })),
-            )
-                .into_response()
-        }
+    let published = state.published();
+    let mut told = json!({ "ready": true, "policies": published.hash, "publication": published.number() });
+    if let Some(refused) = state.refused() {
+        told["refused"] = json!({
+            "policies": refused.hash,
+            "publication": refused.number,
+            "at": refused.at,
+            "how": refused.how,
+            "findings": refused.findings.len(),
+            "first": refused.findings.first().map(ToString::to_string),
+        });
     }
+    if let Err(error) = state.store.ping().await {
+        tracing::error!(cause = %error, "not ready");
+        told["ready"] = json!(false);
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(told)).into_response();
+    }
+    Json(told).into_response()
 }
 
 async fn metrics() -> Response {

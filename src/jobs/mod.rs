@@ -4,8 +4,12 @@
 mod deadlines_watch;
 mod fan_out;
 mod outbox;
+mod policies;
+
+pub use policies::Reload;
 
 use crate::error::Result;
+use crate::publication;
 use crate::state::State;
 use chrono::{DateTime, Duration as Span, Utc};
 use std::future::Future;
@@ -24,8 +28,8 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts those that the config wants.
-    pub fn start(state: &State) -> Self {
+    /// Starts those that the config wants, and those that keep the policies fresh.
+    pub fn start(state: &State, reload: Reload) -> Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let wanted = &state.config.workers;
         let mut running = Vec::new();
@@ -62,11 +66,19 @@ impl Workers {
                 "purge",
                 state,
                 second * 3600,
-                stopped,
+                stopped.clone(),
                 |state| async move { purge(&state).await.map(|()| 0) },
             ));
         }
-        Self { stop, running }
+        running.push(repeat(
+            "policies",
+            state,
+            second * 2,
+            stopped.clone(),
+            |state| async move { publication::follow(&state).await },
+        ));
+        running.extend(policies::start(state, reload, &stopped)?);
+        Ok(Self { stop, running })
     }
 
     /// Lets each finish the piece that it is at.

@@ -245,7 +245,7 @@ fn open(
         urgent,
         due,
         request: new_id(now),
-        rules: published.rules.hash().to_owned(),
+        rules: published.hash.clone(),
         requester_npi: requester::npi(request),
         requester: requester::name(request),
         senders: requester::senders(request),

@@ -17,6 +17,10 @@ pub enum Role {
     Physician,
     /// Assigns, sees the risk of lateness, changes no decision.
     Supervisor,
+    /// Writes policies; proposes and confirms sets of them. Sees no case.
+    PolicyAuthor,
+    /// Approves policies; proposes and confirms sets of them. Sees no case.
+    PolicyApprover,
 }
 
 impl Role {
@@ -27,6 +31,8 @@ impl Role {
             "nurse" => Self::Nurse,
             "physician" => Self::Physician,
             "supervisor" => Self::Supervisor,
+            "policy-author" => Self::PolicyAuthor,
+            "policy-approver" => Self::PolicyApprover,
             _ => return None,
         })
     }
@@ -38,6 +44,8 @@ impl Role {
             Self::Nurse => "nurse",
             Self::Physician => "physician",
             Self::Supervisor => "supervisor",
+            Self::PolicyAuthor => "policy-author",
+            Self::PolicyApprover => "policy-approver",
         }
     }
 }
@@ -111,12 +119,36 @@ impl Reviewer {
             && self.credential.as_ref().is_some_and(|c| c.holds(today))
     }
 
+    /// Proposes and confirms policy sets; never both for the same set.
+    pub fn may_publish(&self) -> bool {
+        self.is(Role::PolicyAuthor) || self.is(Role::PolicyApprover)
+    }
+
+    /// Looks at policies and at the log of what was in force.
+    pub fn may_see_policies(&self) -> bool {
+        self.may_publish() || self.is(Role::Supervisor)
+    }
+
+    /// Looks at cases. The roles of policies alone give no right to it.
+    pub fn may_see_cases(&self) -> bool {
+        [Role::Intake, Role::Nurse, Role::Physician, Role::Supervisor]
+            .into_iter()
+            .any(|role| self.is(role))
+    }
+
     /// The role to write into an event: the highest that the person has.
     pub fn acting_role(&self) -> Role {
-        [Role::Physician, Role::Nurse, Role::Supervisor]
-            .into_iter()
-            .find(|role| self.is(*role))
-            .unwrap_or(Role::Intake)
+        [
+            Role::Physician,
+            Role::Nurse,
+            Role::Supervisor,
+            Role::Intake,
+            Role::PolicyApprover,
+            Role::PolicyAuthor,
+        ]
+        .into_iter()
+        .find(|role| self.is(*role))
+        .unwrap_or(Role::Intake)
     }
 }
 

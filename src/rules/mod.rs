@@ -22,6 +22,7 @@ pub mod model;
 mod mutate;
 mod period;
 mod policy;
+mod public_list;
 mod readable;
 mod responses;
 pub mod verdict;
@@ -33,6 +34,7 @@ pub use item::{item_of_claim, item_of_order};
 pub use lists::{DenialReason, Plan};
 pub use mutate::Mutant;
 pub use policy::Policy;
+pub use public_list::{About, Listed, PublicList};
 pub use readable::readable;
 pub use verdict::{
     Ask, Code, Contact, CoverageAnswer, Decision, Detail, Grant, Leaf, Outcome, Pend, Reason, Source,

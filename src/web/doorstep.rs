@@ -66,6 +66,11 @@ fn show(state: &State, title: &str, message: String) -> Result<Response, MemberR
                 "your requests, what we decided, apps with access",
             ),
             door("/staff", "Reviewers", "utilization management staff of the plan"),
+            door(
+                super::public_list::LIST,
+                "Services that need authorization",
+                "the plan's public list",
+            ),
         ],
         contact: contact(state),
     };

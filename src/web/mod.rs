@@ -13,6 +13,9 @@ mod doorstep;
 mod fields;
 mod history;
 mod member;
+mod policies;
+mod policies_page;
+mod public_list;
 mod queue_events;
 mod queue_page;
 pub mod render;
@@ -40,6 +43,11 @@ pub fn routes() -> Router<State> {
         .route("/staff/queue/events", get(queue_events::get))
         .route("/staff/cases/{case}", get(staff::case))
         .route("/staff/cases/{case}/decide", post(staff::decide))
+        .route("/staff/policies", get(policies::page))
+        .route("/staff/policies/changes", get(policies::changes))
+        .route("/staff/policies/propose", post(policies::propose))
+        .route("/staff/policies/confirm", post(policies::confirm))
+        .route("/staff/policies/withdraw", post(policies::withdraw))
         .route("/staff/sign-in", get(staff::sign_in_page).post(staff::sign_in))
         .route("/staff/sign-out", post(staff::sign_out))
         .route("/staff/{*rest}", get(doorstep::nothing))
@@ -52,8 +60,16 @@ pub fn routes() -> Router<State> {
         .layer(middleware::from_fn(reply::remember_request))
         .layer(Extension(Arc::new(Tries::default())))
         .layer(middleware::map_response(guarded));
+    let list = Router::new()
+        .route("/prior-authorization-list", get(public_list::today))
+        .route("/prior-authorization-list.csv", get(public_list::today_as_table))
+        .route("/prior-authorization-list/{which}", get(public_list::earlier))
+        .layer(middleware::from_fn(reply::remember_request))
+        .layer(Extension(Arc::new(public_list::Lists::default())))
+        .layer(middleware::map_response(open));
     Router::new()
         .route("/assets/{file}", get(assets::get))
+        .merge(list)
         .merge(pages)
 }
 
@@ -67,9 +83,25 @@ fn content_policy(forms: &str) -> String {
     .replace(" ;", ";")
 }
 
+/// The headers of a page that anybody may read and a cache may keep.
+async fn open(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    guard(headers);
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        set(headers, header::CACHE_CONTROL, "no-store");
+    }
+    response
+}
+
 /// The headers that every page carries, unless its handler chose otherwise.
 async fn guarded(mut response: Response) -> Response {
     let headers = response.headers_mut();
+    guard(headers);
+    set(headers, header::CACHE_CONTROL, "no-store");
+    response
+}
+
+fn guard(headers: &mut HeaderMap) {
     if !headers.contains_key(header::CONTENT_SECURITY_POLICY)
         && let Ok(policy) = HeaderValue::from_str(&content_policy(""))
     {
@@ -78,8 +110,6 @@ async fn guarded(mut response: Response) -> Response {
     set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(headers, header::REFERRER_POLICY, "no-referrer");
     set(headers, header::X_FRAME_OPTIONS, "DENY");
-    set(headers, header::CACHE_CONTROL, "no-store");
-    response
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {

@@ -57,7 +57,8 @@ impl Watch {
                 tokio::time::sleep(PAUSE).await;
             }
             self.looks += 1;
-            staff_by(&self.state, self.session.clone()).await.ok()??;
+            let staff = staff_by(&self.state, self.session.clone()).await.ok()??;
+            staff.sees_cases().then_some(())?;
             let mark = review::queue_mark(&self.state).await.ok()?;
             if self.mark.as_ref() == Some(&mark) {
                 continue;

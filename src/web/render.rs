@@ -26,7 +26,7 @@ pub struct Pages {
     environment: Environment<'static>,
 }
 
-const TEMPLATES: [(&str, &str); 17] = [
+const TEMPLATES: [(&str, &str); 20] = [
     ("layout.html", include_str!("templates/layout.html")),
     ("marks.html", include_str!("templates/marks.html")),
     ("staff_sign_in.html", include_str!("templates/staff_sign_in.html")),
@@ -45,6 +45,12 @@ const TEMPLATES: [(&str, &str); 17] = [
     ("about_apps.html", include_str!("templates/about_apps.html")),
     ("consent.html", include_str!("templates/consent.html")),
     ("doorstep.html", include_str!("templates/doorstep.html")),
+    ("public_list.html", include_str!("templates/public_list.html")),
+    ("policies.html", include_str!("templates/policies.html")),
+    (
+        "policy_changes.html",
+        include_str!("templates/policy_changes.html"),
+    ),
     ("problem.html", include_str!("templates/problem.html")),
     ("signed_out.html", include_str!("templates/signed_out.html")),
 ];

@@ -4,6 +4,7 @@
 //! The person is read anew with each request: a role or license that is taken away is gone at once.
 
 use super::fields::{Fields, address};
+use super::policies::POLICIES;
 use super::reply::{MemberRefusal, StaffRefusal, go, page};
 use super::views::{Frame, SignedIn, SignedOut};
 use crate::auth::{fingerprint, same};
@@ -37,7 +38,7 @@ fn cookie_of(kind: SessionKind) -> (&'static str, &'static str) {
     }
 }
 
-/// A member of staff with a session.
+/// A member of staff with a session. As what a page asks for it means: one who may look at cases.
 #[derive(Debug)]
 pub(super) struct Staff {
     /// The person, as on record now.
@@ -50,6 +51,11 @@ impl Staff {
     /// The person as one who acts on cases.
     pub(super) fn reviewer(&self) -> Reviewer {
         self.person.reviewer()
+    }
+
+    /// Whether the person may look at cases.
+    pub(super) fn sees_cases(&self) -> bool {
+        self.reviewer().may_see_cases()
     }
 
     /// The page's surroundings.
@@ -65,13 +71,19 @@ impl Staff {
             signed_in: Some(SignedIn {
                 name: self.person.name.clone(),
                 role: Some(format!("{role}{state}")),
-                home: "/staff".to_owned(),
+                home: if self.sees_cases() { "/staff" } else { POLICIES }.to_owned(),
                 sign_out: "/staff/sign-out".to_owned(),
                 csrf: self.session.csrf.clone(),
+                cases: self.sees_cases(),
+                policies: self.reviewer().may_see_policies(),
             }),
         }
     }
 }
+
+/// A member of staff of any role: for pages that show no case.
+#[derive(Debug)]
+pub(super) struct AnyStaff(pub Staff);
 
 /// Reads what a script fetches by itself: it does not count as use, or no session would ever end.
 #[derive(Debug)]
@@ -103,12 +115,30 @@ impl SignedMember {
                 home: "/me".to_owned(),
                 sign_out: "/me/sign-out".to_owned(),
                 csrf: self.session.csrf.clone(),
+                cases: false,
+                policies: false,
             }),
         }
     }
 }
 
 impl FromRequestParts<State> for Staff {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Response> {
+        let AnyStaff(staff) = AnyStaff::from_request_parts(parts, state).await?;
+        if staff.sees_cases() {
+            return Ok(staff);
+        }
+        // The way in is the same for everybody; it leads on to the page that this person works with.
+        if parts.method == Method::GET && parts.uri.path() == "/staff" {
+            return Err(go(POLICIES).unwrap_or_else(|e| StaffRefusal::from(e).into_response()));
+        }
+        Err(no_cases())
+    }
+}
+
+impl FromRequestParts<State> for AnyStaff {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Response> {
@@ -119,8 +149,13 @@ impl FromRequestParts<State> for Staff {
         touch(state, &staff.session)
             .await
             .map_err(|e| StaffRefusal::from(e).into_response())?;
-        Ok(staff)
+        Ok(Self(staff))
     }
+}
+
+fn no_cases() -> Response {
+    let error = Error::forbidden("Your role gives no right to look at cases");
+    StaffRefusal::from(error).into_response()
 }
 
 impl FromRequestParts<State> for Watching {
@@ -130,7 +165,12 @@ impl FromRequestParts<State> for Watching {
         let found = staff(state, &parts.headers)
             .await
             .map_err(|e| StaffRefusal::from(e).into_response())?;
-        found.map(Self).ok_or_else(|| signed_out("/staff/sign-in"))
+        let staff = found.ok_or_else(|| signed_out("/staff/sign-in"))?;
+        if staff.sees_cases() {
+            Ok(Self(staff))
+        } else {
+            Err(no_cases())
+        }
     }
 }
 

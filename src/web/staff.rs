@@ -6,7 +6,7 @@ use super::case_page;
 use super::fields::{Fields, next_page};
 use super::queue_page;
 use super::reply::{StaffRefusal, go, page};
-use super::session::{self, Staff, Watching};
+use super::session::{self, AnyStaff, Staff, Watching};
 use super::sign_in::{STALE, Tries, WRONG, check};
 use super::views::{Frame, QueueFragment, QueuePage, StaffSignIn};
 use crate::error::{Error, Kind, Result};
@@ -97,7 +97,7 @@ fn form(
 }
 
 /// `POST /staff/sign-out`.
-pub(super) async fn sign_out(Held(state): Held<State>, staff: Staff, fields: Fields) -> Answer {
+pub(super) async fn sign_out(Held(state): Held<State>, AnyStaff(staff): AnyStaff, fields: Fields) -> Answer {
     session::check_form(&staff.session, &fields)?;
     Ok(session::close(&state, staff.session, "/staff/sign-in").await?)
 }

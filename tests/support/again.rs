@@ -4,14 +4,15 @@
 use super::TestApp;
 use assent::cli::policy::pinned::pinned;
 use assent::pas::stored;
-use assent::rules::{RuleSet, Source};
+use assent::rules::Source;
+use assent::state::Published;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 /// Sets that were loaded before in this process, by hash.
-static SETS: Mutex<Option<HashMap<String, Arc<RuleSet>>>> = Mutex::const_new(None);
+static SETS: Mutex<Option<HashMap<String, Arc<Published>>>> = Mutex::const_new(None);
 
 /// Evaluates every stored case again and answers with how many lines a policy had answered. Cases of a set that a story
 /// put in force without publishing it are passed over, and so are those that a story made unreadable.
@@ -35,10 +36,10 @@ pub async fn evaluate_again(app: &TestApp) -> usize {
             let Ok((case, text)) = stored else { continue };
             let published = app.state.published();
             let own = kept(app, &case.received.rules).await;
-            let rules = if case.received.rules == published.rules.hash() {
+            let rules = if case.received.rules == published.hash {
                 &published.rules
             } else if let Some(own) = &own {
-                own
+                &own.rules
             } else {
                 continue;
             };
@@ -65,14 +66,13 @@ pub async fn evaluate_again(app: &TestApp) -> usize {
 }
 
 /// A set that was published, from the database.
-async fn kept(app: &TestApp, hash: &str) -> Option<Arc<RuleSet>> {
+async fn kept(app: &TestApp, hash: &str) -> Option<Arc<Published>> {
     let mut sets = SETS.lock().await;
     let sets = sets.get_or_insert_with(HashMap::new);
     if let Some(known) = sets.get(hash) {
         return Some(known.clone());
     }
-    let forms = &app.state.published().forms;
-    let found = Arc::new(pinned(&app.state.store, hash, forms).await.unwrap()?);
+    let found = Arc::new(pinned(&app.state.store, hash).await.unwrap()?);
     sets.insert(hash.to_owned(), found.clone());
     Some(found)
 }

@@ -118,7 +118,7 @@ fn copy_secrets(from: &Path, to: &Path) {
 }
 
 /// The tables, in the order of their names.
-const TABLES: [&str; 23] = [
+const TABLES: [&str; 26] = [
     "assertion",
     "blob",
     "client",
@@ -136,7 +136,10 @@ const TABLES: [&str; 23] = [
     "person",
     "policy_set",
     "prior_auth",
+    "proposal",
     "provider",
+    "public_list",
+    "publication",
     "seen_jti",
     "session",
     "submission",

@@ -1,5 +1,6 @@
 //! The real binary in a folder of its own: commands that end, servers that are children of this process.
 
+use super::Folders;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -83,12 +84,26 @@ impl House {
         told(&child.wait_with_output().unwrap())
     }
 
+    /// Folders of policies and forms of its own, which a test may change.
+    pub fn own_folders(&mut self) -> Folders {
+        let folders = Folders::shipped(self.folder.path());
+        folders.make_own();
+        self.set("RULES", &folders.rules.display().to_string());
+        self.set("FORMS", &folders.forms.display().to_string());
+        folders
+    }
+
     /// Starts `serve` and waits until it is ready.
     pub fn serve(&self) -> Server {
+        self.start(&["serve"])
+    }
+
+    /// Starts a command that serves and waits until it is ready.
+    pub fn start(&self, words: &[&str]) -> Server {
         let log = self.folder.path().join(format!("log-{}", self.port));
         let file = std::fs::File::create(&log).unwrap();
         let child = self
-            .command(&["serve"])
+            .command(words)
             .stderr(file)
             .stdout(Stdio::null())
             .spawn()
@@ -163,8 +178,40 @@ impl Server {
 
     /// SIGTERM.
     pub fn ask_to_stop(&self) {
+        self.signal("-TERM");
+    }
+
+    /// SIGHUP.
+    pub fn ask_to_reload(&self) {
+        self.signal("-HUP");
+    }
+
+    /// The whole answer of `/readyz`.
+    pub fn ready(&self) -> serde_json::Value {
+        let answer = self.ask("GET /readyz HTTP/1.1", "");
+        serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
+    }
+
+    /// Waits until `/readyz` is as wanted.
+    pub fn until_ready(&self, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let began = Instant::now();
+        loop {
+            let ready = self.ready();
+            if wanted(&ready) {
+                return ready;
+            }
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "it stays {ready}: {}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn signal(&self, name: &str) {
         let sent = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+            .args([name, &self.child.id().to_string()])
             .status()
             .unwrap();
         assert!(sent.success());

@@ -6,6 +6,7 @@ mod browser;
 pub mod consent;
 mod database;
 pub mod ehr;
+mod folders;
 mod house;
 mod machine;
 mod partner;
@@ -16,6 +17,7 @@ pub use again::evaluate_again;
 pub use browser::Browser;
 pub use database::server_url;
 pub use ehr::Ehr;
+pub use folders::Folders;
 pub use house::House;
 pub use machine::{chromedriver, setting};
 pub use phone::{Phone, SCOPE, authorize_path};
@@ -48,6 +50,7 @@ pub struct TestApp {
     pub clock: Clock,
     pub sign_ins: SignIns,
     pub data: TempDir,
+    pub folders: Folders,
     database: database::Database,
     router: Router,
     leaves_work: Cell<bool>,
@@ -128,6 +131,9 @@ impl TestApp {
     async fn on(data: TempDir, database: database::Database) -> Self {
         let mut config = config(&data);
         config.database.clone_from(&database.url);
+        let folders = Folders::shipped(data.path());
+        config.rules.clone_from(&folders.rules);
+        config.forms.clone_from(&folders.forms);
         let clock = Clock::standing_at(start());
         let app = App::build(config, clock.clone()).await.unwrap();
         let sign_ins = keys::read_sign_ins(data.path()).unwrap();
@@ -137,6 +143,7 @@ impl TestApp {
             clock,
             sign_ins,
             data,
+            folders,
             database,
             router,
             leaves_work: Cell::new(false),

@@ -4,10 +4,8 @@
 
 use super::Folders;
 use super::pinned::pinned;
-use crate::app;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::forms::Forms;
 use crate::pas::stored;
 use crate::prior_auth::{PriorAuth, flips};
 use crate::rules::{CaseDocument, RuleSet, Source, Verdict, readable};
@@ -61,9 +59,7 @@ pub async fn run(command: Explain, config: &Config) -> Result<ExitCode> {
         (Some(file), _) => vec![of_document(file, &command.folders.sound(config, true)?)?],
         (None, Some(id)) => {
             let store = Store::open(config).await?;
-            let forms = Forms::load(&app::files(command.folders.forms(config))?);
-            let forms = forms.map_err(|findings| Error::malformed(findings.join("\n")))?;
-            let explained = of_case(&store, &forms, id).await;
+            let explained = of_case(&store, id).await;
             store.close().await;
             explained?
         }
@@ -106,12 +102,12 @@ fn of_document(file: &Path, rules: &RuleSet) -> Result<Explained> {
 }
 
 /// Every line of a stored case under the set that it was decided under.
-pub async fn of_case(store: &Store, forms: &Forms, named: &str) -> Result<Vec<Explained>> {
+pub async fn of_case(store: &Store, named: &str) -> Result<Vec<Explained>> {
     let (case, text) = find(store, named).await?;
     let set = &case.received.rules;
-    let rules = pinned(store, set, forms).await?;
-    let gone = || Error::malformed(format!("The set {set} of this case was never published here"));
-    let rules = rules.ok_or_else(gone)?;
+    let published = pinned(store, set).await?;
+    let gone = || Error::malformed(format!("The set {set} of this case was never in force here"));
+    let rules = published.ok_or_else(gone)?.rules;
     let documents = stored::documents(&case, &text, &rules)?;
     let old = || {
         Error::malformed(

@@ -10,11 +10,12 @@ pub mod messages;
 mod review;
 mod subscriber;
 
-use crate::app::{App, load};
+use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{Config, MailTransport};
 use crate::demo::{keys, seed};
 use crate::error::{Error, Result};
+use crate::publication;
 use crate::state::Published;
 use crate::store;
 use http::Http;
@@ -140,7 +141,7 @@ pub async fn against(server: &str, data: &Path, tell: impl Fn(&Step)) -> Result<
 /// Walks against a server of its own, in this process, with a fresh store: a temporary SQLite file, or a new schema
 /// of the PostgreSQL database that the config names, dropped afterwards.
 pub async fn own(config: Config, tell: impl Fn(&Step)) -> Result<Report> {
-    let published = load(&config.rules, &config.forms)?;
+    let published = publication::of_folders(&config, &Clock::System).await?;
     own_with(config, published, tell).await
 }
 

@@ -4,6 +4,8 @@
 //! Views are filled by the handlers from what the doors answer. They hold words, not rules.
 
 mod member;
+mod policies;
+mod public_list;
 mod staff;
 
 #[cfg(test)]
@@ -12,6 +14,11 @@ mod samples;
 pub use member::{
     App, Appeal, Connection, Consent, MemberHome, MemberLine, MemberRequest, MemberSignIn, Message, WebLink,
 };
+pub use policies::{
+    FileChange, InForce, LogEntry, PoliciesPage, PolicyChanges, PolicyRow, RefusedSet, TextLine, TextSide,
+    WaitingSet,
+};
+pub use public_list::{Edition, ListedRow, PublicListPage, Source};
 pub use staff::{
     Actions, Answer, Approval, Asked, Brief, CaseClock, CasePage, CasePolicy, Chip, Choice, Counts,
     Criterion, Denial, Event, Evidence, Fact, Filter, Found, LeafView, Line, Observation, Person,
@@ -41,6 +48,10 @@ pub struct SignedIn {
     pub sign_out: String,
     /// The token that a form of this session must carry.
     pub csrf: String,
+    /// Whether the person may look at cases (staff).
+    pub cases: bool,
+    /// Whether the person may look at policies (staff).
+    pub policies: bool,
 }
 
 /// A state as word, icon and colour together, so that none of them stands alone.
@@ -265,6 +276,9 @@ mod tests {
         check(&pages, &samples::problem());
         check(&pages, &samples::signed_out());
         check(&pages, &samples::doorstep());
+        check(&pages, &samples::public_list());
+        check(&pages, &samples::policies());
+        check(&pages, &samples::policy_changes());
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 mod case;
 mod member;
+mod policies;
 mod queue;
 
 pub use case::{case_for_nurse, case_for_physician, decided_case};
 pub use member::{consent, member_home, member_home_empty, member_sign_in};
+pub use policies::{policies, policy_changes, public_list};
 pub use queue::{queue, queue_fragment, queue_hidden_by_filters, staff_sign_in};
 
 use super::*;
@@ -37,6 +39,8 @@ fn frame(name: &str, role: Option<&str>, home: &str) -> Frame {
             home: home.to_owned(),
             sign_out: format!("{home}/sign-out"),
             csrf: "c5rf-token".to_owned(),
+            cases: home == "/staff",
+            policies: home == "/staff/policies",
         }),
     }
 }
