@@ -14,6 +14,7 @@ macro_rules! codes {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $code:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         pub(super) enum $name { $(#[serde(rename = $code)] $variant),+ }
 
         impl $name {
@@ -40,6 +41,7 @@ pub(super) struct Mistake {
 
 /// A coverage answer in a rule file.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct AnswerKeys {
     covered: Coverage,
@@ -53,6 +55,7 @@ pub(super) struct AnswerKeys {
     #[serde(default)]
     questionnaires: Vec<String>,
     #[serde(default, deserialize_with = "reasons")]
+    #[cfg_attr(test, schemars(with = "super::schema::Reasons"))]
     reason: Vec<ReasonKeys>,
     #[serde(default)]
     detail: Vec<DetailKeys>,
@@ -66,6 +69,7 @@ pub(super) struct AnswerKeys {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct ReasonKeys {
     code: Option<String>,
@@ -73,6 +77,7 @@ struct ReasonKeys {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct DetailKeys {
     category: DetailCategory,
@@ -82,6 +87,7 @@ struct DetailKeys {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct ContactKeys {
     name: String,
@@ -90,6 +96,7 @@ struct ContactKeys {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct CodeKeys {
     system: String,

@@ -101,6 +101,14 @@ impl CodeRange {
     }
 }
 
+/// What is wrong with a code or range, in one sentence.
+pub fn code_mistake(system: &str, code: &str) -> Option<String> {
+    if code.is_empty() || code.contains(char::is_whitespace) {
+        return Some(format!("'{code}' is no code"));
+    }
+    CodeRange::read(system, code)?.err()
+}
+
 /// `K0813` → (`…|K#4`, 813); none for a code without a number, or with one that is too long.
 fn shape(system: &str, code: &str) -> Option<(String, u32)> {
     let from = code.find(|c: char| c.is_ascii_digit())?;

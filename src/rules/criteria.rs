@@ -58,6 +58,7 @@ pub(super) enum Test {
 
 /// What the absence of data counts as; without it absence is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum IfMissing {
     Met,
@@ -82,6 +83,7 @@ pub(super) enum Literal {
 
 /// A date no older than a length of time.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct DatedWithin {
     pub of: Anchor,
@@ -90,6 +92,7 @@ pub(super) struct DatedWithin {
 
 /// A day of the case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Anchor {
     Received,
@@ -105,8 +108,9 @@ pub(super) enum Moment {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct CriterionKeys {
+pub(super) struct CriterionKeys {
     text: String,
     cite: String,
     all: Option<Vec<Node>>,
@@ -117,15 +121,17 @@ struct CriterionKeys {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct CountKeys {
+pub(super) struct CountKeys {
     n: usize,
     of: Vec<Node>,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct NodeKeys {
+pub(super) struct NodeKeys {
     all: Option<Vec<Node>>,
     any: Option<Vec<Node>>,
     first_known: Option<Vec<Node>>,
@@ -147,7 +153,7 @@ struct NodeKeys {
 }
 
 /// `at_least` counts conditions when it is a map, and limits a fact when it is a value.
-enum AtLeastKeys {
+pub(super) enum AtLeastKeys {
     Count(CountKeys),
     Limit(Limit),
 }

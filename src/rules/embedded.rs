@@ -4,9 +4,10 @@
 use super::case_document::CaseDocument;
 use super::evaluate;
 use super::facts::Budget;
+use super::files::on_every_core;
 use super::model::{DecisionWord, Status, TestKeys};
 use super::policy::Policy;
-use super::verdict::{Decision, Outcome, Verdict, sha256};
+use super::verdict::{Decision, Outcome, Verdict};
 use super::{Finding, RuleSet};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -101,81 +102,32 @@ pub(super) fn seen<'a>(policy: &'a Policy, reports: &[TestReport]) -> BTreeMap<&
     seen
 }
 
-/// Failed tests, and criteria that the tests do not show in all three outcomes; and the policies that are sound, by
-/// the hash of all that their tests read. Retired policies keep theirs in peace; those that passed before are not run.
-pub(super) fn findings(set: &RuleSet) -> (Vec<Finding>, HashSet<String>) {
-    let fixtures: HashMap<&str, String> = set
-        .fixtures
-        .iter()
-        .map(|(file, value)| (file.as_str(), sha256(value.to_string().as_bytes())))
-        .collect();
-    let waiting: Vec<(&Policy, String)> = set
+/// Failed tests, and criteria that the tests do not show in all three outcomes, each with the path of its key; and the
+/// policies that are sound, by the hash of all that their tests read. Retired policies keep theirs in peace; those in
+/// `before` are not run again.
+pub(super) fn findings(set: &RuleSet, before: &HashSet<String>) -> (Vec<(Finding, String)>, HashSet<String>) {
+    let waiting: Vec<&Policy> = set
         .policies
         .iter()
         .filter(|p| p.status() != Status::Retired)
-        .map(|policy| (policy, read_by_tests(policy, &fixtures)))
         .collect();
-    let (known, new): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, key)| set.tested.contains(key));
-    let mut passed: HashSet<String> = known.into_iter().map(|(_, key)| key).collect();
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let each = new.len().div_ceil(cores).max(4);
-    let check = |(policy, key): &(&Policy, String)| (findings_of(set, policy), key.clone());
-    let checked: Vec<(Vec<Finding>, String)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = new
-            .chunks(each)
-            .map(|some| {
-                (
-                    some,
-                    scope.spawn(move || some.iter().map(check).collect::<Vec<_>>()),
-                )
-            })
-            .collect();
-        workers
-            .into_iter()
-            .flat_map(|(some, worker)| worker.join().unwrap_or_else(|_| broken(some)))
-            .collect()
-    });
-    let mut findings = Vec::new();
-    for (found, key) in checked {
-        if found.is_empty() {
-            passed.insert(key);
+    let check = |policy: &&Policy| {
+        if before.contains(&policy.tests_key) {
+            Vec::new()
+        } else {
+            findings_of(set, policy)
         }
-        findings.extend(found);
-    }
-    (findings, passed)
-}
-
-fn broken(policies: &[(&Policy, String)]) -> Vec<(Vec<Finding>, String)> {
-    let finding = |policy: &Policy| {
-        Finding::new(
-            &policy.file,
-            None,
-            "Its tests, or those of a policy beside it, broke down",
-        )
     };
-    policies
-        .iter()
-        .map(|(policy, key)| (vec![finding(policy)], key.clone()))
-        .collect()
+    let found = on_every_core(&waiting, check);
+    let sound = waiting.iter().zip(&found).filter(|(_, found)| found.is_empty());
+    let passed = sound.map(|(policy, _)| policy.tests_key.clone()).collect();
+    (found.into_iter().flatten().collect(), passed)
 }
 
-/// The hash of the policy, its sets, the fixtures of its tests and the evaluator's version.
-fn read_by_tests(policy: &Policy, fixtures: &HashMap<&str, String>) -> String {
-    let mut read = vec![env!("CARGO_PKG_VERSION").to_owned(), policy.hash.clone()];
-    for (name, codes) in &policy.sets {
-        let mut codes: Vec<&str> = codes.iter().map(String::as_str).collect();
-        codes.sort_unstable();
-        read.push(format!("{name} {}", codes.join(" ")));
-    }
-    let bases = policy.keys.tests.iter().map(|test| test.given.base.as_str());
-    read.extend(bases.filter_map(|base| fixtures.get(base).cloned()));
-    sha256(read.join("\n").as_bytes())
-}
-
-fn findings_of(set: &RuleSet, policy: &Policy) -> Vec<Finding> {
+fn findings_of(set: &RuleSet, policy: &Policy) -> Vec<(Finding, String)> {
     let reports = run_policy(set, policy);
     let mut findings = Vec::new();
-    for report in reports.iter().filter(|r| !r.passed()) {
+    for (n, report) in reports.iter().enumerate().filter(|(_, r)| !r.passed()) {
         let differences: Vec<String> = report
             .differences
             .iter()
@@ -190,14 +142,19 @@ fn findings_of(set: &RuleSet, policy: &Policy) -> Vec<Finding> {
             .collect();
         let message = format!("The test '{}' fails: {}", report.name, differences.join("; "));
         let mend = "Mend the policy, or the expectation; 'assent policy test' shows the trace";
-        findings.push(Finding::new(&policy.file, report.line, message).mend(mend));
+        findings.push((
+            Finding::new(&policy.file, None, message).mend(mend),
+            format!("tests/{n}/name"),
+        ));
     }
     for (name, seen) in seen(policy, &reports) {
         for outcome in seen.missing() {
             let message = format!("No test shows the criterion '{name}' {}", outcome.word());
             let mend = "Add a test whose case brings that outcome about";
-            let line = policy.places.named.get(&format!("criteria/{name}")).copied();
-            findings.push(Finding::new(&policy.file, line, message).mend(mend));
+            findings.push((
+                Finding::new(&policy.file, None, message).mend(mend),
+                format!("criteria/{name}"),
+            ));
         }
     }
     findings

@@ -1,12 +1,12 @@
 //! The files of `rules/`, each read by what its folder says it is. Policies are read on every core: they are most of
 //! the text. Nothing is checked here that needs a second file.
 
-use super::Finding;
 use super::answer::AnswerKeys;
 use super::lists::{DenialReason, Plan, Row, read_denials, read_plans, read_rows};
-use super::model::PolicyKeys;
+use super::model::{PolicyKeys, TestKeys};
 use super::verdict::sha256;
 use super::yaml::{Lines, read_yaml};
+use super::{Finding, Loading, Tests};
 use crate::fhir::{list, resource_type, text};
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,8 +14,10 @@ use std::collections::{BTreeMap, HashMap};
 
 /// A named answer for list rows.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct NamedAnswer {
+    /// What is answered.
     pub answer: AnswerKeys,
     /// Where a request waits, when the answer needs authorization.
     pub queue: Option<String>,
@@ -24,24 +26,32 @@ pub(super) struct NamedAnswer {
     pub place: (String, Option<usize>),
 }
 
+/// A file of `answers/`.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct AnswersFile {
+pub(super) struct AnswersFile {
+    /// The format: `pa-answers/1`.
     format: String,
+    /// Answers by the name that list rows use.
     answers: BTreeMap<String, NamedAnswer>,
 }
 
 /// A policy file as read.
-pub(super) struct ReadPolicy {
+pub(super) struct ReadPolicy<'a> {
     pub keys: PolicyKeys,
-    pub lines: Lines,
-    pub file: String,
+    pub file: &'a str,
+    pub text: &'a str,
     pub hash: String,
+    /// The hash of all that its tests read.
+    pub tests_key: String,
+    /// Whether its tests were left unread, because nobody will run them.
+    pub tests_left: bool,
 }
 
 /// What the files of `rules/` hold.
 #[derive(Default)]
-pub(super) struct Parts {
+pub(super) struct Parts<'a> {
     pub rows: Vec<Row>,
     /// The places of the rows that name a policy.
     pub rows_by_policy: HashMap<String, Vec<usize>>,
@@ -53,25 +63,27 @@ pub(super) struct Parts {
     /// (system, code) of `sets/*.json`, by `url|version`.
     pub value_sets: HashMap<String, Vec<(String, String)>>,
     pub fixtures: HashMap<String, Value>,
-    pub policies: Vec<ReadPolicy>,
+    pub policies: Vec<ReadPolicy<'a>>,
     pub findings: Vec<Finding>,
     /// Whether a policy file could not be read, so that its name is not known.
     pub unread: bool,
 }
 
-impl Parts {
+impl<'a> Parts<'a> {
     /// Reads (path, text) pairs.
-    pub(super) fn read(files: &[(&str, &str)]) -> Self {
+    pub(super) fn read(files: &[(&'a str, &'a str)], loading: &Loading) -> Self {
         let mut parts = Self::default();
         let is_policy = |file: &str| {
             file.starts_with("policies/") && matches!(file.rsplit_once('.'), Some((_, "yaml" | "json")))
         };
         let (policies, others): (Vec<_>, Vec<_>) =
             files.iter().copied().partition(|(file, _)| is_policy(file));
+        let beside = Beside::of(&others);
         for (file, text) in others {
             parts.read_one(file, text);
         }
-        for read in read_policies(&policies) {
+        let read = |file: &(&'a str, &'a str)| read_policy(file.0, file.1, &beside, loading);
+        for read in on_every_core(&policies, read) {
             match read {
                 Ok(policy) => parts.policies.push(policy),
                 Err(finding) => {
@@ -219,45 +231,122 @@ impl Parts {
     }
 }
 
-/// Reads policy files on every core; the order is that of the files.
-fn read_policies(files: &[(&str, &str)]) -> Vec<Result<ReadPolicy, Finding>> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let each = files.len().div_ceil(cores).max(8);
-    if files.len() <= each {
-        return files.iter().map(|(file, text)| read_policy(file, text)).collect();
-    }
-    std::thread::scope(|scope| {
-        let readers: Vec<_> = files
-            .chunks(each)
-            .map(|some| {
-                let read = || {
-                    some.iter()
-                        .map(|(file, text)| read_policy(file, text))
-                        .collect::<Vec<_>>()
-                };
-                (some, scope.spawn(read))
-            })
+/// The hashes of the files that policies read beside themselves.
+struct Beside<'a> {
+    files: HashMap<&'a str, String>,
+    value_sets: String,
+}
+
+impl<'a> Beside<'a> {
+    fn of(others: &[(&'a str, &'a str)]) -> Self {
+        let read = |file: &str| file.starts_with("fixtures/") || file.starts_with("sets/");
+        let files: HashMap<&str, String> = others
+            .iter()
+            .filter(|(file, _)| read(file))
+            .map(|(file, text)| (*file, sha256(text.as_bytes())))
             .collect();
-        readers
-            .into_iter()
-            .flat_map(|(some, reader)| reader.join().unwrap_or_else(|_| unread(some)))
+        let mut value_sets: Vec<&str> = files
+            .iter()
+            .filter(|(file, _)| file.starts_with("sets/") && file.ends_with(".json"))
+            .map(|(_, hash)| hash.as_str())
+            .collect();
+        value_sets.sort_unstable();
+        let value_sets = sha256(value_sets.join("\n").as_bytes());
+        Self { files, value_sets }
+    }
+
+    /// The hash of the evaluator's version, a policy and every file of fixtures and sets that its text names.
+    fn key(&self, hash: &str, text: &str) -> String {
+        let names = ["fixtures/", "sets/"].iter().flat_map(|folder| {
+            text.match_indices(folder).map(|(at, _)| {
+                let rest = text.get(at..).unwrap_or_default();
+                let end = rest
+                    .find(|c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c)))
+                    .unwrap_or(rest.len());
+                rest.get(..end).unwrap_or_default()
+            })
+        });
+        let named: std::collections::BTreeSet<&str> = names.collect();
+        let mut read = vec![env!("CARGO_PKG_VERSION"), hash, &self.value_sets];
+        read.extend(
+            named
+                .into_iter()
+                .filter_map(|name| self.files.get(name))
+                .map(String::as_str),
+        );
+        sha256(read.join("\n").as_bytes())
+    }
+}
+
+/// Does the same with each of many, on every core; the order is kept.
+pub(super) fn on_every_core<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let each = all.len().div_ceil(cores).max(4);
+    if all.len() <= each {
+        return all.iter().map(work).collect();
+    }
+    let work = &work;
+    std::thread::scope(|scope| {
+        let begin = |some| scope.spawn(move || Vec::from_iter(<[T]>::iter(some).map(work)));
+        let workers: Vec<_> = all.chunks(each).map(|some: &[T]| begin(some)).collect();
+        let ended = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
+        // A panic of a worker goes on here: it is a mistake of the program, not of a file.
+        ended
+            .flat_map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     })
 }
 
-/// A reader that broke down: its files count as unreadable.
-fn unread(files: &[(&str, &str)]) -> Vec<Result<ReadPolicy, Finding>> {
-    let broke = |file: &str| Finding::new(file, None, "The reader broke down over this file or one near it");
-    files.iter().map(|(file, _)| Err(broke(file))).collect()
+/// The tests alone, as they stand at the end of most policies.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TestsPart {
+    tests: Vec<TestKeys>,
 }
 
-fn read_policy(file: &str, text: &str) -> Result<ReadPolicy, Finding> {
-    let lines = Lines::of(file, text)?;
-    let keys = read_yaml(file, text)?;
+fn read_policy<'a>(
+    file: &'a str,
+    text: &'a str,
+    beside: &Beside<'_>,
+    loading: &Loading,
+) -> Result<ReadPolicy<'a>, Finding> {
+    if text.contains("deny") {
+        // Finds the key wherever it stands, also where names are free.
+        Lines::of(file, text)?;
+    }
+    let hash = sha256(text.as_bytes());
+    let tests_key = beside.key(&hash, text);
+    let unwanted = match loading.tests {
+        Tests::Run => loading.tested.contains(&tests_key),
+        Tests::Read => false,
+        Tests::Leave => true,
+    };
+    let (keys, tests_left) =
+        in_parts(file, text, unwanted).map_or_else(|| Ok((read_yaml(file, text)?, false)), Ok)?;
     Ok(ReadPolicy {
         keys,
-        lines,
-        file: file.to_owned(),
-        hash: sha256(text.as_bytes()),
+        file,
+        text,
+        hash,
+        tests_key,
+        tests_left,
     })
+}
+
+/// Reads the policy and its tests apart, and the tests only when they are wanted: they are most of the text. None: the
+/// file is not written that way or has a mistake, and is read as a whole.
+fn in_parts(file: &str, text: &str, unwanted: bool) -> Option<(PolicyKeys, bool)> {
+    let at = text.find("\ntests:")? + 1;
+    let (head, tests) = text.split_at_checked(at)?;
+    let mut keys: PolicyKeys = read_yaml(file, head).ok()?;
+    // Nothing but tests may be left unread.
+    let only_tests = tests
+        .lines()
+        .skip(1)
+        .all(|line| line.is_empty() || line.starts_with([' ', '#', '-']));
+    if unwanted && only_tests {
+        return Some((keys, true));
+    }
+    keys.tests = read_yaml::<TestsPart>(file, tests).ok()?.tests;
+    Some((keys, false))
 }

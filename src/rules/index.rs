@@ -114,6 +114,11 @@ impl Index {
         }
     }
 
+    /// The active policy that answers for the document's item.
+    pub(super) fn policy<'a>(&self, document: &CaseDocument, policies: &'a [Policy]) -> Option<&'a Policy> {
+        best_policy(&self.policies, &billing_codes(document), document, policies)
+    }
+
     /// The shadow version of each policy that would answer for the document's item.
     pub(super) fn shadows<'a>(&self, document: &CaseDocument, policies: &'a [Policy]) -> Vec<&'a Policy> {
         let codes = billing_codes(document);

@@ -247,8 +247,13 @@ fn read<T: DeserializeOwned>(file: &str, text: &str, findings: &mut Vec<Finding>
         }
     };
     let mut all = Vec::new();
+    let mut lines = LineCount {
+        text,
+        byte: 0,
+        line: 1,
+    };
     for record in reader.records() {
-        let line = |p: Option<&csv::Position>| Some(line_of(text, usize::try_from(p?.byte()).ok()?));
+        let mut line = |p: Option<&csv::Position>| Some(lines.at(usize::try_from(p?.byte()).ok()?));
         match record {
             Err(error) => findings.push(unreadable(file, line(error.position()), &error)),
             Ok(record) => {
@@ -263,14 +268,31 @@ fn read<T: DeserializeOwned>(file: &str, text: &str, findings: &mut Vec<Finding>
     all
 }
 
-/// The line of the record that is read from `byte` on: the reader's own count stops at the remarks before it.
-fn line_of(text: &str, byte: usize) -> usize {
-    let (before, after) = text.split_at_checked(byte).unwrap_or((text, ""));
-    let skipped = after
-        .lines()
-        .take_while(|line| line.trim().is_empty() || line.starts_with('#'))
-        .count();
-    before.matches('\n').count() + skipped + 1
+/// Counts lines on the way through a text: the reader's own count stops at the remarks before a record.
+struct LineCount<'t> {
+    text: &'t str,
+    byte: usize,
+    line: usize,
+}
+
+impl LineCount<'_> {
+    /// The line of the record that is read from a byte on. Bytes must come in order.
+    fn at(&mut self, byte: usize) -> usize {
+        let Some((passed, after)) = self
+            .text
+            .get(self.byte..)
+            .and_then(|rest| rest.split_at_checked(byte.saturating_sub(self.byte)))
+        else {
+            return self.line;
+        };
+        self.line += passed.matches('\n').count();
+        self.byte = byte.max(self.byte);
+        let skipped = after
+            .lines()
+            .take_while(|line| line.trim().is_empty() || line.starts_with('#'))
+            .count();
+        self.line + skipped
+    }
 }
 
 fn unreadable(file: &str, line: Option<usize>, error: &csv::Error) -> Finding {

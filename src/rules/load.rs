@@ -8,7 +8,8 @@ use super::index::Index;
 use super::lists::{Row, overlap};
 use super::policy::Policy;
 use super::verdict::sha256;
-use super::{Finding, Loading, RuleSet, embedded};
+use super::yaml::Lines;
+use super::{Finding, Loading, RuleSet, Tests, embedded};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Reads and checks everything.
@@ -19,26 +20,23 @@ pub(super) fn load(
 ) -> Result<RuleSet, Vec<Finding>> {
     let mut files: Vec<(&str, &str)> = files.iter().map(|(f, t)| (f.as_str(), t.as_str())).collect();
     files.sort_unstable();
-    let mut parts = Parts::read(&files);
+    let mut parts = Parts::read(&files, loading);
     let mut findings = std::mem::take(&mut parts.findings);
     let mut warnings = Vec::new();
     let mut paths = Paths::new();
     let mut policies: Vec<Policy> = Vec::new();
-    for read in std::mem::take(&mut parts.policies) {
-        let mut sheet = check::Sheet::new(&read.file, &read.lines, &mut findings, &mut warnings, &mut paths);
-        policies.push(check::policy(
-            read.keys,
-            read.hash,
-            &parts,
-            forms,
-            loading.today,
-            &mut sheet,
-        ));
+    let read = std::mem::take(&mut parts.policies);
+    let mut places = Places {
+        texts: read.iter().map(|r| (r.file, r.text)).collect(),
+        known: HashMap::new(),
+    };
+    for read in read {
+        let mut sheet = check::Sheet::new(read.file, read.text, &mut findings, &mut warnings, &mut paths);
+        policies.push(check::policy(read, &parts, forms, loading, &mut sheet));
     }
     check_rows(&parts, &policies, forms, &mut findings);
-    check_ties(&policies, &mut findings);
-    gaps(&policies, &mut warnings);
-    let tested = loading.tested.clone();
+    check_ties(&policies, &mut places, &mut findings);
+    gaps(&policies, &mut places, &mut warnings);
     let mut set = RuleSet {
         hash: hash_of(&files),
         index: Index::build(&policies, &parts.rows),
@@ -49,12 +47,16 @@ pub(super) fn load(
         denials: parts.denials,
         fixtures: parts.fixtures,
         warnings,
-        tested,
+        tested: HashSet::new(),
     };
     // Tests run only over files that are sound: a broken file would fail them all with the same message.
-    if findings.is_empty() && !loading.skip_tests {
-        let (failed, tested) = embedded::findings(&set);
-        findings.extend(failed);
+    if findings.is_empty() && loading.tests == Tests::Run {
+        let (failed, tested) = embedded::findings(&set, &loading.tested);
+        findings.extend(
+            failed
+                .into_iter()
+                .map(|(finding, path)| places.put(finding, &path)),
+        );
         set.tested = tested;
     }
     findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
@@ -62,6 +64,27 @@ pub(super) fn load(
         Ok(set)
     } else {
         Err(findings)
+    }
+}
+
+/// Finds the line of a key when somebody asks: most files are never asked about.
+struct Places<'a> {
+    texts: HashMap<&'a str, &'a str>,
+    known: HashMap<String, Lines>,
+}
+
+impl Places<'_> {
+    /// The finding with the line of a key of its file.
+    fn put(&mut self, mut finding: Finding, path: &str) -> Finding {
+        if let Some(text) = self.texts.get(finding.file.as_str()) {
+            let file = &finding.file;
+            let lines = self
+                .known
+                .entry(file.clone())
+                .or_insert_with(|| Lines::of(file, text).unwrap_or_default());
+            finding.line = Some(lines.at(path));
+        }
+        finding
     }
 }
 
@@ -73,7 +96,7 @@ fn hash_of(files: &[(&str, &str)]) -> String {
 /// Rows name answers and policies that exist, no two of them say different things of one code, and every line that a
 /// plan has is answered for.
 fn check_rows(
-    parts: &Parts,
+    parts: &Parts<'_>,
     policies: &[Policy],
     forms: &dyn Fn(&str) -> Option<Vec<String>>,
     findings: &mut Vec<Finding>,
@@ -202,7 +225,11 @@ fn meeting<T: Copy>(mut ranges: Vec<(CodeRange, T)>) -> Vec<(T, T)> {
     pairs
 }
 
-fn check_answers(parts: &Parts, forms: &dyn Fn(&str) -> Option<Vec<String>>, findings: &mut Vec<Finding>) {
+fn check_answers(
+    parts: &Parts<'_>,
+    forms: &dyn Fn(&str) -> Option<Vec<String>>,
+    findings: &mut Vec<Finding>,
+) {
     let used: HashSet<&str> = parts.rows.iter().map(|r| &*r.answer).collect();
     for (name, answer) in &parts.answers {
         let (file, line) = &answer.place;
@@ -230,14 +257,14 @@ fn check_answers(parts: &Parts, forms: &dyn Fn(&str) -> Option<Vec<String>>, fin
 }
 
 /// Two active versions that would answer for the same code, line, state and day.
-fn check_ties(policies: &[Policy], findings: &mut Vec<Finding>) {
+fn check_ties(policies: &[Policy], places: &mut Places<'_>, findings: &mut Vec<Finding>) {
     let mut by_code: HashMap<String, Vec<&Policy>> = HashMap::new();
     let mut ranges: Vec<(CodeRange, usize)> = Vec::new();
     let mut told: BTreeSet<(&str, &str)> = BTreeSet::new();
     let tell = |a: &Policy, b: &Policy| {
         Finding::new(
             &b.file,
-            b.places.named.get("effective").copied(),
+            None,
             format!(
                 "This version and {} would answer for the same code, line, state and day",
                 a.file
@@ -254,7 +281,7 @@ fn check_ties(policies: &[Policy], findings: &mut Vec<Finding>) {
             let same = by_code.entry(code_key(system, code)).or_default();
             for other in same.iter().filter(|other| tie(other, policy)) {
                 if told.insert((&other.file, &policy.file)) {
-                    findings.push(tell(other, policy));
+                    findings.push(places.put(tell(other, policy), "effective"));
                 }
             }
             if !same.iter().any(|other| std::ptr::eq(*other, policy)) {
@@ -268,7 +295,7 @@ fn check_ties(policies: &[Policy], findings: &mut Vec<Finding>) {
             && tie(a, b)
             && told.insert((&a.file, &b.file))
         {
-            findings.push(tell(a, b));
+            findings.push(places.put(tell(a, b), "effective"));
         }
     }
 }
@@ -288,7 +315,7 @@ fn tie(a: &Policy, b: &Policy) -> bool {
 }
 
 /// Days between two active versions of one policy on which none answers.
-fn gaps(policies: &[Policy], warnings: &mut Vec<Finding>) {
+fn gaps(policies: &[Policy], places: &mut Places<'_>, warnings: &mut Vec<Finding>) {
     let mut by_name: BTreeMap<&str, Vec<&Policy>> = BTreeMap::new();
     for policy in policies.iter().filter(|p| p.is_active()) {
         by_name.entry(policy.name()).or_default().push(policy);
@@ -306,10 +333,7 @@ fn gaps(policies: &[Policy], warnings: &mut Vec<Finding>) {
                 );
                 let mend =
                     "Let the older version end on the day before this one begins, if the gap is not meant";
-                warnings.push(
-                    Finding::new(&after.file, after.places.named.get("effective").copied(), message)
-                        .mend(mend),
-                );
+                warnings.push(places.put(Finding::new(&after.file, None, message).mend(mend), "effective"));
             }
         }
     }

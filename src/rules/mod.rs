@@ -25,10 +25,13 @@ mod policy;
 mod public_list;
 mod readable;
 mod responses;
+#[cfg(test)]
+mod schema;
 pub mod verdict;
 mod yaml;
 
 pub use case_document::{CaseDocument, CaseInput, CaseKind, MemberFacts};
+pub use codes::code_mistake;
 pub use embedded::{Difference, Seen, TestReport};
 pub use item::{item_of_claim, item_of_order};
 pub use lists::{DenialReason, Plan};
@@ -74,8 +77,20 @@ pub struct Loading {
     pub today: Option<NaiveDate>,
     /// Policies whose embedded tests passed before, by the hash of all that they read; their tests are not run again.
     pub tested: HashSet<String>,
-    /// Leaves the embedded tests out: for whoever runs them next.
-    pub skip_tests: bool,
+    /// What happens to the embedded tests.
+    pub tests: Tests,
+}
+
+/// What loading does with embedded tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tests {
+    /// Runs those that did not pass before; a failure is a finding.
+    #[default]
+    Run,
+    /// Reads and checks them for whoever runs them next.
+    Read,
+    /// Leaves them alone: the set was published, so they have passed.
+    Leave,
 }
 
 /// A mistake in a rule file, with its place.
@@ -210,6 +225,11 @@ impl RuleSet {
             }
             Answering::Nothing => unanswered(),
         }
+    }
+
+    /// The active policy that answers for the document's item, if one does.
+    pub fn policy_for(&self, document: &CaseDocument) -> Option<&Policy> {
+        self.index.policy(document, &self.policies)
     }
 
     /// What the shadow versions would have said of the same item. It is stored and compared; nobody is told.

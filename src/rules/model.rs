@@ -14,33 +14,51 @@ use std::fmt;
 
 /// A policy file.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct PolicyKeys {
+    /// The format: `pa-policy/1`.
     #[serde(rename = "format")]
     pub _format: Format,
+    /// Area and name: `dme.home-oxygen`.
     pub policy: String,
+    /// The version; the file is named after it.
     pub version: String,
+    /// Where this version stands in its life.
     pub status: Status,
+    /// From when to when it answers, and which date is asked.
     pub effective: Effective,
+    /// What people read above it.
     pub title: String,
+    /// Who keeps it.
     pub owner: String,
+    /// The record of its approval; needed to be active or shadow.
     pub approved: Option<Approval>,
+    /// The texts that criteria cite.
     #[serde(default)]
     pub sources: Vec<SourceKeys>,
+    /// For which codes, lines and states it answers: the only keys that the index uses.
     pub scope: Scope,
+    /// Sets of codes, by name.
     #[serde(default)]
     pub sets: BTreeMap<String, SetKeys>,
+    /// What is read of the case, by name.
     #[serde(default)]
     pub facts: BTreeMap<String, FactKeys>,
+    /// What must hold, in words and as conditions, by name.
     pub criteria: BTreeMap<String, Criterion>,
+    /// The CRD answer: the first rule whose `when` is met; the last has none.
     pub coverage: Vec<CoverageRule>,
+    /// The PAS answer: approve as asked, or let a person decide.
     pub decision: DecisionKeys,
+    /// Cases and what must come out; each criterion is seen met, not met and unknown.
     #[serde(default)]
     pub tests: Vec<TestKeys>,
 }
 
 /// The format's name, in every file.
 #[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) enum Format {
     #[serde(rename = "pa-policy/1")]
     One,
@@ -48,6 +66,7 @@ pub(super) enum Format {
 
 /// Where a version stands in its life. Only active ones answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// Being written; need not be approved yet.
@@ -74,6 +93,7 @@ impl Status {
 
 /// From when to when a version answers, and which date is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Effective {
     /// Which date picks the version.
@@ -86,6 +106,7 @@ pub struct Effective {
 
 /// Which date picks the version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Basis {
     /// The day of receipt in the plan's zone.
@@ -96,6 +117,7 @@ pub enum Basis {
 
 /// Who approved a version, when, and where that is recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Approval {
     /// The committee or person.
@@ -108,6 +130,7 @@ pub struct Approval {
 
 /// A text that criteria cite.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SourceKeys {
     /// The short name in `cite`.
@@ -122,16 +145,22 @@ pub struct SourceKeys {
 
 /// For which codes, lines and states a policy answers: the only keys that the index uses.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Scope {
+    /// Codes and ranges by system.
     pub codes: Vec<CodesKeys>,
+    /// Lines of business, or `[any]`.
     pub lines: Vec<String>,
+    /// States, or `[any]`.
     pub states: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct CodesKeys {
+    /// The URL of the code system.
     pub system: String,
     /// Codes, or ranges as `K0813-K0816`.
     pub any: Option<Vec<String>>,
@@ -141,10 +170,14 @@ pub(super) struct CodesKeys {
 
 /// A set of codes: written here, one a line in `sets/*.txt`, or the expansion of a `ValueSet` in `sets/*.json`.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct SetKeys {
+    /// The URL of the code system, with `any` or `file`.
     pub system: Option<String>,
+    /// The codes.
     pub any: Option<Vec<String>>,
+    /// A file of `sets/`, one code a line.
     pub file: Option<String>,
     /// Canonical and version of the `ValueSet`: `http://…|2026`.
     pub valueset: Option<String>,
@@ -152,17 +185,26 @@ pub(super) struct SetKeys {
 
 /// A fact: where it is found, and as what it is read.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct FactKeys {
+    /// An indexed search, or a JSONPath from the case document.
     pub from: Option<From>,
+    /// Keeps the nodes that have a code of a set at a path.
     #[serde(default)]
     pub keep: Vec<Keep>,
+    /// What is read of each node, and as what.
     pub read: Option<Read>,
+    /// The path of the date, from the node.
     pub dated: Option<String>,
+    /// Which of several nodes counts; without it they must agree.
     pub pick: Option<Pick>,
+    /// The linkId of a question of the policy's form, instead of `from`.
     pub answer: Option<String>,
+    /// The type of the answer.
     #[serde(rename = "as")]
     pub kind: Option<Kind>,
+    /// The UCUM unit of a quantity.
     pub unit: Option<String>,
 }
 
@@ -174,30 +216,42 @@ pub(super) enum From {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Search {
+    /// The resource type.
     #[serde(rename = "type")]
     pub resource: String,
+    /// The name of a set.
     pub code_in: Option<String>,
+    /// Statuses that count.
     pub status: Option<Vec<String>>,
+    /// Category codes that count.
     pub category: Option<Vec<String>>,
 }
 
 /// Keeps nodes that have, at `path`, a code of the set.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Keep {
+    /// Where the codes are, from the node.
     pub path: String,
+    /// The name of a set.
     pub in_set: String,
 }
 
 /// What is read of the node that was picked.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Read {
+    /// Where the value is, from the node.
     pub path: String,
+    /// Its type.
     #[serde(rename = "as")]
     pub kind: Kind,
+    /// The UCUM unit that a quantity must have.
     pub unit: Option<String>,
     /// Other units and what their numbers are multiplied with.
     #[serde(default)]
@@ -206,6 +260,7 @@ pub(super) struct Read {
 
 /// The type of a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
     Number,
@@ -218,6 +273,7 @@ pub(super) enum Kind {
 
 /// Which of several nodes counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Pick {
     Newest,
@@ -229,93 +285,134 @@ pub(super) enum Pick {
 
 /// One rule of the coverage part: the first whose condition is met answers; the last has none.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct CoverageRule {
+    /// When this rule answers; the last rule has none.
     pub when: Option<Node>,
+    /// What it answers.
     pub answer: AnswerKeys,
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct DecisionKeys {
+    /// When the request is approved as asked, and for how long.
     pub approve: Approve,
+    /// Where it waits for a person, and what is asked for.
     pub otherwise: Otherwise,
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Approve {
+    /// The criteria that must all be met, as references.
     pub when: Node,
+    /// What is granted.
     pub grant: GrantKeys,
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct GrantKeys {
+    /// `as-asked`: a rule cannot grant less.
     #[serde(rename = "units")]
     pub _units: Units,
+    /// How long: `12 months`.
     pub period: Option<Period>,
+    /// Why, in one sentence.
     pub reason: String,
 }
 
 /// How much is granted. A rule can grant what was asked and nothing else; less is a person's decision.
 #[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) enum Units {
     #[serde(rename = "as-asked")]
     AsAsked,
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Otherwise {
+    /// Where the request waits.
     pub pend: PendKeys,
+    /// What to send for each criterion of `approve.when` that is unknown.
     #[serde(default)]
     pub ask_for: BTreeMap<String, AskKeys>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct PendKeys {
+    /// The reviewers' queue.
     pub queue: String,
+    /// Why it waits, in a short word.
     pub reason: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct AskKeys {
+    /// The LOINC code of a document.
     pub loinc: Option<String>,
+    /// A form, as `name|version`.
     pub questionnaire: Option<String>,
+    /// In words.
     pub text: String,
 }
 
 /// An embedded test: a fixture, changes to it (RFC 6902), and what must come out.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct TestKeys {
+    /// What it shows.
     pub name: String,
+    /// The case.
     pub given: Given,
+    /// What must come out.
     pub expect: Expect,
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Given {
+    /// A case document of `fixtures/`.
     pub base: String,
+    /// Changes to it, RFC 6902.
     #[serde(default)]
+    #[cfg_attr(
+        test,
+        schemars(with = "Vec<std::collections::BTreeMap<String, serde_json::Value>>")
+    )]
     pub change: Vec<json_patch::PatchOperation>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expect {
+    /// The word of the coverage answer: `pa` where it is given, else `covered`.
     pub coverage: Option<String>,
+    /// The decision.
     pub decision: Option<DecisionWord>,
+    /// Outcomes by criterion.
     #[serde(default)]
     pub criteria: BTreeMap<String, Outcome>,
+    /// The criteria that are asked about, in order.
     pub ask: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum DecisionWord {
     Approve,

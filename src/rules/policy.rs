@@ -11,6 +11,8 @@ pub struct Policy {
     pub(super) keys: PolicyKeys,
     pub(super) file: String,
     pub(super) hash: String,
+    /// The hash of all that its tests read.
+    pub(super) tests_key: String,
     /// The (system, code or range) of its scope, files read.
     pub(super) codes: Vec<(String, String)>,
     pub(super) facts: BTreeMap<String, Fact>,

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::pas::stored;
 use crate::prior_auth::PriorAuth;
 use crate::prior_auth::flips::{FlipTable, Line};
-use crate::rules::{Finding, RuleSet};
+use crate::rules::{Finding, RuleSet, Tests};
 use crate::store::Store;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
@@ -46,7 +46,7 @@ pub async fn run(command: Backtest, config: &Config) -> Result<ExitCode> {
         rules: Some(command.with.clone()),
         forms: command.forms.clone(),
     };
-    let rules = match folders.load(config, false)? {
+    let rules = match folders.load(config, Tests::Run)? {
         Ok(rules) => rules,
         Err(findings) => {
             tell_findings(&findings);

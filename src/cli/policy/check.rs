@@ -3,7 +3,7 @@
 use super::Folders;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::rules::Finding;
+use crate::rules::{Finding, Tests};
 use clap::Args;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -24,7 +24,9 @@ pub struct Check {
 /// Checks and prints.
 #[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
 pub fn run(command: &Check, config: &Config) -> Result<ExitCode> {
-    let loaded = command.folders.load(config, command.no_tests)?;
+    let loaded = command
+        .folders
+        .load(config, if command.no_tests { Tests::Read } else { Tests::Run })?;
     let (findings, warnings, summary) = match &loaded {
         Err(findings) => (findings.as_slice(), [].as_slice(), String::new()),
         Ok(set) => {

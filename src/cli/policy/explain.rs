@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::pas::stored;
 use crate::prior_auth::{PriorAuth, flips};
-use crate::rules::{CaseDocument, RuleSet, Source, Verdict, readable};
+use crate::rules::{CaseDocument, RuleSet, Source, Tests, Verdict, readable};
 use crate::store::Store;
 use clap::Args;
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ pub struct Explained {
 /// Evaluates and prints; exit code 2 when a stored case comes out otherwise than it is stored.
 pub async fn run(command: Explain, config: &Config) -> Result<ExitCode> {
     let explained = match (&command.case, &command.id) {
-        (Some(file), _) => vec![of_document(file, &command.folders.sound(config, true)?)?],
+        (Some(file), _) => vec![of_document(file, &command.folders.sound(config, Tests::Read)?)?],
         (None, Some(id)) => {
             let store = Store::open(config).await?;
             let explained = of_case(&store, id).await;

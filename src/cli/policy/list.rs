@@ -3,7 +3,7 @@
 use super::{Folders, is_meant};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::rules::Policy;
+use crate::rules::{Policy, Tests};
 use clap::Args;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ pub struct List {
 /// Lists policies by name and version.
 #[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
 pub fn run(command: &List, config: &Config) -> Result<ExitCode> {
-    let set = command.folders.sound(config, true)?;
+    let set = command.folders.sound(config, Tests::Read)?;
     let mut meant: Vec<&Policy> = set
         .policies()
         .filter(|policy| is_meant(command.name.as_deref(), policy))

@@ -5,6 +5,7 @@ pub mod backtest;
 mod check;
 pub mod explain;
 mod list;
+mod new;
 pub mod pinned;
 mod report;
 mod test;
@@ -14,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::forms::Forms;
-use crate::rules::{Finding, Loading, RuleSet};
+use crate::rules::{Finding, Loading, RuleSet, Tests};
 use clap::Subcommand;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ pub enum PolicyCommand {
     Test(test::Test),
     /// Lists the policies
     List(list::List),
+    /// Writes a draft that passes 'check', with its form, fixture and first tests
+    New(new::New),
     /// Shows why: the trace of a case document or of a stored case
     Explain(explain::Explain),
     /// Runs every stored case again under another set and tells what would change
@@ -40,6 +43,7 @@ pub async fn run(command: PolicyCommand, config: &Config) -> Result<ExitCode> {
         PolicyCommand::Check(command) => check::run(&command, config),
         PolicyCommand::Test(command) => test::run(&command, config),
         PolicyCommand::List(command) => list::run(&command, config),
+        PolicyCommand::New(command) => new::run(&command, config),
         PolicyCommand::Explain(command) => explain::run(command, config).await,
         PolicyCommand::Backtest(command) => backtest::run(command, config).await,
     }
@@ -68,7 +72,7 @@ impl Folders {
     }
 
     /// Reads the folders and loads the set; findings of forms come first, for the policies need them.
-    fn load(&self, config: &Config, skip_tests: bool) -> Result<std::result::Result<RuleSet, Vec<Finding>>> {
+    fn load(&self, config: &Config, tests: Tests) -> Result<std::result::Result<RuleSet, Vec<Finding>>> {
         let forms = match Forms::load(&app::files(self.forms(config))?) {
             Ok(forms) => forms,
             Err(findings) => {
@@ -78,7 +82,7 @@ impl Folders {
         };
         let loading = Loading {
             today: Some(Clock::System.now().date_naive()),
-            skip_tests,
+            tests,
             ..Loading::default()
         };
         let files = app::files(self.rules(config))?;
@@ -92,8 +96,8 @@ impl Folders {
     }
 
     /// The same for commands that work with a sound set only.
-    fn sound(&self, config: &Config, skip_tests: bool) -> Result<RuleSet> {
-        self.load(config, skip_tests)?.map_err(|findings| {
+    fn sound(&self, config: &Config, tests: Tests) -> Result<RuleSet> {
+        self.load(config, tests)?.map_err(|findings| {
             let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
             Error::malformed(all.join("\n"))
         })

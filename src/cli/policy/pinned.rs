@@ -2,7 +2,7 @@
 //! and forms, under its hash.
 
 use crate::error::{Error, Result};
-use crate::rules::Loading;
+use crate::rules::{Loading, Tests};
 use crate::state::{Published, SetFiles, told};
 use crate::store::Store;
 
@@ -16,7 +16,7 @@ pub async fn pinned(store: &Store, hash: &str) -> Result<Option<Published>> {
         .await?;
     let Some(files) = files else { return Ok(None) };
     let loading = Loading {
-        skip_tests: true,
+        tests: Tests::Leave,
         ..Loading::default()
     };
     Published::check(SetFiles::read(&files)?, &loading)

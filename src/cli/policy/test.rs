@@ -4,7 +4,7 @@
 use super::{Folders, is_meant};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::rules::{Mutant, Policy, RuleSet, Seen, TestReport, readable};
+use crate::rules::{Mutant, Policy, RuleSet, Seen, TestReport, Tests, readable};
 use clap::Args;
 use serde_json::json;
 use std::process::ExitCode;
@@ -48,7 +48,7 @@ impl Tested<'_> {
 /// Tests and prints.
 #[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
 pub fn run(command: &Test, config: &Config) -> Result<ExitCode> {
-    let set = command.folders.sound(config, true)?;
+    let set = command.folders.sound(config, Tests::Read)?;
     let tested: Vec<Tested<'_>> = set
         .policies()
         .filter(|policy| is_meant(command.name.as_deref(), policy))

@@ -5,26 +5,28 @@ mod compile;
 mod conditions;
 mod scope;
 
-use super::Finding;
 use super::codes::code_key;
 use super::facts::{BUILT_IN, Fact, Sets};
-use super::files::Parts;
+use super::files::{Parts, ReadPolicy};
 use super::jsonpath::Path;
 use super::model::{PolicyKeys, SetKeys, Status};
 use super::policy::{Places, Policy};
 use super::yaml::Lines;
+use super::{Finding, Loading, Tests};
 use chrono::{Months, NaiveDate};
 use conditions::node;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Compiled paths by their text, shared by all policies of a set.
 pub(super) type Paths = HashMap<String, Arc<Path>>;
 
-/// Where the findings of one file go.
+/// Where the findings of one file go. Lines are counted when the first finding asks.
 pub(super) struct Sheet<'a> {
     file: &'a str,
-    lines: &'a Lines,
+    text: &'a str,
+    lines: OnceCell<Lines>,
     findings: &'a mut Vec<Finding>,
     warnings: &'a mut Vec<Finding>,
     paths: &'a mut Paths,
@@ -33,28 +35,34 @@ pub(super) struct Sheet<'a> {
 impl<'a> Sheet<'a> {
     pub(super) fn new(
         file: &'a str,
-        lines: &'a Lines,
+        text: &'a str,
         findings: &'a mut Vec<Finding>,
         warnings: &'a mut Vec<Finding>,
         paths: &'a mut Paths,
     ) -> Self {
         Self {
             file,
-            lines,
+            text,
+            lines: OnceCell::new(),
             findings,
             warnings,
             paths,
         }
     }
 
+    fn lines(&self) -> &Lines {
+        self.lines
+            .get_or_init(|| Lines::of(self.file, self.text).unwrap_or_default())
+    }
+
     fn find(&mut self, at: &str, message: impl Into<String>, mend: &str) {
-        let line = Some(self.lines.at(at));
+        let line = Some(self.lines().at(at));
         self.findings
             .push(Finding::new(self.file, line, message).mend(mend));
     }
 
     fn warn(&mut self, at: &str, message: impl Into<String>, mend: &str) {
-        let line = Some(self.lines.at(at));
+        let line = Some(self.lines().at(at));
         self.warnings
             .push(Finding::new(self.file, line, message).mend(mend));
     }
@@ -92,15 +100,15 @@ struct Used {
 
 /// Checks a policy and compiles it. A policy with findings is never kept.
 pub(super) fn policy(
-    keys: PolicyKeys,
-    hash: String,
-    parts: &Parts,
+    read: ReadPolicy<'_>,
+    parts: &Parts<'_>,
     forms: &dyn Fn(&str) -> Option<Vec<String>>,
-    today: Option<NaiveDate>,
+    loading: &Loading,
     sheet: &mut Sheet<'_>,
 ) -> Policy {
+    let keys = read.keys;
     head(&keys, sheet);
-    sources(&keys, today, sheet);
+    sources(&keys, loading.today, sheet);
     let codes = scope::codes(&keys, parts, sheet);
     scope::listed(&keys, &codes, parts, sheet);
     let mut used = Used::default();
@@ -133,12 +141,19 @@ pub(super) fn policy(
     names(&keys, &used, sheet);
     conditions::cycles(&keys, sheet);
     form_questions(&keys, forms, sheet);
-    tests(&keys, parts, sheet);
-    let places = places(&keys, sheet.lines);
+    if !read.tests_left {
+        tests(&keys, parts, sheet);
+    }
+    // Whoever reads the tests to run them wants their lines.
+    let places = match loading.tests {
+        Tests::Read => places(&keys, sheet.lines()),
+        Tests::Run | Tests::Leave => Places::default(),
+    };
     Policy {
         file: sheet.file.to_owned(),
         keys,
-        hash,
+        hash: read.hash,
+        tests_key: read.tests_key,
         codes,
         facts,
         sets,
@@ -152,7 +167,7 @@ fn places(keys: &PolicyKeys, lines: &Lines) -> Places {
     let facts = keys.facts.keys().map(|name| format!("facts/{name}"));
     let sets = keys.sets.keys().map(|name| format!("sets/{name}"));
     let rules = (0..keys.coverage.len()).map(|n| format!("coverage/{n}"));
-    let others = ["effective", "decision/approve/when"].map(str::to_owned);
+    let others = ["decision/approve/when".to_owned()];
     let named = criteria.chain(facts).chain(sets).chain(rules).chain(others);
     Places {
         tests: (0..keys.tests.len())
@@ -229,7 +244,7 @@ fn sources(keys: &PolicyKeys, today: Option<NaiveDate>, sheet: &mut Sheet<'_>) {
     }
 }
 
-fn sets(keys: &PolicyKeys, parts: &Parts, sheet: &mut Sheet<'_>) -> Sets {
+fn sets(keys: &PolicyKeys, parts: &Parts<'_>, sheet: &mut Sheet<'_>) -> Sets {
     let mut sets = Sets::new();
     for (name, set) in &keys.sets {
         let at = format!("sets/{name}");
@@ -249,7 +264,7 @@ fn sets(keys: &PolicyKeys, parts: &Parts, sheet: &mut Sheet<'_>) -> Sets {
 fn set_codes(
     set: &SetKeys,
     at: &str,
-    parts: &Parts,
+    parts: &Parts<'_>,
     sheet: &mut Sheet<'_>,
 ) -> std::collections::HashSet<String> {
     let under = |system: &str, codes: &[String]| codes.iter().map(|code| code_key(system, code)).collect();
@@ -428,7 +443,7 @@ fn form_questions(keys: &PolicyKeys, forms: &dyn Fn(&str) -> Option<Vec<String>>
     }
 }
 
-fn tests(keys: &PolicyKeys, parts: &Parts, sheet: &mut Sheet<'_>) {
+fn tests(keys: &PolicyKeys, parts: &Parts<'_>, sheet: &mut Sheet<'_>) {
     if keys.tests.is_empty() && keys.status != Status::Retired {
         sheet.find(
             "tests",

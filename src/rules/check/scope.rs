@@ -9,7 +9,7 @@ use crate::rules::model::{PolicyKeys, Status};
 use std::collections::HashMap;
 
 /// The codes of the scope, those of files read.
-pub(super) fn codes(keys: &PolicyKeys, parts: &Parts, sheet: &mut Sheet<'_>) -> Vec<(String, String)> {
+pub(super) fn codes(keys: &PolicyKeys, parts: &Parts<'_>, sheet: &mut Sheet<'_>) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for (n, one) in keys.scope.codes.iter().enumerate() {
         let at = format!("scope/codes/{n}");
@@ -50,7 +50,12 @@ pub(super) fn codes(keys: &PolicyKeys, parts: &Parts, sheet: &mut Sheet<'_>) -> 
 }
 
 /// Codes that no row of a list names for this policy, and codes whose row has ended.
-pub(super) fn listed(keys: &PolicyKeys, codes: &[(String, String)], parts: &Parts, sheet: &mut Sheet<'_>) {
+pub(super) fn listed(
+    keys: &PolicyKeys,
+    codes: &[(String, String)],
+    parts: &Parts<'_>,
+    sheet: &mut Sheet<'_>,
+) {
     if !matches!(keys.status, Status::Active | Status::Shadow) {
         return;
     }

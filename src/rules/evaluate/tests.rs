@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::rules::tests::{fixture, shipped};
-use crate::rules::yaml::{Lines, read_yaml};
-use crate::rules::{check, files};
+use crate::rules::{Loading, check, files};
 use Outcome::{Met, NotMet, Unknown};
 use serde_json::{Value, json};
 
@@ -62,18 +61,13 @@ fn ask(fact: &str, test: &str, answers: Value, res: Value) -> (Outcome, Option<S
          decision: {{ approve: {{ when: {{ criterion: c }}, grant: {{ units: as-asked, reason: r }} }}, \
          otherwise: {{ pend: {{ queue: q, reason: r }}, ask_for: {{ c: {{ loinc: l, text: t }} }} }} }}\n"
     );
-    let lines = Lines::of("p/1.yaml", &text).unwrap();
     let (mut findings, mut warnings, mut paths) = (Vec::new(), Vec::new(), check::Paths::new());
-    let mut sheet = check::Sheet::new("p/1.yaml", &lines, &mut findings, &mut warnings, &mut paths);
-    let keys = read_yaml("p/1.yaml", &text).unwrap();
-    let policy = check::policy(
-        keys,
-        String::new(),
-        &files::Parts::default(),
-        &|_| None,
-        None,
-        &mut sheet,
-    );
+    let loading = Loading::default();
+    let mut parts = files::Parts::read(&[("policies/p/1.yaml", &text)], &loading);
+    assert_eq!(parts.findings, []);
+    let read = parts.policies.remove(0);
+    let mut sheet = check::Sheet::new(read.file, read.text, &mut findings, &mut warnings, &mut paths);
+    let policy = check::policy(read, &parts, &|_| None, &loading, &mut sheet);
     let ignored = [
         "Nothing uses the set",
         "carries its tests",

@@ -1,0 +1,298 @@
+//! What the policy engine costs: finding the rule of a code among 100 to 100,000 list rows and up to 2,000 policies,
+//! evaluating one policy with its whole trace over a small and a large chart, and reading, checking and indexing a set.
+//!
+//! `cargo bench --bench rules` runs it; `docs/performance.md` quotes it. Every figure is the median of several runs.
+
+use assent::rules::{CaseDocument, Loading, RuleSet, Tests};
+use serde_json::{Value, json};
+use std::hint::black_box;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const HCPCS: &str = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
+const OXYGEN: &str = "policies/dme/home-oxygen/2026.2.yaml";
+/// Rows and policies of the sets that are compared.
+const SIZES: [(usize, usize); 4] = [(100, 2), (1_000, 20), (10_000, 200), (100_000, 2_000)];
+
+type Files = Vec<(String, String)>;
+
+fn main() {
+    let shipped = shipped();
+    // Memory is measured in a process that does nothing else.
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, word, rows, policies] = arguments.as_slice()
+        && word == "memory"
+    {
+        return memory(&shipped, rows.parse().unwrap_or(0), policies.parse().unwrap_or(0));
+    }
+    evaluation(&shipped);
+    println!("\nrows      policies  files MB  load s  again s  tests s  memory MB  look-up ns  miss ns");
+    for (rows, policies) in SIZES {
+        set_of(&shipped, rows, policies);
+    }
+}
+
+/// Every file of `rules/`.
+fn shipped() -> Files {
+    let mut files = Vec::new();
+    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")];
+    let root = open.first().cloned().unwrap_or_default();
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if let (Ok(name), Ok(text)) = (path.strip_prefix(&root), std::fs::read_to_string(&path)) {
+                files.push((name.to_string_lossy().into_owned(), text));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The questions of a shipped form.
+fn forms(form: &str) -> Option<Vec<String>> {
+    let (name, version) = form.split_once('|')?;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("questionnaires")
+        .join(name)
+        .join(version);
+    let text = std::fs::read_to_string(folder.join("questionnaire.json")).ok()?;
+    let mut open = vec![serde_json::from_str::<Value>(&text).ok()?];
+    let mut ids = Vec::new();
+    while let Some(item) = open.pop() {
+        ids.extend(item.get("linkId").and_then(Value::as_str).map(str::to_owned));
+        open.extend(
+            item.get("item")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .cloned(),
+        );
+    }
+    Some(ids)
+}
+
+fn load(files: &Files, loading: &Loading) -> Option<RuleSet> {
+    let mut known = std::collections::HashMap::new();
+    for name in ["home-oxygen|1.0.0"] {
+        known.insert(name, forms(name));
+    }
+    let link_ids = |form: &str| known.get(form).cloned().unwrap_or_else(|| forms(form));
+    match RuleSet::load_with(files, &link_ids, loading) {
+        Ok(set) => Some(set),
+        Err(findings) => {
+            findings.iter().take(3).for_each(|f| println!("{f}"));
+            None
+        }
+    }
+}
+
+/// The median of `times` measurements.
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// The median time of one call, over `rounds` rounds of `calls` calls.
+fn per_call(rounds: usize, calls: u32, mut call: impl FnMut()) -> Duration {
+    let round = |call: &mut dyn FnMut()| {
+        let begun = Instant::now();
+        (0..calls).for_each(|_| call());
+        begun.elapsed() / calls
+    };
+    round(&mut call);
+    median((0..rounds).map(|_| round(&mut call)).collect())
+}
+
+/// The home-oxygen policy over its fixture, and over a chart with 300 observations.
+fn evaluation(shipped: &Files) {
+    let Some(rules) = load(
+        shipped,
+        &Loading {
+            tests: Tests::Leave,
+            ..Loading::default()
+        },
+    ) else {
+        return;
+    };
+    let fixture = shipped.iter().find(|(name, _)| name == "fixtures/oxygen.json");
+    let Some(Ok(fixture)) = fixture.map(|(_, text)| serde_json::from_str::<Value>(text)) else {
+        return;
+    };
+    let mut large = fixture.clone();
+    if let Some(observations) = large
+        .pointer_mut("/res/Observation")
+        .and_then(Value::as_array_mut)
+    {
+        for n in 0..300 {
+            // A third of them are oximetry of other days, so that the newest has to be picked.
+            let code = if n % 3 == 0 { "59408-5" } else { "8867-4" };
+            observations.push(
+                json!({ "resourceType": "Observation", "id": format!("o{n}"), "status": "final",
+                "category": [{ "coding": [{ "code": "vital-signs" }] }],
+                "code": { "coding": [{ "system": "http://loinc.org", "code": code }] },
+                "effectiveDateTime": format!("2026-0{}-{:02}T08:00:00-04:00", 1 + n % 8, 1 + n % 28),
+                "valueQuantity": { "value": 90 + n % 8, "code": "%" } }),
+            );
+        }
+    }
+    println!("evaluation with trace          µs    with the document read and indexed µs");
+    for (what, json) in [("fixture", &fixture), ("300 observations", &large)] {
+        let Ok(document) = CaseDocument::from_json(json.clone()) else {
+            return;
+        };
+        let once = per_call(11, 200, || drop(black_box(rules.evaluate(black_box(&document)))));
+        let whole = per_call(11, 50, || {
+            if let Ok(document) = CaseDocument::from_json(json.clone()) {
+                drop(black_box(rules.evaluate(&document)));
+            }
+        });
+        println!("{what:20} {:13.1} {:20.1}", micros(once), micros(whole));
+    }
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+/// A set of so many rows and policies: what loading costs, what it keeps, what finding a code costs.
+fn set_of(shipped: &Files, rows: usize, policies: usize) {
+    let files = files_of(shipped, rows, policies);
+    let megabytes = files.iter().map(|(_, text)| text.len()).sum::<usize>() as f64 / 1e6;
+    let quick = Loading {
+        tests: Tests::Leave,
+        ..Loading::default()
+    };
+    let times: Vec<Duration> = (0..3)
+        .map(|_| {
+            let begun = Instant::now();
+            drop(black_box(load(&files, &quick)));
+            begun.elapsed()
+        })
+        .collect();
+    let begun = Instant::now();
+    let Some(set) = load(&files, &Loading::default()) else {
+        return;
+    };
+    let with_tests = begun.elapsed();
+    let begun = Instant::now();
+    let again = load(
+        &files,
+        &Loading {
+            tested: set.tested().clone(),
+            ..Loading::default()
+        },
+    );
+    let remembered = begun.elapsed();
+    drop(again);
+    let find = |code: &str| {
+        let document = CaseDocument::from_json(json!({ "received": "2026-10-01T12:00:00Z",
+            "member": { "line": "MA" }, "item": { "codes": [{ "system": HCPCS, "code": code }] } }));
+        document.map_or(Duration::ZERO, |document| {
+            per_call(11, 20_000, || {
+                drop(black_box(set.policy_for(black_box(&document))))
+            })
+        })
+    };
+    println!(
+        "{rows:<9} {policies:<9} {megabytes:8.1} {:7.2} {:8.2} {:8.2} {:>10} {:11} {:8}",
+        median(times).as_secs_f64(),
+        remembered.as_secs_f64(),
+        with_tests.as_secs_f64(),
+        kept(rows, policies),
+        find(&policy_code(policies / 2, 1)).as_nanos(),
+        find("Z9999").as_nanos(),
+    );
+}
+
+/// Four codes for each policy.
+fn policy_code(policy: usize, n: usize) -> String {
+    code_of(policy * 4 + n)
+}
+
+/// The n-th code: a letter and four digits.
+fn code_of(n: usize) -> String {
+    let letter = char::from(b'A' + u8::try_from(n / 10_000).unwrap_or(25).min(24));
+    format!("{letter}{:04}", n % 10_000)
+}
+
+/// The home-oxygen policy, so many times with other codes, and a list with so many rows.
+fn files_of(shipped: &Files, rows: usize, policies: usize) -> Files {
+    let mut files: Files = shipped
+        .iter()
+        .filter(|(name, _)| {
+            !name.starts_with("policies/") && !name.starts_with("lists/") && !name.starts_with("answers/")
+        })
+        .cloned()
+        .collect();
+    let answer = "{ covered: covered, pa: auth-needed, reason: r }";
+    let free = "{ covered: covered, pa: no-auth, reason: r }";
+    let answers = format!(
+        "format: pa-answers/1\nanswers:\n  needed: {{ answer: {answer} }}\n  free: {{ answer: {free} }}\n"
+    );
+    files.push(("answers/bench.yaml".into(), answers));
+    let mut list = "code,system,line,state,from,to,answer,policy\n".to_owned();
+    for line in ["MA", "MEDICAID-MC", "CHIP", "QHP", "ERISA"] {
+        list += &format!("*,,{line},,2026-01-01,,free,\n");
+    }
+    for n in 0..rows {
+        let policy = if n < policies * 4 {
+            format!("bench.p{}", n / 4)
+        } else {
+            String::new()
+        };
+        list += &format!("{},{HCPCS},MA,,2026-07-01,,needed,{policy}\n", code_of(n));
+    }
+    files.push(("lists/bench.csv".into(), list));
+    let Some((_, oxygen)) = shipped.iter().find(|(name, _)| name == OXYGEN) else {
+        return files;
+    };
+    for n in 0..policies {
+        let codes: Vec<String> = (0..4).map(|k| format!("\"{}\"", policy_code(n, k))).collect();
+        let text = oxygen
+            .replace("policy: dme.home-oxygen", &format!("policy: bench.p{n}"))
+            .replace("\"E0424\", \"E0439\", \"E1390\", \"E1391\"", &codes.join(", "));
+        files.push((format!("policies/bench/p{n}/2026.2.yaml"), text));
+    }
+    files
+}
+
+/// What a set keeps, in a process of its own.
+fn kept(rows: usize, policies: usize) -> String {
+    let run = std::env::current_exe().and_then(|exe| {
+        std::process::Command::new(exe)
+            .args(["memory", &rows.to_string(), &policies.to_string()])
+            .output()
+    });
+    run.map_or_else(
+        |e| e.to_string(),
+        |out| String::from_utf8_lossy(&out.stdout).trim().to_owned(),
+    )
+}
+
+/// Loads a set once and prints by how many megabytes the process grew; what the allocator holds back counts.
+fn memory(shipped: &Files, rows: usize, policies: usize) {
+    let files = files_of(shipped, rows, policies);
+    let before = resident();
+    let set = load(
+        &files,
+        &Loading {
+            tests: Tests::Leave,
+            ..Loading::default()
+        },
+    );
+    println!("{:.0}", resident().saturating_sub(before) as f64 / 1e6);
+    drop(black_box(set));
+}
+
+/// Bytes of this process in memory.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: usize = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+    pages * 4096
+}
