@@ -5,11 +5,13 @@
 
 mod access;
 mod architecture;
+mod backtest;
 mod browser;
 mod conformance;
 mod crd;
 mod dtr;
 mod examples;
+mod gold_cards;
 mod lease;
 mod oauth;
 mod operator;
@@ -20,5 +22,6 @@ mod routes;
 mod runs;
 mod schema;
 mod store;
+mod stored;
 mod support;
 mod walk;

@@ -105,6 +105,7 @@ fn received() -> Received {
         requester: "Dr. Smith Corporation".into(),
         senders: Vec::new(),
         assertion: None,
+        facts: None,
     }
 }
 
@@ -120,6 +121,8 @@ pub fn events(id: Uuid, decisions: Vec<Decision>) -> Vec<Event> {
         reference_number: format!("RF{sequence}"),
         authorization_number: format!("PA{sequence}"),
         verdict: verdict(decision),
+        gold_card: Vec::new(),
+        shadow: Vec::new(),
     });
     let opening = Opening {
         id,

@@ -2,6 +2,7 @@
 
 pub mod client;
 mod demo;
+pub mod gold_card;
 mod import;
 pub mod policy;
 mod serve;
@@ -49,6 +50,9 @@ enum Action {
     /// Staff and members' sign-ins
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Providers who need not ask for certain services
+    #[command(subcommand)]
+    GoldCard(gold_card::GoldCardCommand),
     /// Reads members, coverages, providers, organizations from FHIR NDJSON or bundles
     Import(import::Import),
     /// Policies: check, test, list, write, run again over past requests
@@ -96,6 +100,10 @@ pub fn run(command: Command) -> Result<ExitCode> {
             Action::User(action) => {
                 let store = Store::open(&config).await?;
                 say(&user::run(action, &store, config.password_work, Clock::System.now()).await?);
+            }
+            Action::GoldCard(action) => {
+                let store = Store::open(&config).await?;
+                say(&gold_card::run(action, &store, Clock::System.now()).await?);
             }
             Action::Import(import) => return import::run(import, &config).await,
             Action::Policy(action) => return policy::run(action, &config).await,

@@ -2,16 +2,18 @@
 //! trouble is one too (`indeterminate` with the reason `technical`), so a call is never left without an answer
 //! (resp-43 to resp-45).
 
-use super::member::{Person, Standing, facts, service_day, settle};
+use super::member::{Insured, Person, Standing, service_day, settle};
 use super::prefetch::Material;
 use super::request::Order;
 use crate::fhir::text;
-use crate::plan::{Coverage, Member};
-use crate::rules::{CaseInput, CaseKind, CoverageAnswer, Reason, Source, item_of_order};
+use crate::plan::{self, Coverage};
+use crate::rules::{
+    CaseDocument, CaseInput, CaseKind, CoverageAnswer, MemberFacts, Reason, Source, item_of_order,
+};
 use crate::state::Published;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -32,6 +34,8 @@ pub(super) struct Finding {
     pub policy_hash: String,
     /// The case document that was evaluated, as JSON; `{}` where nothing was.
     pub document: String,
+    /// The same document as it was evaluated; none where nothing was.
+    pub evaluated: Option<CaseDocument>,
     /// The day of the answer in the plan's zone.
     pub date: NaiveDate,
 }
@@ -66,6 +70,23 @@ pub(super) fn of_orders(orders: &[Order<'_>], whose: &Whose<'_>, ground: Ground<
         .collect()
 }
 
+/// What policies in shadow would have said of the orders, for the record alone. It comes after the findings and ends
+/// with their time, so no answer ever waits for it or differs by it.
+pub(super) fn shadows(orders: &[Order<'_>], findings: &[Finding], ground: Ground<'_>) -> Vec<Value> {
+    let rules = &ground.published.rules;
+    let of_order = |(order, finding): (&Order<'_>, &Finding)| {
+        let document = finding.evaluated.as_ref()?;
+        let verdicts = rules.shadows(document);
+        (!verdicts.is_empty()).then(|| json!({ "order": order.reference, "verdicts": verdicts }))
+    };
+    orders
+        .iter()
+        .zip(findings)
+        .take_while(|_| Instant::now() < ground.deadline)
+        .filter_map(of_order)
+        .collect()
+}
+
 impl Ground<'_> {
     fn finding(&self, order: &Value, whose: &Whose<'_>) -> Finding {
         if Instant::now() >= self.deadline {
@@ -88,13 +109,16 @@ impl Ground<'_> {
                     CoverageAnswer::not_covered("no-member-found", why),
                 )
             }
-            Whose::Person(Person::Member(member, coverages), sent) => {
-                self.of_member(order, member, coverages, sent)
-            }
+            Whose::Person(Person::Member(insured), sent) => self.of_member(order, insured, sent),
         }
     }
 
-    fn of_member(&self, order: &Value, member: &Member, ours: &[Coverage], sent: &[&Value]) -> Finding {
+    fn of_member(&self, order: &Value, insured: &Insured, sent: &[&Value]) -> Finding {
+        let Insured {
+            member,
+            coverages: ours,
+            ..
+        } = insured;
         let zone = ours.first().map_or(Tz::UTC, |c| c.zone);
         let day = service_day(order, zone).unwrap_or_else(|| self.today(zone));
         let gap = |sent: &Value, coverage: Option<&Coverage>, code: &str, why: &str| Finding {
@@ -104,7 +128,7 @@ impl Ground<'_> {
             ..self.plain(Some(sent), CoverageAnswer::not_covered(code, why))
         };
         match settle(ours, sent, day) {
-            Some(Standing::InForce { ours, sent }) => self.judged(order, member, ours, sent),
+            Some(Standing::InForce { ours, sent }) => self.judged(order, insured, ours, sent),
             Some(Standing::NotActive { ours, sent }) => gap(
                 sent,
                 ours,
@@ -122,9 +146,9 @@ impl Ground<'_> {
     }
 
     /// The rules' word on an order of a member who is covered.
-    fn judged(&self, order: &Value, member: &Member, coverage: &Coverage, sent: &Value) -> Finding {
+    fn judged(&self, order: &Value, insured: &Insured, coverage: &Coverage, sent: &Value) -> Finding {
         let whose = |finding: Finding| Finding {
-            member: Some(member.id),
+            member: Some(insured.member.id),
             coverage: Some(coverage.id),
             date: self.today(coverage.zone),
             ..finding
@@ -133,13 +157,14 @@ impl Ground<'_> {
             return whose(self.plain(Some(sent), not_to_be_done()));
         }
         let rules = &self.published.rules;
+        let item = item_of_order(order);
         let document = rules.document(CaseInput {
             kind: CaseKind::Hook,
             received: self.now,
             zone: coverage.zone,
             priority: priority(order),
-            member: facts(member, coverage, self.today(coverage.zone)),
-            item: item_of_order(order),
+            member: self.facts(order, &item, insured, coverage),
+            item,
             resources: self.material.resources.clone(),
         });
         let verdict = rules.evaluate(&document);
@@ -163,8 +188,19 @@ impl Ground<'_> {
             policy,
             policy_hash: hash,
             document: document.as_json().to_string(),
+            evaluated: Some(document),
             ..self.plain(Some(sent), verdict.coverage)
         })
+    }
+
+    /// What the rules may know of the member, and who of the order's requester need not ask for the item.
+    fn facts(&self, order: &Value, item: &Value, insured: &Insured, coverage: &Coverage) -> MemberFacts {
+        let today = self.today(coverage.zone);
+        let requester = plan::requester_of_order(order, &self.material.resources);
+        MemberFacts {
+            gold_card: plan::exempt(&insured.gold_cards, &requester, item, &coverage.line, today),
+            ..plan::facts(&insured.member, coverage, &insured.coverages, today)
+        }
     }
 
     fn technical(&self, sent: Option<&Value>, why: &str) -> Finding {
@@ -182,6 +218,7 @@ impl Ground<'_> {
             policy: None,
             policy_hash: self.published.hash.clone(),
             document: "{}".to_owned(),
+            evaluated: None,
             date: self.today(Tz::UTC),
         }
     }

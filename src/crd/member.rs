@@ -6,19 +6,29 @@ use super::prefetch::Known;
 use crate::error::Result;
 use crate::fhir::dates::{self, DateRange};
 use crate::fhir::{get, list, text};
-use crate::plan::{Asked, Coverage, Found, Member, agrees, choose_coverage, fold, member_numbers};
-use crate::rules::MemberFacts;
+use crate::plan::{Asked, Coverage, Found, GoldCard, Member, agrees, choose_coverage, fold, member_numbers};
 use crate::state::State;
 use crate::store::Tx;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use serde_json::Value;
 
+/// A member, with everything of the plan's that an order of his is judged by.
+#[derive(Debug)]
+pub(super) struct Insured {
+    /// The member.
+    pub member: Member,
+    /// Every coverage of the member.
+    pub coverages: Vec<Coverage>,
+    /// The gold cards of those who order.
+    pub gold_cards: Vec<GoldCard>,
+}
+
 /// Who the patient is.
 #[derive(Debug)]
 pub(super) enum Person {
-    /// This member, with every coverage of his.
-    Member(Box<Member>, Vec<Coverage>),
+    /// This member.
+    Member(Box<Insured>),
     /// No member fits, or several do.
     Nobody,
     /// The patient could not be read, and the rest does not identify one member.
@@ -39,18 +49,24 @@ pub(super) enum Standing<'a> {
     NotFound { sent: &'a Value },
 }
 
-/// Finds the member in the plan's file.
-pub(super) async fn find(state: &State, patient: Known<'_>, coverages: &[&Value]) -> Result<Person> {
-    let question = (numbers(patient.found(), coverages), patient.found().cloned());
+/// Finds the member in the plan's file, and the gold cards of these NPIs.
+pub(super) async fn find(
+    state: &State,
+    patient: Known<'_>,
+    coverages: &[&Value],
+    npis: Vec<String>,
+) -> Result<Person> {
+    let asked = numbers(patient.found(), coverages);
+    let question = (asked, patient.found().cloned(), npis);
     let unreadable = patient == Known::Failed;
     let found = state
         .store
-        .read(question, |tx, (asked, patient)| {
-            Box::pin(look_up(tx, asked, patient.as_ref()))
+        .read(question, |tx, (asked, patient, npis)| {
+            Box::pin(look_up(tx, asked, patient.as_ref(), npis))
         })
         .await?;
     Ok(match found {
-        Some((member, coverages)) => Person::Member(Box::new(member), coverages),
+        Some(insured) => Person::Member(Box::new(insured)),
         None if unreadable => Person::Unreadable,
         None => Person::Nobody,
     })
@@ -71,7 +87,8 @@ async fn look_up(
     tx: &mut Tx,
     asked: &Asked,
     patient: Option<&Value>,
-) -> Result<Option<(Member, Vec<Coverage>)>> {
+    npis: &[String],
+) -> Result<Option<Insured>> {
     let mut candidates = tx
         .members_by_numbers(&asked.member_ids, asked.subscriber_id.as_deref())
         .await?;
@@ -84,7 +101,12 @@ async fn look_up(
         return Ok(None);
     };
     let coverages = tx.coverages_of(member.id).await?;
-    Ok(Some((member, coverages)))
+    let gold_cards = tx.gold_cards_of(npis).await?;
+    Ok(Some(Insured {
+        member,
+        coverages,
+        gold_cards,
+    }))
 }
 
 fn name_and_birth(patient: &Value) -> Option<(String, NaiveDate)> {
@@ -177,17 +199,6 @@ fn is_active(sent: &Value, day: NaiveDate) -> bool {
         .and_then(|end| DateRange::read(end, Tz::UTC))
         .is_some_and(|end| end.last < day);
     text(sent, &["status"]) == Some("active") && !ended
-}
-
-/// What rules may know of a member under a coverage, on a day of the plan's.
-pub(super) fn facts(member: &Member, coverage: &Coverage, today: NaiveDate) -> MemberFacts {
-    MemberFacts {
-        line: coverage.line.clone(),
-        state: coverage.state.clone(),
-        age: member.birth_date.and_then(|birth| dates::age_on(birth, today)),
-        coverage_from: coverage.starts,
-        ..MemberFacts::default()
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use super::cards::{self, Guideline};
 use super::coverage_information::{Frame, extension, says_nothing_new};
 use super::ehr::Ehr;
-use super::finding::{Finding, Ground, Whose, of_orders};
+use super::finding::{Finding, Ground, Whose, of_orders, shadows};
 use super::invariants::broken_invariants;
 use super::member::{self, Person};
 use super::payer::{self, Ours};
@@ -16,6 +16,7 @@ use crate::auth::{Client, Jti};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::fhir::{list, text};
+use crate::plan::requester_of_order;
 use crate::rules::{Code, CoverageAnswer, item_of_order};
 use crate::state::{Published, State};
 use crate::store::assertions::Assertion;
@@ -67,7 +68,7 @@ pub(super) async fn post(
     let material = Material::of(&sent, &reads, request.patient_id);
     let strict = caller.client.doc.payer_identifier_strict;
     let ours = payer::choose(&material, &state.config.payer.identifiers, strict)?;
-    let whose = whose(&state, &material, ours, determined_by).await?;
+    let whose = whose(&state, &request.orders, &material, ours, determined_by).await?;
     let published = state.published();
     let ground = Ground {
         published: &published,
@@ -76,6 +77,7 @@ pub(super) async fn post(
         deadline: determined_by,
     };
     let findings = of_orders(&request.orders, &whose, ground);
+    let shadows = shadows(&request.orders, &findings, ground);
     let call = Call {
         state: &state,
         client: &caller.client,
@@ -86,7 +88,7 @@ pub(super) async fn post(
     let text = serde_json::to_string(&answer)
         .map_err(|e| Error::internal(format!("an answer cannot be written: {e}")))?;
     let unit = Unit {
-        record: record::of(caller.client.id, &body.text, &text, &assertions)?,
+        record: record::of(caller.client.id, &body.text, &text, &assertions, shadows)?,
         record_id: state.new_id(),
         assertions,
         jti: caller.jti,
@@ -100,6 +102,7 @@ pub(super) async fn post(
 /// member of ours is refused.
 async fn whose<'a>(
     state: &State,
+    orders: &[Order<'_>],
     material: &Material<'a>,
     ours: Ours<'a>,
     deadline: Instant,
@@ -114,7 +117,8 @@ async fn whose<'a>(
         Ours::Named(ref all) | Ours::Perhaps(ref all) => all.clone(),
     };
     let first = coverages.first().copied().unwrap_or(&Value::Null);
-    match timeout_at(deadline, member::find(state, material.patient, &coverages)).await {
+    let found = member::find(state, material.patient, &coverages, requesters(orders, material));
+    match timeout_at(deadline, found).await {
         Ok(Ok(Person::Nobody)) if matches!(ours, Ours::Perhaps(_)) => Err(payer::not_ours()),
         Ok(Ok(person)) => Ok(Whose::Person(person, coverages)),
         Ok(Err(trouble)) => {
@@ -129,6 +133,15 @@ async fn whose<'a>(
         }
         Err(_) => Ok(Whose::Unsettled(first, "The time for an answer ran out")),
     }
+}
+
+/// The NPIs of everyone who orders, each once.
+fn requesters(orders: &[Order<'_>], material: &Material<'_>) -> Vec<String> {
+    let of_order = |order: &Order<'_>| requester_of_order(order.resource, &material.resources).npis;
+    let mut npis: Vec<String> = orders.iter().flat_map(of_order).collect();
+    npis.sort_unstable();
+    npis.dedup();
+    npis
 }
 
 /// What the answers to the orders of one call share.

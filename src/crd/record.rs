@@ -1,5 +1,5 @@
 //! What is kept of a whole call for the day on which somebody doubts it (CRD found-37): the call as it came, the
-//! answer as it left, and the ids of the assertions made on the way. The token that opens the chart is cut out first.
+//! answer as it left, the ids of the assertions made on the way, and what policies in shadow would have said. The token that opens the chart is cut out first.
 
 use super::request::bad_text;
 use crate::error::Result;
@@ -19,14 +19,23 @@ struct CallText<'a> {
 }
 
 /// The body of the blob. `call` and `answer` are kept as text, so that they can be shown as they were.
-pub(super) fn of(client: Uuid, call: &str, answer: &str, assertions: &[Assertion]) -> Result<String> {
+pub(super) fn of(
+    client: Uuid,
+    call: &str,
+    answer: &str,
+    assertions: &[Assertion],
+    shadows: Vec<Value>,
+) -> Result<String> {
     let ids: Vec<&str> = assertions.iter().map(|a| a.id.as_str()).collect();
-    let kept = json!({
+    let mut kept = json!({
         "client": client,
         "assertions": ids,
         "request": without_token(call)?,
         "response": answer,
     });
+    if !shadows.is_empty() {
+        crate::fhir::put(&mut kept, "shadow", Value::Array(shadows));
+    }
     Ok(kept.to_string())
 }
 

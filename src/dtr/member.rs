@@ -2,11 +2,13 @@
 //! where the call names one (DTR spec-130). The plan's own file is the truth. What was not given to this client for
 //! this member is answered like what does not exist.
 
+use super::orders::{Stored, requesters};
 use super::request::Request;
 use crate::error::{Error, Result};
 use crate::fhir::outcome::{Checks, Code};
 use crate::fhir::{coding, reference, resource_type, text};
-use crate::plan::{self, Asked, Coverage, Found, Member};
+use crate::plan::{self, Asked, Coverage, Found, GoldCard, Member};
+use crate::rules::MemberFacts;
 use crate::state::State;
 use crate::store::Tx;
 use crate::store::assertions::Assertion;
@@ -23,6 +25,10 @@ pub(super) struct Insured {
     pub coverage: Coverage,
     /// Whether it is in force today.
     pub in_force: bool,
+    /// What rules may know of the member today.
+    pub facts: MemberFacts,
+    /// The gold cards of those who order.
+    pub gold_cards: Vec<GoldCard>,
 }
 
 /// What the store knows about a call.
@@ -46,6 +52,7 @@ struct Records {
     assertion: Option<Assertion>,
     /// The member of the assertion.
     asserted: Option<Person>,
+    gold_cards: Vec<GoldCard>,
     published: Option<DateTime<Utc>>,
 }
 
@@ -53,6 +60,8 @@ struct Question {
     asked: Asked,
     context: Option<String>,
     client: Uuid,
+    /// NPIs of those who order.
+    requesters: Vec<String>,
 }
 
 /// Looks the call up. What cannot be found is told with its place, all of it at once.
@@ -66,6 +75,7 @@ pub(super) async fn look_up(
         asked: plan::member_numbers(patient(request), Some(request.coverage.what)),
         context: request.context.as_ref().map(|c| c.what.to_owned()),
         client,
+        requesters: requesters(request.orders.iter().map(|o| o.what), &request.referenced),
     };
     let records = state
         .store
@@ -102,11 +112,17 @@ async fn read(tx: &mut Tx, question: &Question) -> Result<Records> {
         }
         None => None,
     };
+    let mut npis = question.requesters.clone();
+    if let Some(stored) = assertion.as_ref().and_then(|a| Stored::read(a).ok()) {
+        npis.extend(stored.requesters());
+    }
+    let gold_cards = tx.gold_cards_of(&npis).await?;
     let published = tx.last_publication().await?;
     Ok(Records {
         candidates,
         assertion,
         asserted,
+        gold_cards,
         published,
     })
 }
@@ -178,6 +194,13 @@ fn insured(request: &Request<'_>, records: &Records, now: DateTime<Utc>) -> Opti
         member: member.clone(),
         coverage: coverage.clone(),
         in_force,
+        facts: plan::facts(
+            member,
+            coverage,
+            coverages,
+            now.with_timezone(&coverage.zone).date_naive(),
+        ),
+        gold_cards: records.gold_cards.clone(),
     })
 }
 
@@ -270,6 +293,7 @@ mod tests {
             candidates,
             assertion,
             asserted,
+            gold_cards: Vec::new(),
             published: None,
         }
     }

@@ -5,7 +5,8 @@
 use super::member::Insured;
 use super::request::{Placed, Request};
 use crate::error::{Error, Result};
-use crate::fhir::{dates, extension, resource_type, text};
+use crate::fhir::{extension, resource_type, text};
+use crate::plan;
 use crate::rules::{CaseDocument, CaseInput, CaseKind, Decision, MemberFacts, Verdict, item_of_order};
 use crate::state::Published;
 use crate::store::assertions::Assertion;
@@ -59,6 +60,24 @@ impl Stored {
             asked_for_papers: extension(&answer, "doc-needed").is_some(),
         })
     }
+}
+
+impl Stored {
+    /// The NPIs of whoever gave the order.
+    pub(super) fn requesters(&self) -> Vec<String> {
+        let chart: Vec<&Value> = self.chart.iter().collect();
+        requesters(std::iter::once(&self.order), &chart)
+    }
+}
+
+/// The NPIs of everyone who gave one of these orders.
+pub(super) fn requesters<'a>(
+    orders: impl Iterator<Item = &'a Value>,
+    resources: &[&'a Value],
+) -> Vec<String> {
+    orders
+        .flat_map(|order| plan::requester_of_order(order, resources).npis)
+        .collect()
 }
 
 /// One order with what the rules say about it.
@@ -187,6 +206,8 @@ fn document(
 ) -> CaseDocument {
     let coverage = &insured.coverage;
     let today = now.with_timezone(&coverage.zone).date_naive();
+    let item = item_of_order(order);
+    let requester = plan::requester_of_order(order, &resources);
     published.rules.document(CaseInput {
         kind: CaseKind::Hook,
         received: now,
@@ -196,16 +217,10 @@ fn document(
             Some(other) => other,
         },
         member: MemberFacts {
-            line: coverage.line.clone(),
-            state: coverage.state.clone(),
-            age: insured
-                .member
-                .birth_date
-                .and_then(|birth| dates::age_on(birth, today)),
-            coverage_from: coverage.starts,
-            ..MemberFacts::default()
+            gold_card: plan::exempt(&insured.gold_cards, &requester, &item, &coverage.line, today),
+            ..insured.facts.clone()
         },
-        item: item_of_order(order),
+        item,
         resources,
     })
 }

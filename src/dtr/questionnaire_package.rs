@@ -123,8 +123,12 @@ mod tests {
         let body = samples::parameters(&Value::Array(parameters));
         let request = Request::read(&body).unwrap();
         let member = samples::member(1, "M100");
+        let coverage = samples::covered(11, &member);
+        let today = samples::now().date_naive();
         let insured = Insured {
-            coverage: samples::covered(11, &member),
+            facts: crate::plan::facts(&member, &coverage, std::slice::from_ref(&coverage), today),
+            gold_cards: Vec::new(),
+            coverage,
             member,
             in_force: true,
         };

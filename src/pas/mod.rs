@@ -10,6 +10,7 @@ mod party;
 mod request;
 mod requester;
 mod response;
+pub mod stored;
 mod submit;
 mod subscription;
 

@@ -1,11 +1,15 @@
-//! Who a request is for: the member behind the patient, and which of the member's coverages is meant.
+//! Who a request is for: the member behind the patient, which of the member's coverages is meant, and what rules may
+//! know of the two; and whether the requester holds gold cards.
 
 use super::request::Request;
+use super::requester;
 use super::response::BusinessError;
 use crate::error::Result;
-use crate::plan::{self, Asked, Coverage, Found, Member};
+use crate::plan::{self, Asked, Coverage, Found, GoldCard, Member, Requester};
+use crate::rules::MemberFacts;
 use crate::state::State;
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 /// The member and the coverage.
 #[derive(Debug)]
@@ -16,6 +20,21 @@ pub struct Party {
     pub coverage: Coverage,
     /// Whether it is in force on the day of receipt.
     pub in_force: bool,
+    /// What rules may know of the member on the day of receipt.
+    pub facts: MemberFacts,
+    /// Who asks.
+    pub requester: Requester,
+    /// The requester's gold cards.
+    pub gold_cards: Vec<GoldCard>,
+}
+
+impl Party {
+    /// The NPIs that need not ask for an item (its facts) on the day of receipt.
+    pub fn exempt(&self, item: &Value, now: DateTime<Utc>) -> Vec<String> {
+        let coverage = &self.coverage;
+        let day = now.with_timezone(&coverage.zone).date_naive();
+        plan::exempt(&self.gold_cards, &self.requester, item, &coverage.line, day)
+    }
 }
 
 /// Finds both, or says in X12's words what cannot be found. An outage is an error, never "not found".
@@ -33,10 +52,13 @@ pub async fn find(
             text: "No member of this plan has these identifiers together with this name and birth date.",
         }));
     };
-    let id = member.id;
-    let ours = state
+    let requester = requester::npis(request);
+    let wanted = (member.id, requester.npis.clone());
+    let (ours, gold_cards) = state
         .store
-        .read(id, |tx, id| Box::pin(async move { tx.coverages_of(*id).await }))
+        .read(wanted, |tx, (id, npis)| {
+            Box::pin(async move { Ok((tx.coverages_of(*id).await?, tx.gold_cards_of(npis).await?)) })
+        })
         .await?;
     let today = |c: &Coverage| now.with_timezone(&c.zone).date_naive();
     let day = ours.first().map_or_else(|| now.date_naive(), today);
@@ -53,10 +75,14 @@ pub async fn find(
             }));
         }
     };
+    let facts = plan::facts(&member, &coverage, &ours, today(&coverage));
     Ok(Ok(Party {
         member,
         coverage,
         in_force,
+        facts,
+        requester,
+        gold_cards,
     }))
 }
 

@@ -4,6 +4,7 @@ use super::request::Request;
 use crate::fhir::bundle::Entry;
 use crate::fhir::{self, reference};
 use crate::ig::pas::sd;
+use crate::plan::Requester;
 use serde_json::Value;
 
 /// The provider's entry, then those behind a role.
@@ -29,6 +30,17 @@ pub(super) fn npi(request: &Request<'_>) -> Option<String> {
         .into_iter()
         .find_map(|e| fhir::npi(e.resource))
         .map(str::to_owned)
+}
+
+/// Every NPI among them: those who may hold a gold card.
+pub(super) fn npis(request: &Request<'_>) -> Requester {
+    let named = request.claim.resource.get("provider").unwrap_or(&Value::Null);
+    // References of the Claim are resolved from the Claim, those of a role from the role.
+    Requester::of(named, &|reference| {
+        let found = request.index.resolve(reference, request.provider.full_url);
+        let found = found.or_else(|| request.index.resolve(reference, request.claim.full_url));
+        found.map(|entry| entry.resource)
+    })
 }
 
 /// A name for people; empty when nobody has one.

@@ -5,6 +5,7 @@ use super::party::{self, Party};
 use super::request::Request;
 use super::requester;
 use super::response::{self, Answer, BusinessError};
+use super::stored::Basis;
 use crate::auth::Client;
 use crate::clock::{new_id, new_number};
 use crate::deadlines::Due;
@@ -12,8 +13,8 @@ use crate::error::{Error, Kind, Result};
 use crate::fhir::{self, coding, dates};
 use crate::ig::pas::{Pas, V2_2};
 use crate::prior_auth::{Event, ItemOpening, Opening, PriorAuth, Received};
-use crate::rules::{CaseInput, CaseKind, CoverageAnswer, Decision, MemberFacts, Pend, Source, Verdict};
-use crate::state::{Published, State};
+use crate::rules::{CoverageAnswer, Decision, Pend, RuleSet, Source, Verdict, item_of_claim};
+use crate::state::State;
 use crate::wire::{BackendToken, FhirFailure, FhirJson, FhirResponse};
 use axum::extract::State as Held;
 use chrono::{DateTime, Duration, Utc};
@@ -234,10 +235,6 @@ fn open(
         tracing::error!(line = %coverage.line, "no clock rule matches; the case counts as late from the start");
         Due { work: now, legal: now, rule: "none".to_owned(), source: String::new() }
     });
-    let items = request
-        .items()
-        .filter_map(|item| line(&published, request, party, item, now))
-        .collect();
     let received = Received {
         client: client.id,
         member: party.member.id,
@@ -253,7 +250,18 @@ fn open(
         requester: requester::name(request),
         senders: requester::senders(request),
         assertion,
+        facts: Some(party.facts.clone()),
     };
+    let basis = Basis {
+        request,
+        received: &received,
+        facts: &party.facts,
+        at: now,
+    };
+    let items = request
+        .items()
+        .filter_map(|item| line(&published.rules, &basis, party, item))
+        .collect();
     let id = new_id(now);
     (
         id,
@@ -266,66 +274,55 @@ fn open(
     )
 }
 
-fn line(
-    published: &Published,
-    request: &Request<'_>,
-    party: &Party,
-    item: &Value,
-    now: DateTime<Utc>,
-) -> Option<ItemOpening> {
-    let sequence = item
-        .get("sequence")
-        .and_then(Value::as_u64)
-        .and_then(|s| u32::try_from(s).ok())?;
+fn line(rules: &RuleSet, basis: &Basis<'_>, party: &Party, item: &Value) -> Option<ItemOpening> {
+    let sequence = sequence(item)?;
     let concept = item.get("productOrService").unwrap_or(&Value::Null);
     let code = coding::codings(concept).next();
-    let zone = party.coverage.zone;
+    let judged = judged(rules, basis, party, item);
     Some(ItemOpening {
         sequence,
         system: code.as_ref().map(|c| c.system.to_string()).unwrap_or_default(),
         code: code.map(|c| c.code.to_owned()).unwrap_or_default(),
         quantity: item.get("quantity").cloned(),
-        serviced: dates::choice(item, "serviced", zone).map(|d| d.first),
+        serviced: dates::choice(item, "serviced", party.coverage.zone).map(|d| d.first),
         reference_number: new_number("RF"),
         authorization_number: new_number("PA"),
-        verdict: if party.in_force {
-            judged(published, request, party, item, now)
-        } else {
-            lapsed()
-        },
+        verdict: judged.verdict,
+        gold_card: judged.gold_card,
+        shadow: judged.shadow,
     })
 }
 
+/// `Claim.item.sequence`.
+pub(super) fn sequence(item: &Value) -> Option<u32> {
+    let sequence = item.get("sequence").and_then(Value::as_u64)?;
+    u32::try_from(sequence).ok()
+}
+
+/// What the policies said of a line, and what they were told beside the request.
+struct Judged {
+    verdict: Verdict,
+    gold_card: Vec<String>,
+    shadow: Vec<Verdict>,
+}
+
 /// The policies' verdict on one line.
-fn judged(
-    published: &Published,
-    request: &Request<'_>,
-    party: &Party,
-    item: &Value,
-    now: DateTime<Utc>,
-) -> Verdict {
-    let coverage = &party.coverage;
-    let day = now.with_timezone(&coverage.zone).date_naive();
-    let document = published.rules.document(CaseInput {
-        kind: CaseKind::Pas,
-        received: now,
-        zone: coverage.zone,
-        priority: request.priority(),
-        member: MemberFacts {
-            line: coverage.line.clone(),
-            state: coverage.state.clone(),
-            age: party
-                .member
-                .birth_date
-                .and_then(|birth| dates::age_on(birth, day)),
-            coverage_from: coverage.starts,
-            transition_until: None,
+fn judged(rules: &RuleSet, basis: &Basis<'_>, party: &Party, item: &Value) -> Judged {
+    if !party.in_force {
+        return Judged {
+            verdict: lapsed(),
             gold_card: Vec::new(),
-        },
-        item: crate::rules::item_of_claim(request.claim.resource, item),
-        resources: request.resources(),
-    });
-    published.rules.evaluate(&document)
+            shadow: Vec::new(),
+        };
+    }
+    let item = item_of_claim(basis.request.claim.resource, item);
+    let gold_card = party.exempt(&item, basis.at);
+    let document = basis.document(rules, item, &gold_card);
+    Judged {
+        verdict: rules.evaluate(&document),
+        gold_card,
+        shadow: rules.shadows(&document),
+    }
 }
 
 /// A coverage that is not in force on the day of receipt: no policy is asked, a person confirms it.

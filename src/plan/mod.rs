@@ -1,11 +1,17 @@
 //! The plan's own records: members, coverages, providers; and who is meant by a request. Pure: the store brings
 //! candidates, this room judges them.
 
+mod facts;
+mod gold_card;
 mod matching;
 mod records;
+mod requester;
 
+pub use facts::{facts, transition_until};
+pub use gold_card::{Ended, GoldCard, exempt, is_npi};
 pub use matching::{Asked, Found, agrees, choose_coverage, fold, member_numbers};
 pub use records::{coverage_of, member_of, provider_of};
+pub use requester::{Requester, requester_of_order};
 
 use chrono::NaiveDate;
 use serde_json::Value;

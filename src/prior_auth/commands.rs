@@ -42,6 +42,10 @@ pub struct ItemOpening {
     pub authorization_number: String,
     /// What the policies said.
     pub verdict: Verdict,
+    /// NPIs of the requester that need no authorization for the line.
+    pub gold_card: Vec<String>,
+    /// What policies in shadow would have said.
+    pub shadow: Vec<Verdict>,
 }
 
 /// A reviewer approves a line as asked.
@@ -290,6 +294,8 @@ fn judge(line: ItemOpening, today: NaiveDate) -> (Item, Option<Outcome>) {
         status,
         queue,
         verdict: line.verdict,
+        gold_card: line.gold_card,
+        shadow: line.shadow,
         decision: None,
     };
     (item, outcome)

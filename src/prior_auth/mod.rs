@@ -8,6 +8,7 @@
 
 mod commands;
 mod event;
+pub mod flips;
 mod reviewer;
 
 pub use commands::{Approve, Deny, ItemOpening, Opening, Refer};
@@ -15,7 +16,7 @@ pub use event::{Body, Event, FileNote, GENESIS, chain_hash};
 pub use reviewer::{Actor, Credential, CredentialKind, Reviewer, Role};
 
 use crate::deadlines::Due;
-use crate::rules::Verdict;
+use crate::rules::{MemberFacts, Verdict};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,6 +53,10 @@ pub struct Received {
     pub senders: Vec<String>,
     /// The assertion of the hook that this request goes back to, if any.
     pub assertion: Option<String>,
+    /// What rules were told of the member, so that the case can be evaluated again as it was; gold cards stand with
+    /// the lines. None on cases older than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<MemberFacts>,
 }
 
 /// One line of a case.
@@ -75,6 +80,12 @@ pub struct Item {
     pub queue: Option<String>,
     /// What the policies said, with the whole trace.
     pub verdict: Verdict,
+    /// NPIs of the requester that needed no authorization for this line on the day of receipt; the rules were told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gold_card: Vec<String>,
+    /// What policies in shadow would have said. For the plan's own study: nothing rests on it and nobody is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<Verdict>,
     /// What was decided, once it was.
     pub decision: Option<Decided>,
 }

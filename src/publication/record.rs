@@ -5,7 +5,7 @@ use super::{blocking, proposal};
 use crate::error::{Error, Kind, Result};
 use crate::prior_auth::Reviewer;
 use crate::rules::verdict::sha256;
-use crate::rules::{Finding, Loading, PublicList};
+use crate::rules::{Finding, Loading, PublicList, Tests};
 use crate::state::{Published, SetFiles};
 use crate::store::policy_sets::{Closed, How, Named, Proposal, Publication};
 use crate::store::{Store, Tx};
@@ -137,7 +137,7 @@ pub(super) async fn stored(
     let list = list_text(store, publication.list.clone()).await?;
     let loading = Loading {
         today: Some(today),
-        skip_tests: true,
+        tests: Tests::Leave,
         ..Loading::default()
     };
     blocking(move || {

@@ -159,6 +159,7 @@ pub fn events() -> Vec<Event> {
             requester: "Ada Lung".to_owned(),
             senders: Vec::new(),
             assertion: None,
+            facts: None,
         },
         items: vec![ItemOpening {
             sequence: 1,
@@ -169,6 +170,8 @@ pub fn events() -> Vec<Event> {
             reference_number: "RF-0000000001".to_owned(),
             authorization_number: "PA-0000000001".to_owned(),
             verdict: verdict(),
+            gold_card: Vec::new(),
+            shadow: Vec::new(),
         }],
     })
 }

@@ -19,10 +19,8 @@ use std::fmt;
 pub enum CaseKind {
     /// A CDS hook: an order that is being written.
     Hook,
-    /// A request for authorization.
+    /// A request for authorization, also when it is run again.
     Pas,
-    /// A stored case that is run again.
-    Stored,
 }
 
 impl CaseKind {
@@ -30,7 +28,6 @@ impl CaseKind {
         match self {
             Self::Hook => "hook",
             Self::Pas => "pas",
-            Self::Stored => "stored",
         }
     }
 }

@@ -14,11 +14,13 @@ mod sqlite;
 pub mod assertions;
 pub mod cases;
 pub mod clients;
+pub mod gold_cards;
 pub mod oauth;
 pub mod people;
 pub mod plan;
 pub mod policy_sets;
 pub mod queues;
+pub mod replay;
 pub mod sessions;
 pub mod subscriptions;
 

@@ -118,12 +118,13 @@ fn copy_secrets(from: &Path, to: &Path) {
 }
 
 /// The tables, in the order of their names.
-const TABLES: [&str; 25] = [
+const TABLES: [&str; 26] = [
     "assertion",
     "blob",
     "client",
     "coverage",
     "event",
+    "gold_card",
     "\"grant\"",
     "item",
     "job",

@@ -1,6 +1,7 @@
 //! `TestApp`: the real router on a real database, seeded like the demo, with a clock that stands still. Each story
 //! runs on SQLite, and on PostgreSQL when `TEST_POSTGRES_URL` names a server. Personas call it as their users would.
 
+mod again;
 mod browser;
 pub mod consent;
 mod database;
@@ -12,6 +13,7 @@ mod partner;
 mod phone;
 pub mod receiver;
 
+pub use again::evaluate_again;
 pub use browser::Browser;
 pub use database::server_url;
 pub use ehr::Ehr;
@@ -236,7 +238,8 @@ impl TestApp {
         self.leaves_work.set(true);
     }
 
-    /// Fails when work is left undone or died, then removes the database.
+    /// Fails when work is left undone or died, or a stored case does not come out again as it was decided; then removes
+    /// the database.
     pub async fn finish(self) {
         let left = self
             .number("SELECT COUNT(*) FROM job WHERE state <> 'done'")
@@ -248,6 +251,7 @@ impl TestApp {
             left == 0 || self.leaves_work.get(),
             "{left} pieces of work are unfinished or dead"
         );
+        evaluate_again(&self).await;
         self.state.store.close().await;
         self.database.remove().await;
     }

@@ -1,9 +1,13 @@
 //! `assent policy …`: what a policy analyst does with rule files. All but `explain --id` and `backtest` need nothing
 //! but the files.
 
+pub mod backtest;
 mod check;
+pub mod explain;
 mod list;
 mod new;
+pub mod pinned;
+mod report;
 mod test;
 
 use crate::app;
@@ -27,6 +31,10 @@ pub enum PolicyCommand {
     List(list::List),
     /// Writes a draft that passes 'check', with its form, fixture and first tests
     New(new::New),
+    /// Shows why: the trace of a case document or of a stored case
+    Explain(explain::Explain),
+    /// Runs every stored case again under another set and tells what would change
+    Backtest(backtest::Backtest),
 }
 
 /// Runs one command.
@@ -36,6 +44,8 @@ pub async fn run(command: PolicyCommand, config: &Config) -> Result<ExitCode> {
         PolicyCommand::Test(command) => test::run(&command, config),
         PolicyCommand::List(command) => list::run(&command, config),
         PolicyCommand::New(command) => new::run(&command, config),
+        PolicyCommand::Explain(command) => explain::run(command, config).await,
+        PolicyCommand::Backtest(command) => backtest::run(command, config).await,
     }
 }
 

@@ -44,6 +44,7 @@ fn pended() -> PriorAuth {
         requester: String::new(),
         senders: Vec::new(),
         assertion: None,
+        facts: None,
     };
     let item = ItemOpening {
         sequence: 1,
@@ -54,6 +55,8 @@ fn pended() -> PriorAuth {
         reference_number: "RF-1".to_owned(),
         authorization_number: "PA-1".to_owned(),
         verdict,
+        gold_card: Vec::new(),
+        shadow: Vec::new(),
     };
     let events = PriorAuth::open(Opening {
         id: Uuid::nil(),
