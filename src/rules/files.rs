@@ -117,13 +117,7 @@ impl<'a> Parts<'a> {
                 self.denials = read_denials(file, text, &mut self.findings);
             }
             ("", "csv") if file == "plans.csv" => self.plans = read_plans(file, text, &mut self.findings),
-            ("sets", "txt") => {
-                let codes = text.lines().map(|l| l.split('#').next().unwrap_or("").trim());
-                self.sets.insert(
-                    file.to_owned(),
-                    codes.filter(|c| !c.is_empty()).map(str::to_owned).collect(),
-                );
-            }
+            ("sets", "txt") => self.read_codes(file, text),
             ("sets", "json") => self.read_value_set(file, text),
             ("fixtures", "json") => {
                 if let Some(value) = self.read_json(file, text) {
@@ -140,6 +134,28 @@ impl<'a> Parts<'a> {
                 "Is it in the right folder? rules/README.md names them",
             ),
         }
+    }
+
+    /// One code or range a line; `#` begins a remark.
+    fn read_codes(&mut self, file: &str, text: &str) {
+        let mut codes = Vec::new();
+        for (n, line) in text.lines().enumerate() {
+            let code = line.split('#').next().unwrap_or("").trim();
+            if code
+                .chars()
+                .any(|c| !(c.is_ascii_alphanumeric() || ".-/".contains(c)))
+            {
+                self.find(
+                    file,
+                    Some(n + 1),
+                    format!("'{code}' is no code"),
+                    "Write one code a line",
+                );
+            } else if !code.is_empty() {
+                codes.push(code.to_owned());
+            }
+        }
+        self.sets.insert(file.to_owned(), codes);
     }
 
     fn read_json(&mut self, file: &str, text: &str) -> Option<Value> {
@@ -337,7 +353,8 @@ fn read_policy<'a>(
 fn may_have_deny(text: &str) -> bool {
     text.match_indices("deny").any(|(at, word)| {
         let rest = text.get(at + word.len()..).unwrap_or_default();
-        rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).starts_with([':', '#', '?'])
+        rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\''))
+            .starts_with([':', '#', '?'])
     })
 }
 

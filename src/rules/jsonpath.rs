@@ -49,7 +49,9 @@ fn segments(all: &[Segment], fan_out: &mut usize) -> Result<(), String> {
         Segment::Descendant(_) => Err("'..' is not allowed; name the steps".to_owned()),
         Segment::Selector(one) => selector(one, fan_out),
         // The same node twice, and twice again at each step: the work would double with every pair of brackets.
-        Segment::Selectors(_) => Err("one pair of brackets holds several selectors; write a fact for each".to_owned()),
+        Segment::Selectors(_) => {
+            Err("one pair of brackets holds several selectors; write a fact for each".to_owned())
+        }
     })
 }
 
@@ -74,7 +76,9 @@ fn filter(at: &Filter, fan_out: &mut usize) -> Result<(), String> {
         Filter::Atom(FilterAtom::Test { expr, .. }) => match expr.as_ref() {
             Test::RelQuery(inner) => segments(inner, fan_out),
             // The whole document would be searched for every node.
-            Test::AbsQuery(_) => Err("a filter looks at the whole document; let it look at its own node: @".to_owned()),
+            Test::AbsQuery(_) => {
+                Err("a filter looks at the whole document; let it look at its own node: @".to_owned())
+            }
             Test::Function(_) => Err(NO_FUNCTION.to_owned()),
         },
         Filter::Atom(FilterAtom::Comparison(comparison)) => {

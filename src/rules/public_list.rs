@@ -382,7 +382,10 @@ mod tests {
                     // A policy may ask of one person and not of another; the list says that it may.
                     let may = matches!(verdict.source, Source::Policy { .. });
                     let fits = listed == answered || (listed && may);
-                    assert!(fits, "{code} {line} {received}: listed {listed}, answered {answered}");
+                    assert!(
+                        fits,
+                        "{code} {line} {received}: listed {listed}, answered {answered}"
+                    );
                     asked += 1;
                     needed += usize::from(answered);
                 }
