@@ -208,4 +208,41 @@ mod tests {
         );
         assert_eq!(raw("$.x[?@.a == null]", &json!({ "x": [{ "b": 1 }] })).len(), 0);
     }
+
+    #[test]
+    fn a_call_that_gives_a_value_is_taken_for_a_test() {
+        // RFC 9535 lets such a call stand in a comparison only. The crate takes it and asks no more than whether the
+        // value is there; of 'length' it says no, however long the text.
+        let value = json!({ "x": [{ "a": "word" }, { "a": "" }, { "a": false }, {}] });
+        for (path, found) in [
+            ("$.x[?length(@.a)]", 0),
+            ("$.x[?value(@.a)]", 3),
+            ("$.x[?count(@.a)]", 0),
+        ] {
+            assert_eq!(raw(path, &value).len(), found, "{path}");
+            assert!(refused(path).contains("function"), "{path}");
+        }
+        let compared = "$.x[?length(@.a) == 4]";
+        assert_eq!(raw(compared, &value).len(), 1);
+        assert!(refused(compared).contains("function"));
+    }
+
+    #[test]
+    fn patterns_beyond_the_standards_are_taken() {
+        // RFC 9485 knows no flags: by the standard nothing matches.
+        let value = json!({ "x": [{ "a": "HOME" }] });
+        for path in ["$.x[?match(@.a, '(?i)home')]", "$.x[?search(@.a, '(?i)om')]"] {
+            assert_eq!(raw(path, &value).len(), 1, "{path}");
+            assert!(refused(path).contains("function"), "{path}");
+        }
+    }
+
+    #[test]
+    fn functions_of_the_crates_own_are_taken() {
+        let value = json!({ "x": [{ "a": "b" }, { "a": "c" }], "known": ["b"] });
+        for (path, found) in [("$.x[?in(@.a, $.known)]", 1), ("$.x[?nin(@.a, $.known)]", 1)] {
+            assert_eq!(raw(path, &value).len(), found, "{path}");
+            assert!(refused(path).contains("function"), "{path}");
+        }
+    }
 }
