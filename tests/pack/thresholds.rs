@@ -375,7 +375,7 @@ fn fixtures() -> Vec<(String, CaseDocument)> {
 fn fixture(name: &str, change: impl FnOnce(&mut Value)) -> CaseDocument {
     let (_, document) = fixtures()
         .into_iter()
-        .find(|(path, _)| path.ends_with(&format!("/{name}.json")))
+        .find(|(path, _)| *path == format!("fixtures/{name}.json"))
         .unwrap();
     let mut json = document.as_json().clone();
     change(&mut json);
