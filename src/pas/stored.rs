@@ -66,9 +66,15 @@ pub fn documents(
     let documents = asked.filter_map(|item| {
         let sent = request
             .items()
-            .find(|sent| super::submit::sequence(sent) == Some(item.sequence))?;
+            .find(|sent| sequence(sent) == Some(item.sequence))?;
         let facts = item_of_claim(request.claim.resource, sent);
         Some((item.sequence, basis.document(rules, facts, &item.gold_card)))
     });
     Ok(Some(documents.collect()))
+}
+
+/// `Claim.item.sequence`.
+pub(super) fn sequence(item: &Value) -> Option<u32> {
+    let sequence = item.get("sequence").and_then(Value::as_u64)?;
+    u32::try_from(sequence).ok()
 }

@@ -5,7 +5,7 @@ use super::party::{self, Party};
 use super::request::Request;
 use super::requester;
 use super::response::{self, Answer, BusinessError};
-use super::stored::Basis;
+use super::stored::{Basis, sequence};
 use crate::auth::Client;
 use crate::clock::{new_id, new_number};
 use crate::deadlines::Due;
@@ -291,12 +291,6 @@ fn line(rules: &RuleSet, basis: &Basis<'_>, party: &Party, item: &Value) -> Opti
         gold_card: judged.gold_card,
         shadow: judged.shadow,
     })
-}
-
-/// `Claim.item.sequence`.
-pub(super) fn sequence(item: &Value) -> Option<u32> {
-    let sequence = item.get("sequence").and_then(Value::as_u64)?;
-    u32::try_from(sequence).ok()
 }
 
 /// What the policies said of a line, and what they were told beside the request.

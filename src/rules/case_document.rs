@@ -95,13 +95,12 @@ impl fmt::Debug for CaseDocument {
 }
 
 impl CaseDocument {
-    /// Makes the document. `forms` are the forms (`name|version`) whose answers count.
-    pub(super) fn build(input: CaseInput<'_>, forms: &[&str]) -> Self {
+    /// Makes the document, without answers: whose forms count depends on the policy that will be asked.
+    pub(super) fn build(input: CaseInput<'_>) -> Self {
         let mut resources = Vec::new();
         for resource in &input.resources {
             open(resource, &mut resources);
         }
-        let answers = responses::answers(&resources, forms);
         let mut res: Map<String, Value> = Map::new();
         for resource in resources {
             if let Some(kind) = resource_type(resource)
@@ -120,13 +119,25 @@ impl CaseDocument {
             ("member", json!(input.member)),
             ("item", input.item),
             ("res", Value::Object(res)),
-            ("answers", answers),
+            ("answers", json!({})),
         ];
         let json = members
             .map(|(name, value)| (name.to_owned(), value))
             .into_iter()
             .collect();
         Self::indexed(Value::Object(json), input.zone, received_day)
+    }
+
+    /// The same document with the answers of these forms (`name|version`), as its responses give them, and no others.
+    pub(super) fn answered(mut self, forms: &[&str]) -> Self {
+        let responses: Vec<&Value> = self.of_type("QuestionnaireResponse").iter().collect();
+        let answers = responses::answers(&responses, forms);
+        let replaced = self.json.get("answers").map_or(0, weight);
+        self.weight = self.weight + weight(&answers) - replaced;
+        if let Value::Object(members) = &mut self.json {
+            members.insert("answers".into(), answers);
+        }
+        self
     }
 
     /// Takes a stored document or a fixture. It must be an object with `received`, an instant; `zone` defaults to
@@ -306,7 +317,7 @@ mod tests {
 
     #[test]
     fn days_are_days_of_the_plans_zone() {
-        let document = CaseDocument::build(input(vec![]), &[]);
+        let document = CaseDocument::build(input(vec![]));
         assert_eq!(document.as_json()["today"], "2026-09-30");
     }
 
@@ -316,7 +327,7 @@ mod tests {
             { "resource": { "resourceType": "Bundle", "entry": [{ "resource": { "resourceType": "Observation", "id": "o" } }] } },
             { "resource": { "resourceType": "Condition", "id": "c" } }
         ]});
-        let document = CaseDocument::build(input(vec![&bundle]), &[]);
+        let document = CaseDocument::build(input(vec![&bundle]));
         assert_eq!(document.of_type("Observation").len(), 1);
         assert_eq!(document.of_type("Condition").len(), 1);
         assert_eq!(document.of_type("Bundle").len(), 0);
@@ -324,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_stored_document_is_read_back_as_it_was() {
-        let document = CaseDocument::build(input(vec![]), &[]);
+        let document = CaseDocument::build(input(vec![]));
         let again = CaseDocument::from_json(document.as_json().clone()).unwrap();
         assert_eq!(document.as_json(), again.as_json());
         assert_eq!(document.received_day(), again.received_day());

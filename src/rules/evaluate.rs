@@ -30,14 +30,28 @@ pub(super) fn verdict(policy: &Policy, document: &CaseDocument, budget: Budget) 
         .iter()
         .map(|(name, node)| ((*name).to_owned(), node.outcome))
         .collect();
-    let (coverage, decision, error) = match answered {
-        Ok((coverage, decision)) => (coverage, decision, None),
-        Err(trouble) => (
-            CoverageAnswer::indeterminate("The rule could not be evaluated"),
-            pend(policy.queue(), "evaluation-error", Vec::new()),
-            Some(trouble),
-        ),
+    let answer = Verdict {
+        criteria,
+        trace: run.trace,
+        trace_hash,
+        ..broken(policy)
     };
+    match answered {
+        Ok((coverage, decision)) => Verdict {
+            coverage,
+            decision,
+            error: None,
+            ..answer
+        },
+        Err(trouble) => Verdict {
+            error: Some(trouble),
+            ..answer
+        },
+    }
+}
+
+/// The answer where evaluating went wrong: a person looks, and the provider hears that nothing could be said.
+pub(super) fn broken(policy: &Policy) -> Verdict {
     Verdict {
         source: Source::Policy {
             policy: policy.name().to_owned(),
@@ -45,12 +59,12 @@ pub(super) fn verdict(policy: &Policy, document: &CaseDocument, budget: Budget) 
             hash: policy.hash().to_owned(),
             title: policy.title().to_owned(),
         },
-        coverage,
-        decision,
-        criteria,
-        trace: run.trace,
-        trace_hash,
-        error,
+        coverage: CoverageAnswer::indeterminate("The rule could not be evaluated"),
+        decision: pend(policy.queue(), "evaluation-error", Vec::new()),
+        criteria: BTreeMap::new(),
+        trace: Vec::new(),
+        trace_hash: hash_trace(&[]),
+        error: Some("the evaluation broke down".into()),
     }
 }
 

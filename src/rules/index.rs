@@ -61,26 +61,6 @@ impl Index {
         }
     }
 
-    /// Every active or shadow policy that has one of these codes in its scope, whatever the line and day.
-    pub(super) fn policies_of<'a>(
-        &self,
-        codes: &[(String, String)],
-        policies: &'a [Policy],
-    ) -> Vec<&'a Policy> {
-        let mut places: Vec<u32> = codes
-            .iter()
-            .flat_map(|(system, code)| [self.policies.find(system, code), self.shadows.find(system, code)])
-            .flat_map(|(exact, ranged)| exact.iter().chain(ranged))
-            .copied()
-            .collect();
-        places.sort_unstable();
-        places.dedup();
-        places
-            .into_iter()
-            .filter_map(|n| policies.get(n as usize))
-            .collect()
-    }
-
     /// What answers for the document's item. `demanding` says whether a row's answer asks for anything: of several
     /// codes of one item, the one that asks wins.
     pub(super) fn answering<'a>(

@@ -189,14 +189,12 @@ impl RuleSet {
         self.policies.iter()
     }
 
-    /// Makes the case document: finds the policies of the item's codes and collects the answers of their forms.
+    /// Makes the case document: finds the policy of the item and collects the answers of its forms, and of no other:
+    /// what another version asked is no answer to this one's question.
     pub fn document(&self, input: CaseInput<'_>) -> CaseDocument {
-        let codes = case_document::item_codes(&input.item);
-        let policies = self.index.policies_of(&codes, &self.policies);
-        let mut forms: Vec<&str> = policies.iter().flat_map(|p| p.forms()).collect();
-        forms.sort_unstable();
-        forms.dedup();
-        CaseDocument::build(input, &forms)
+        let document = CaseDocument::build(input);
+        let forms = self.policy_for(&document).map(Policy::forms).unwrap_or_default();
+        document.answered(&forms)
     }
 
     /// The verdict on one document. Any trouble is a pend with `error`; the same document gives the same verdict.
@@ -210,7 +208,7 @@ impl RuleSet {
             .index
             .answering(document, &self.policies, &self.rows, demanding)
         {
-            Answering::Policy(policy) => evaluate::verdict(policy, document, Budget(Budget::WHOLE)),
+            Answering::Policy(policy) => evaluated(policy, document),
             Answering::Row(row) => self.by_list(row, None),
             Answering::Deferred(row) => {
                 let error = "a list row defers to a policy that has no active version for the day".to_owned();
@@ -234,10 +232,14 @@ impl RuleSet {
         self.index.policy(document, &self.policies)
     }
 
-    /// What the shadow versions would have said of the same item. It is stored and compared; nobody is told.
+    /// What the shadow versions would have said of the same item, each with the answers of its own forms. It is stored
+    /// and compared; nobody is told.
     pub fn shadows(&self, document: &CaseDocument) -> Vec<Verdict> {
         let speaking = self.index.shadows(document, &self.policies);
-        let verdict = |policy: &Policy| evaluate::verdict(policy, document, Budget(Budget::WHOLE));
+        let verdict = |policy: &Policy| {
+            let document = document.clone().answered(&policy.forms());
+            evaluated(policy, &document)
+        };
         speaking.into_iter().map(verdict).collect()
     }
 
@@ -279,6 +281,12 @@ impl RuleSet {
         };
         untraced(source, coverage, decision, error)
     }
+}
+
+/// The verdict of a policy. Even a mistake of the evaluator itself pends: no answer is lost to it.
+fn evaluated(policy: &Policy, document: &CaseDocument) -> Verdict {
+    let work = || evaluate::verdict(policy, document, Budget(Budget::WHOLE));
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| evaluate::broken(policy))
 }
 
 /// No row speaks for the line: a person looks.

@@ -382,3 +382,88 @@ proptest! {
         prop_assert!(item_of_order(&item).is_object());
     }
 }
+
+/// The small set of the checks' tests, with a shadow version that asks by another form.
+fn with_shadow() -> RuleSet {
+    let mut files = files_below(Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/rules/check/mistakes/base"
+    )));
+    let active = "policies/dme/oxygen/1.yaml";
+    let text = &files.iter().find(|(file, _)| file == active).unwrap().1;
+    let shadow = text
+        .replace("version: \"1\"", "version: \"2\"")
+        .replace("status: active", "status: shadow")
+        .replace("oxygen|1", "oxygen|2")
+        .replace("at_most: \"88 %\"", "at_most: \"87 %\"");
+    files.push(("policies/dme/oxygen/2.yaml".into(), shadow));
+    let forms = |form: &str| {
+        form.starts_with("oxygen|")
+            .then(|| vec!["oxygen.edema".to_owned(), "oxygen.flow".to_owned()])
+    };
+    RuleSet::load(&files, &forms).unwrap()
+}
+
+#[test]
+fn a_shadow_version_is_evaluated_beside_and_neither_reads_the_others_form() {
+    let rules = with_shadow();
+    let says = |version: u32, edema: bool| {
+        json!({ "resourceType": "QuestionnaireResponse", "status": "completed",
+            "questionnaire": format!("https://plan.example/Questionnaire/oxygen|{version}"),
+            "item": [{ "linkId": "oxygen.edema", "answer": [{ "valueBoolean": edema }] }] })
+    };
+    let (first, second) = (says(1, true), says(2, false));
+    let document = rules.document(CaseInput {
+        kind: CaseKind::Pas,
+        received: "2026-10-01T14:05:00Z".parse().unwrap(),
+        zone: chrono_tz::America::New_York,
+        priority: "normal",
+        member: MemberFacts {
+            line: "MA".into(),
+            ..MemberFacts::default()
+        },
+        item: json!({ "codes": [{ "system": HCPCS, "code": "E1390" }] }),
+        resources: vec![&first, &second],
+    });
+    let edema = |verdict: &Verdict| {
+        let text = readable(verdict);
+        text.lines()
+            .find(|l| l.contains("edema"))
+            .map(|l| l.trim().to_owned())
+            .unwrap()
+    };
+    assert!(edema(&rules.evaluate(&document)).contains("edema = true"));
+    let shadows = rules.shadows(&document);
+    assert!(
+        matches!(&shadows[..], [Verdict { source: Source::Policy { version, .. }, .. }] if version == "2"),
+        "{shadows:?}"
+    );
+    assert!(edema(&shadows[0]).contains("edema = false"));
+}
+
+#[test]
+fn a_code_goes_before_a_range_and_a_range_finds_its_policy() {
+    let rules = with_shadow();
+    let of = |code: &str| {
+        let document = CaseDocument::from_json(json!({ "received": "2026-10-01T12:00:00Z",
+            "member": { "line": "MA" }, "item": { "codes": [{ "system": HCPCS, "code": code }] } }))
+        .unwrap();
+        rules.policy_for(&document).map(|p| p.name().to_owned())
+    };
+    assert_eq!(of("K0738").as_deref(), Some("dme.oxygen"));
+    assert_eq!(of("K0739").as_deref(), Some("dme.oxygen"));
+    assert_eq!(of("K0740"), None);
+    assert_eq!(of("A4617"), None, "a row of its own and no policy");
+}
+
+#[test]
+fn an_evaluator_that_breaks_down_pends_the_case() {
+    let rules = shipped();
+    let policy = rules.policies().next().unwrap();
+    let verdict = evaluate::broken(policy);
+    assert!(verdict.error.is_some() && verdict.trace.is_empty());
+    assert!(
+        matches!(verdict.decision, Decision::Pend(p) if p.queue == policy.queue() && p.reason == "evaluation-error")
+    );
+    assert_eq!(verdict.coverage.covered, "indeterminate");
+}
