@@ -256,7 +256,10 @@ both! {
             assert_eq!(value("doc-purpose", "valueCode"), Some(json!("withpa")), "{name}");
             assert_eq!(value("questionnaire", "valueCanonical"), Some(json!(canonical(form))), "{name}");
             assert_eq!(value("expiry-date", "valueDate"), Some(json!(lapses)), "{name}");
-            assert!(value("reason", "valueCodeableConcept").is_some(), "{name}: {told}");
+            let reasons = told["extension"].as_array().unwrap().iter().filter(|p| p["url"] == "reason");
+            let reasons: Vec<&Value> = reasons.map(|reason| &reason["valueCodeableConcept"]["text"]).collect();
+            // One reason, so nobody asks which part of the answer it explains.
+            assert!(reasons.len() == 1 && reasons[0].as_str().is_some_and(|text| text.len() > 20), "{name}: {told}");
             let url = part(&told, "detail").map(|detail| part(detail, "value").unwrap()["valueUrl"].clone());
             let pages = policy(name).sources().iter().map(|source| json!(source.url));
             assert!(pages.map(Some).any(|page| page == url), "{name}: {url:?} is not the page of one of its sources");

@@ -609,7 +609,19 @@ fn the_revisions_that_were_read_are_cited() {
             .collect();
         assert!(cites.iter().any(|cite| cite.contains(cited)), "{name}: {cites:?}");
     }
+}
+
+#[test]
+fn every_source_is_a_page_and_every_citation_names_a_source() {
     for policy in active() {
+        for source in policy.sources() {
+            let page = url::Url::parse(&source.url).unwrap();
+            assert!(
+                page.path().len() > 1,
+                "{}: {page} is a site and no page",
+                policy.name()
+            );
+        }
         for (criterion, _, cite) in policy.criteria() {
             let source = cite.split(',').next().unwrap().split(';').next().unwrap();
             assert!(
