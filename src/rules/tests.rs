@@ -383,25 +383,78 @@ proptest! {
     }
 }
 
-/// The small set of the checks' tests, with a shadow version that asks by another form.
-fn with_shadow() -> RuleSet {
+/// The small set of the checks' tests, with one file changed and put under another name.
+fn with_another(file: &str, name: &str, changes: &[(&str, &str)]) -> RuleSet {
     let mut files = files_below(Path::new(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/src/rules/check/mistakes/base"
     )));
-    let active = "policies/dme/oxygen/1.yaml";
-    let text = &files.iter().find(|(file, _)| file == active).unwrap().1;
-    let shadow = text
-        .replace("version: \"1\"", "version: \"2\"")
-        .replace("status: active", "status: shadow")
-        .replace("oxygen|1", "oxygen|2")
-        .replace("at_most: \"88 %\"", "at_most: \"87 %\"");
-    files.push(("policies/dme/oxygen/2.yaml".into(), shadow));
+    let mut text = files.iter().find(|(f, _)| f == file).unwrap().1.clone();
+    for (old, new) in changes {
+        assert!(text.contains(old), "{old}");
+        text = text.replace(old, new);
+    }
+    files.retain(|(f, _)| f != name);
+    files.push((name.to_owned(), text));
     let forms = |form: &str| {
         form.starts_with("oxygen|")
             .then(|| vec!["oxygen.edema".to_owned(), "oxygen.flow".to_owned()])
     };
-    RuleSet::load(&files, &forms).unwrap()
+    RuleSet::load(&files, &forms).unwrap_or_else(|findings| panic!("{findings:?}"))
+}
+
+const SMALL: &str = "policies/dme/oxygen/1.yaml";
+
+/// A shadow version that asks by another form.
+fn with_shadow() -> RuleSet {
+    let changes = [
+        ("version: \"1\"", "version: \"2\""),
+        ("status: active", "status: shadow"),
+        ("oxygen|1", "oxygen|2"),
+        ("at_most: \"88 %\"", "at_most: \"87 %\""),
+    ];
+    with_another(SMALL, "policies/dme/oxygen/2.yaml", &changes)
+}
+
+/// The file of the policy that answers for E1390 in a line and state, on a day of receipt, for a service that begins.
+fn answering(rules: &RuleSet, state: Option<&str>, begins: &str) -> Option<String> {
+    let document = CaseDocument::from_json(json!({ "received": "2026-10-01T12:00:00Z",
+        "member": { "line": "MA", "state": state },
+        "item": { "codes": [{ "system": HCPCS, "code": "E1390" }], "period": { "start": begins } } }))
+    .unwrap();
+    rules.policy_for(&document).map(|p| p.file().to_owned())
+}
+
+#[test]
+fn a_version_is_picked_by_the_day_that_it_names() {
+    let same_file = [(
+        "basis: received, from: 2026-07-01",
+        "basis: service-start, from: 2026-11-01",
+    )];
+    let rules = with_another(SMALL, SMALL, &same_file);
+    assert_eq!(answering(&rules, None, "2026-11-01").as_deref(), Some(SMALL));
+    assert_eq!(answering(&rules, None, "2026-10-31"), None);
+    let by_receipt = with_another(SMALL, SMALL, &[]);
+    assert_eq!(answering(&by_receipt, None, "2026-01-01").as_deref(), Some(SMALL));
+}
+
+#[test]
+fn a_named_state_goes_before_any() {
+    let ohio = "policies/dme/oxygen/2.yaml";
+    let rules = with_another(
+        SMALL,
+        ohio,
+        &[
+            ("version: \"1\"", "version: \"2\""),
+            ("states: [any]", "states: [OH]"),
+        ],
+    );
+    assert_eq!(answering(&rules, Some("OH"), "2026-10-01").as_deref(), Some(ohio));
+    assert_eq!(
+        answering(&rules, Some("NY"), "2026-10-01").as_deref(),
+        Some(SMALL)
+    );
+    assert_eq!(answering(&rules, None, "2026-10-01").as_deref(), Some(SMALL));
 }
 
 #[test]
