@@ -582,7 +582,7 @@ fn what_is_left_to_a_nurse_is_named_in_the_file() {
         assert_eq!(pend.queue, "dme-nurse");
     }
     let document = fixture("lower-limb-prosthesis", |json| {
-        json["answers"]["prosthesis.functional-level"] = json!(["k2"])
+        json["answers"]["prosthesis.functional-level"] = json!(["k2"]);
     });
     assert!(
         matches!(rules().evaluate(&document).decision, Decision::Pend(_)),
