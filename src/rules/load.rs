@@ -107,7 +107,20 @@ fn check_rows(
     }
     let mut by_key: HashMap<String, Vec<&Row>> = HashMap::new();
     let mut ranges: Vec<(CodeRange, &Row)> = Vec::new();
+    let lines: BTreeSet<&str> = parts.plans.iter().map(|p| p.line.as_str()).collect();
     for row in &parts.rows {
+        if let Some(line) = row
+            .line
+            .as_deref()
+            .filter(|line| !lines.is_empty() && !lines.contains(line))
+        {
+            let message = format!("No plan of plans.csv has the line '{line}'");
+            findings.push(of_row(
+                row,
+                message,
+                "Mend the line, or add the plan to plans.csv",
+            ));
+        }
         if !parts.answers.contains_key(&*row.answer) {
             let message = format!("There is no answer '{}' in answers/", row.answer);
             findings.push(of_row(
@@ -128,7 +141,6 @@ fn check_rows(
     }
     findings.extend(meeting(ranges).into_iter().filter_map(|(a, b)| twice(a, b)));
     check_answers(parts, forms, findings);
-    let lines: BTreeSet<&str> = parts.plans.iter().map(|p| p.line.as_str()).collect();
     for line in lines {
         let answered =
             |r: &Row| &*r.code == "*" && r.state.is_none() && r.line.as_deref().is_none_or(|l| l == line);

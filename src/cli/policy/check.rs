@@ -27,19 +27,16 @@ pub fn run(command: &Check, config: &Config) -> Result<ExitCode> {
     let loaded = command
         .folders
         .load(config, if command.no_tests { Tests::Read } else { Tests::Run })?;
-    let (findings, warnings, summary) = match &loaded {
-        Err(findings) => (findings.as_slice(), [].as_slice(), String::new()),
+    let (findings, warnings, summary) = match loaded {
+        Err(findings) => (findings, Vec::new(), String::new()),
         Ok(set) => {
-            let count = set.policies().count();
-            (
-                &[][..],
-                set.warnings(),
-                format!("{count} policies are sound. Set {}", set.hash()),
-            )
+            let count = counted(set.rules.policies().count(), "policy is", "policies are");
+            let warnings = set.rules.warnings().iter().map(below_rules).collect();
+            (Vec::new(), warnings, format!("{count} sound. Set {}", set.hash))
         }
     };
     if command.json {
-        let shown = json!({ "findings": all(findings), "warnings": all(warnings) });
+        let shown = json!({ "findings": all(&findings), "warnings": all(&warnings) });
         println!(
             "{}",
             serde_json::to_string_pretty(&shown).map_err(Error::internal)?
@@ -51,8 +48,8 @@ pub fn run(command: &Check, config: &Config) -> Result<ExitCode> {
             println!("{summary}");
         } else {
             println!(
-                "{} mistakes. Nothing is published while there is one",
-                findings.len()
+                "{}. Nothing is published while there is one",
+                counted(findings.len(), "mistake", "mistakes")
             );
         }
     }
@@ -61,6 +58,19 @@ pub fn run(command: &Check, config: &Config) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// A number with its noun.
+pub(super) fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// A warning names its file below the folder of rules; as a finding does, it is shown with the folder.
+fn below_rules(finding: &Finding) -> Finding {
+    Finding {
+        file: format!("rules/{}", finding.file),
+        ..finding.clone()
+    }
 }
 
 fn all(findings: &[Finding]) -> Vec<Value> {

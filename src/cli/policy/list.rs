@@ -23,7 +23,8 @@ pub struct List {
 /// Lists policies by name and version.
 #[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
 pub fn run(command: &List, config: &Config) -> Result<ExitCode> {
-    let set = command.folders.sound(config, Tests::Read)?;
+    let published = command.folders.sound(config, Tests::Read)?;
+    let set = &published.rules;
     let mut meant: Vec<&Policy> = set
         .policies()
         .filter(|policy| is_meant(command.name.as_deref(), policy))
@@ -31,7 +32,7 @@ pub fn run(command: &List, config: &Config) -> Result<ExitCode> {
     meant.sort_by_key(|policy| (policy.name(), policy.version()));
     if command.json {
         let all: Vec<Value> = meant.iter().map(|policy| json_of(policy)).collect();
-        let shown = json!({ "hash": set.hash(), "policies": all });
+        let shown = json!({ "hash": published.hash, "policies": all });
         println!(
             "{}",
             serde_json::to_string_pretty(&shown).map_err(Error::internal)?

@@ -110,6 +110,21 @@ pub(super) fn listed(
     }
 }
 
+/// Lines that no plan has: a line misspelled answers for nobody.
+pub(super) fn lines(keys: &PolicyKeys, parts: &Parts<'_>, sheet: &mut Sheet<'_>) {
+    let known = |line: &String| line == "any" || parts.plans.iter().any(|plan| plan.line == *line);
+    if parts.plans.is_empty() || keys.status == Status::Retired {
+        return;
+    }
+    for line in keys.scope.lines.iter().filter(|line| !known(line)) {
+        sheet.find(
+            "scope/lines",
+            format!("No plan of plans.csv has the line '{line}'"),
+            "Mend the line, or add the plan to plans.csv",
+        );
+    }
+}
+
 fn in_lines(row: &Row, lines: &[String]) -> bool {
     row.line
         .as_deref()
