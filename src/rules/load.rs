@@ -37,6 +37,7 @@ pub(super) fn load(
     check_rows(&parts, &policies, forms, &mut findings);
     check_ties(&policies, &mut places, &mut findings);
     gaps(&policies, &mut places, &mut warnings);
+    silent(&parts, &policies, &mut warnings);
     let mut set = RuleSet {
         hash: hash_of(&files),
         index: Index::build(&policies, &parts.rows),
@@ -324,6 +325,29 @@ fn tie(a: &Policy, b: &Policy) -> bool {
         && share(a.lines(), b.lines())
         && share(a.states(), b.states())
         && overlap(window(a), window(b))
+}
+
+/// Rows that defer to a policy of which no version is active: every request for their codes waits.
+fn silent(parts: &Parts<'_>, policies: &[Policy], warnings: &mut Vec<Finding>) {
+    let active: HashSet<&str> = policies
+        .iter()
+        .filter(|p| p.is_active())
+        .map(Policy::name)
+        .collect();
+    let mut told = HashSet::new();
+    for row in &parts.rows {
+        if let Some(policy) = row.policy.as_deref()
+            && !active.contains(policy)
+            && told.insert(policy)
+        {
+            let message = format!(
+                "The policy '{policy}' has no active version: requests for its codes wait for a person"
+            );
+            let mend =
+                "Leave the last column empty until a version is active, so that the row answers itself";
+            warnings.push(of_row(row, message, mend));
+        }
+    }
 }
 
 /// Days between two active versions of one policy on which none answers.

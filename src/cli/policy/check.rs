@@ -1,6 +1,7 @@
 //! `assent policy check`: every load-time check over all files, all findings at once. Exit code 1 when there is one.
 
 use super::Folders;
+use crate::cli::say;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::rules::{Finding, Tests};
@@ -22,7 +23,6 @@ pub struct Check {
 }
 
 /// Checks and prints.
-#[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
 pub fn run(command: &Check, config: &Config) -> Result<ExitCode> {
     let loaded = command
         .folders
@@ -37,20 +37,15 @@ pub fn run(command: &Check, config: &Config) -> Result<ExitCode> {
     };
     if command.json {
         let shown = json!({ "findings": all(&findings), "warnings": all(&warnings) });
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&shown).map_err(Error::internal)?
-        );
+        say(&serde_json::to_string_pretty(&shown).map_err(Error::internal)?);
     } else {
-        findings.iter().for_each(|f| print!("{}", lines("error", f)));
-        warnings.iter().for_each(|f| print!("{}", lines("warning", f)));
+        findings.iter().for_each(|f| say(&lines("error", f)));
+        warnings.iter().for_each(|f| say(&lines("warning", f)));
         if findings.is_empty() {
-            println!("{summary}");
+            say(&summary);
         } else {
-            println!(
-                "{}. Nothing is published while there is one",
-                counted(findings.len(), "mistake", "mistakes")
-            );
+            let count = counted(findings.len(), "mistake", "mistakes");
+            say(&format!("{count}. Nothing is published while there is one"));
         }
     }
     Ok(if findings.is_empty() {

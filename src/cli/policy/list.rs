@@ -1,6 +1,7 @@
 //! `assent policy list`: the index of policies.
 
 use super::{Folders, is_meant};
+use crate::cli::say;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::rules::{Policy, Tests};
@@ -21,7 +22,6 @@ pub struct List {
 }
 
 /// Lists policies by name and version.
-#[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
 pub fn run(command: &List, config: &Config) -> Result<ExitCode> {
     let published = command.folders.sound(config, Tests::Read)?;
     let set = &published.rules;
@@ -33,10 +33,7 @@ pub fn run(command: &List, config: &Config) -> Result<ExitCode> {
     if command.json {
         let all: Vec<Value> = meant.iter().map(|policy| json_of(policy)).collect();
         let shown = json!({ "hash": published.hash, "policies": all });
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&shown).map_err(Error::internal)?
-        );
+        say(&serde_json::to_string_pretty(&shown).map_err(Error::internal)?);
         return Ok(ExitCode::SUCCESS);
     }
     let head = [
@@ -61,7 +58,7 @@ pub fn run(command: &List, config: &Config) -> Result<ExitCode> {
             .zip(&widths)
             .map(|(cell, width)| format!("{cell:width$}"))
             .collect();
-        println!("{}", cells.join("  ").trim_end());
+        say(&cells.join("  "));
     }
     Ok(ExitCode::SUCCESS)
 }

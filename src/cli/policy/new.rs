@@ -2,6 +2,7 @@
 //! whose tests show it met, not met and unknown. It is a draft: it answers nothing until somebody approves it.
 
 use super::Folders;
+use crate::cli::say;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -42,7 +43,6 @@ struct Names<'a> {
 }
 
 /// Writes the files and names them. Nothing is overwritten.
-#[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
 pub fn run(command: &New, config: &Config) -> Result<ExitCode> {
     let today = Clock::System.now().date_naive();
     let names = names(command, today)?;
@@ -73,13 +73,13 @@ pub fn run(command: &New, config: &Config) -> Result<ExitCode> {
     }
     for (path, text) in &files {
         write(path, text)?;
-        println!("{}", path.display());
+        say(&path.display().to_string());
     }
-    println!(
-        "A draft answers nothing. Write its criteria and tests, add a row for each code to a file of lists/,\n\
-         record the approval and set the status to active. Until then: assent policy check, assent policy test {}",
+    say(&format!(
+        "A draft answers nothing. Write its criteria and tests, record the approval, set the status to active and give\n\
+         each code a row in a file of lists/. Until then: assent policy check, assent policy test {}",
         names.short
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,6 +3,7 @@
 
 use super::check::counted;
 use super::{Folders, is_meant};
+use crate::cli::say;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::rules::{Mutant, Policy, RuleSet, Seen, TestReport, Tests, readable};
@@ -47,7 +48,6 @@ impl Tested<'_> {
 }
 
 /// Tests and prints.
-#[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
 pub fn run(command: &Test, config: &Config) -> Result<ExitCode> {
     let set = command.folders.sound(config, Tests::Read)?.rules;
     let tested: Vec<Tested<'_>> = set
@@ -69,12 +69,12 @@ pub fn run(command: &Test, config: &Config) -> Result<ExitCode> {
         ));
     }
     if command.json {
-        println!("{}", json_of(&set, &tested)?);
+        say(&json_of(&set, &tested)?);
     } else {
         for one in &tested {
-            print!("{}", text_of(&set, one, command));
+            say(&text_of(&set, one, command));
         }
-        println!("{}", summary(&tested, command.mutate));
+        say(&summary(&tested, command.mutate));
     }
     let sound = tested.iter().all(|t| t.is_sound(&set));
     Ok(if sound {
