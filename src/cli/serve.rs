@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::jobs::Reload;
 use crate::publication::Opening;
 use crate::telemetry;
@@ -35,7 +35,8 @@ pub async fn run(command: Serve, config: Config, log: &str) -> Result<()> {
 /// Asks this machine's server for `/readyz`.
 pub async fn ask(config: &Config) -> Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let failed = |e: std::io::Error| Error::unavailable(format!("the server does not answer: {e}"));
+    let failed =
+        |e: std::io::Error| Error::new(Kind::Unavailable, format!("The server does not answer: {e}"));
     let mut stream = tokio::net::TcpStream::connect(config.listen)
         .await
         .map_err(failed)?;
@@ -48,7 +49,7 @@ pub async fn ask(config: &Config) -> Result<()> {
     if answer.starts_with("HTTP/1.1 200") {
         Ok(())
     } else {
-        Err(Error::unavailable("the server is not ready"))
+        Err(Error::new(Kind::Unavailable, "The server is not ready"))
     }
 }
 

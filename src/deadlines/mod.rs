@@ -176,6 +176,13 @@ impl Clocks {
             .min_by_key(|due| due.work)
     }
 
+    /// Whether any clock, of whatever days, times the requests of a line.
+    pub fn answer_for(&self, line: &str, urgent: bool) -> bool {
+        self.rules
+            .iter()
+            .any(|rule| rule.urgent == urgent && rule.lines.iter().any(|own| own == line))
+    }
+
     /// How near `due` is at `now`, by the bands of its rule. A due time past is late.
     pub fn band(&self, due: &Due, now: DateTime<Utc>) -> Band {
         let bands = self

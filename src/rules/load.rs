@@ -37,6 +37,7 @@ pub(super) fn load(
     check_rows(&parts, &policies, forms, &mut findings);
     check_ties(&policies, &mut places, &mut findings);
     gaps(&policies, &mut places, &mut warnings);
+    silent(&parts, &policies, &mut warnings);
     let mut set = RuleSet {
         hash: hash_of(&files),
         index: Index::build(&policies, &parts.rows),
@@ -107,7 +108,20 @@ fn check_rows(
     }
     let mut by_key: HashMap<String, Vec<&Row>> = HashMap::new();
     let mut ranges: Vec<(CodeRange, &Row)> = Vec::new();
+    let lines: BTreeSet<&str> = parts.plans.iter().map(|p| p.line.as_str()).collect();
     for row in &parts.rows {
+        if let Some(line) = row
+            .line
+            .as_deref()
+            .filter(|line| !lines.is_empty() && !lines.contains(line))
+        {
+            let message = format!("No plan of plans.csv has the line '{line}'");
+            findings.push(of_row(
+                row,
+                message,
+                "Mend the line, or add the plan to plans.csv",
+            ));
+        }
         if !parts.answers.contains_key(&*row.answer) {
             let message = format!("There is no answer '{}' in answers/", row.answer);
             findings.push(of_row(
@@ -128,7 +142,6 @@ fn check_rows(
     }
     findings.extend(meeting(ranges).into_iter().filter_map(|(a, b)| twice(a, b)));
     check_answers(parts, forms, findings);
-    let lines: BTreeSet<&str> = parts.plans.iter().map(|p| p.line.as_str()).collect();
     for line in lines {
         let answered =
             |r: &Row| &*r.code == "*" && r.state.is_none() && r.line.as_deref().is_none_or(|l| l == line);
@@ -312,6 +325,29 @@ fn tie(a: &Policy, b: &Policy) -> bool {
         && share(a.lines(), b.lines())
         && share(a.states(), b.states())
         && overlap(window(a), window(b))
+}
+
+/// Rows that defer to a policy of which no version is active: every request for their codes waits.
+fn silent(parts: &Parts<'_>, policies: &[Policy], warnings: &mut Vec<Finding>) {
+    let active: HashSet<&str> = policies
+        .iter()
+        .filter(|p| p.is_active())
+        .map(Policy::name)
+        .collect();
+    let mut told = HashSet::new();
+    for row in &parts.rows {
+        if let Some(policy) = row.policy.as_deref()
+            && !active.contains(policy)
+            && told.insert(policy)
+        {
+            let message = format!(
+                "The policy '{policy}' has no active version: requests for its codes wait for a person"
+            );
+            let mend =
+                "Leave the last column empty until a version is active, so that the row answers itself";
+            warnings.push(of_row(row, message, mend));
+        }
+    }
 }
 
 /// Days between two active versions of one policy on which none answers.

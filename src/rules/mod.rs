@@ -54,7 +54,7 @@ use files::NamedAnswer;
 use index::{Answering, Index};
 use lists::{Row, holds_on};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 /// Every rule, immutable: read, checked and tested as one.
@@ -177,6 +177,11 @@ impl RuleSet {
         self.plans
             .iter()
             .find(|p| p.code == code && holds_on(p.from, p.to, on))
+    }
+
+    /// The lines of business that plans have.
+    pub fn lines(&self) -> BTreeSet<&str> {
+        self.plans.iter().map(|plan| plan.line.as_str()).collect()
     }
 
     /// The reasons that a reviewer may give for a denial.

@@ -3,14 +3,18 @@
 //! with the part of its window that no policy takes from it. Retired, draft and shadow versions are not in it, nor what
 //! needs no authorization.
 
+use super::CaseDocument;
 use super::codes::{CodeRange, CodeTable};
+use super::evaluate::verdict;
+use super::facts::Budget;
 use super::lists::Row;
 use super::verdict::CoverageAnswer;
 use super::{Policy, RuleSet};
-use chrono::NaiveDate;
+use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// First and last day, both included.
 type Window = (NaiveDate, Option<NaiveDate>);
@@ -163,6 +167,7 @@ impl RuleSet {
             about: Vec::new(),
             rows: Vec::new(),
         };
+        let free = self.free_rows();
         let mut speaking = Speaking::default();
         for (n, policy) in (0..).zip(&self.policies) {
             if !policy.is_active() {
@@ -175,7 +180,10 @@ impl RuleSet {
                 .iter()
                 .any(|rule| demands(&rule.answer.answer()))
             {
-                list.add_policy(policy);
+                let asks = |system: &str, code: &str| {
+                    !free.contains(&(policy.name(), system, code)) || demands_of_all(policy, system, code)
+                };
+                list.add_policy(policy, &asks);
             }
         }
         speaking.table = std::mem::take(&mut speaking.table).sealed();
@@ -210,8 +218,37 @@ impl RuleSet {
     }
 }
 
+impl RuleSet {
+    /// The codes that stand in a list with an answer that asks for nothing, and the policy that they are given to.
+    fn free_rows(&self) -> HashSet<(&str, &str, &str)> {
+        let mut free = HashSet::new();
+        for row in &self.rows {
+            let named = self.answers.get(&*row.answer);
+            if let Some(policy) = row.policy.as_deref()
+                && named.is_some_and(|known| !demands(&known.answer.answer()))
+            {
+                free.insert((policy, &*row.system, &*row.code));
+            }
+        }
+        free
+    }
+}
+
+/// What a policy answers when it knows nothing but the code. Some ask for one of their codes and not for another.
+fn demands_of_all(policy: &Policy, system: &str, code: &str) -> bool {
+    let first = code.split_once('-').map_or(code, |(first, _)| first);
+    let bare = CaseDocument::from_json(json!({
+        "kind": "hook",
+        "received": policy.effective().from.and_time(NaiveTime::MIN).and_utc(),
+        "member": {},
+        "item": { "sequence": 1, "codes": [{ "system": system, "code": first }] },
+    }));
+    bare.is_err() || bare.is_ok_and(|bare| demands(&verdict(policy, &bare, Budget(Budget::WHOLE)).coverage))
+}
+
 impl PublicList {
-    fn add_policy(&mut self, policy: &Policy) {
+    /// A row for each code of a policy that `asks` says may need authorization.
+    fn add_policy(&mut self, policy: &Policy, asks: &dyn Fn(&str, &str) -> bool) {
         let each = |scope: Option<&[String]>| match scope {
             None => vec![None],
             Some(names) => names.iter().cloned().map(Some).collect(),
@@ -227,7 +264,7 @@ impl PublicList {
                 .map(|s| (s.cite.clone(), s.url.clone()))
                 .collect(),
         });
-        for (system, code) in policy.codes() {
+        for (system, code) in policy.codes().filter(|(system, code)| asks(system, code)) {
             for line in &lines {
                 for state in &states {
                     self.rows.push(Listed {
@@ -408,6 +445,26 @@ mod tests {
         assert!(about.title.contains("Home oxygen") && about.forms == ["home-oxygen|1.0.0"]);
         assert!(about.sources[0].0.contains("NCD 240.2"));
         assert!(list.rows().is_sorted());
+    }
+
+    #[test]
+    fn a_code_for_which_its_policy_asks_nothing_is_not_in_the_list() {
+        let rules = shipped(|_| {});
+        let list = rules.public_list(day("2026-11-20"));
+        assert_eq!(list.find("77061", None).len(), 1);
+        assert!(list.find("77065", None).is_empty() && list.find("77066", None).is_empty());
+        // The row alone does not take a code out for which the policy asks.
+        let rules = shipped(|files| {
+            let list = files
+                .iter_mut()
+                .find(|(path, _)| path == "lists/2026-services.csv");
+            let text = &mut list.unwrap().1;
+            *text = text.replace(
+                "77061,http://www.ama-assn.org/go/cpt,,,2026-07-01,,auth-needed-imaging",
+                "77061,http://www.ama-assn.org/go/cpt,,,2026-07-01,,no-authorization",
+            );
+        });
+        assert_eq!(rules.public_list(day("2026-11-20")).find("77061", None).len(), 1);
     }
 
     #[test]

@@ -39,6 +39,11 @@ fn finding(file: &str, error: &serde_saphyr::Error) -> Finding {
     let message = said
         .rsplit_once(" at line ")
         .map_or(said.as_str(), |(message, _)| message);
+    // It names a setting of its own, which says nothing to whoever writes a policy.
+    let message = message
+        .split(", set DuplicateKeyPolicy")
+        .next()
+        .unwrap_or(message);
     Finding::new(file, line, message).mend(mend(message))
 }
 

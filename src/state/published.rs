@@ -5,7 +5,7 @@ use crate::deadlines::Clocks;
 use crate::error::{Error, Result};
 use crate::forms::Forms;
 use crate::rules::verdict::sha256;
-use crate::rules::{Finding, Loading, PublicList, RuleSet};
+use crate::rules::{Finding, Loading, PublicList, RuleSet, Tests};
 use crate::store::policy_sets::Publication;
 use chrono::{DateTime, NaiveDate, Utc};
 use std::sync::{Arc, OnceLock};
@@ -91,7 +91,7 @@ impl Published {
             .map_err(|findings| Error::malformed(told(&findings)))
     }
 
-    /// Reads and checks a set, and tests it as far as `loading` says.
+    /// Reads and checks a set, and tests it as far as `loading` says. A set that was published is not asked whether it is whole.
     pub fn check(files: SetFiles, loading: &Loading) -> Result<Self, Vec<Finding>> {
         let (rule_files, form_files) = (files.below(RULES), files.below(FORMS));
         let mut findings = Vec::new();
@@ -106,15 +106,21 @@ impl Published {
         }
         let rules = RuleSet::load_with(&rule_files, &|form| forms.link_ids(form), loading);
         match (rules, clocks) {
-            (Ok(rules), Ok(clocks)) => Ok(Self {
-                hash: files.hash(),
-                rules,
-                clocks,
-                forms,
-                files,
-                publication: None,
-                list: OnceLock::new(),
-            }),
+            (Ok(rules), Ok(clocks)) => {
+                let gaps = gaps(&rules, &clocks);
+                if !gaps.is_empty() && loading.tests != Tests::Leave {
+                    return Err(gaps);
+                }
+                Ok(Self {
+                    hash: files.hash(),
+                    rules,
+                    clocks,
+                    forms,
+                    files,
+                    publication: None,
+                    list: OnceLock::new(),
+                })
+            }
             (Err(found), _) => Err(found.into_iter().map(of_a_rule).collect()),
             (_, Err(())) => Err(findings),
         }
@@ -164,6 +170,40 @@ pub fn told(findings: &[Finding]) -> String {
     lines.join("\n")
 }
 
+/// What a set lacks so that a plan could work with it: a folder half copied is no set. Without plans nobody has a line,
+/// without clocks no request is ever due, without reasons no physician can decide.
+fn gaps(rules: &RuleSet, clocks: &Clocks) -> Vec<Finding> {
+    let mut gaps = Vec::new();
+    let mut lack = |file: &str, what: String, mend: &str| {
+        gaps.push(of_a_rule(Finding::new(file, None, what).mend(mend)));
+    };
+    let lines = rules.lines();
+    if lines.is_empty() {
+        lack(
+            "plans.csv",
+            "There is no plan".to_owned(),
+            "Add plans.csv with a row for each plan",
+        );
+    }
+    for line in lines {
+        for (urgent, word) in [(false, "a standard"), (true, "an expedited")] {
+            if !clocks.answer_for(line, urgent) {
+                let what = format!("No clock says how long {word} request of the line '{line}' may take");
+                lack("clocks/", what, "Add a clock for the line to a file of clocks/");
+            }
+        }
+    }
+    if rules.denial_reasons().is_empty() {
+        let mend = "Add codes/denial.csv with the reasons that a reviewer may give";
+        lack(
+            "codes/denial.csv",
+            "There is no reason for a denial".to_owned(),
+            mend,
+        );
+    }
+    gaps
+}
+
 fn of_a_rule(finding: Finding) -> Finding {
     Finding {
         file: format!("{RULES}{}", finding.file),
@@ -197,6 +237,39 @@ mod tests {
         assert_eq!(files("x").text("plans.csv"), None);
         let json = serde_json::to_string(files("x").all()).unwrap();
         assert_eq!(SetFiles::read(&json).unwrap(), files("x"));
+    }
+
+    #[test]
+    fn half_a_folder_is_no_set() {
+        let nothing = || SetFiles::new(&[], &[]);
+        let said = |files| told(&Published::check(files, &Loading::default()).unwrap_err());
+        assert_eq!(
+            said(nothing()),
+            "rules/plans.csv: There is no plan. Add plans.csv with a row for each plan\n\
+             rules/codes/denial.csv: There is no reason for a denial. Add codes/denial.csv with the reasons that a reviewer may give"
+        );
+        let shipped = crate::publication::files(std::path::Path::new("rules")).unwrap();
+        let forms = crate::publication::files(std::path::Path::new("questionnaires")).unwrap();
+        let without = |gone: &str| {
+            let mut rules = shipped.clone();
+            rules.retain(|(path, _)| path != gone);
+            SetFiles::new(&rules, &forms)
+        };
+        let clocks = said(without("clocks/medicare-advantage.yaml"));
+        assert!(
+            clocks.contains("No clock says how long a standard request of the line 'MA' may take"),
+            "{clocks}"
+        );
+        assert!(
+            clocks.contains("an expedited request of the line 'MA'") && !clocks.contains("QHP"),
+            "{clocks}"
+        );
+        // One that was in force can still be read.
+        let leave = Loading {
+            tests: Tests::Leave,
+            ..Loading::default()
+        };
+        assert!(Published::check(nothing(), &leave).is_ok());
     }
 
     #[test]

@@ -88,7 +88,7 @@ both! {
         let page = app.get(&format!("{LIST}/{old}"), None).await.text;
         assert!(page.contains("This is an earlier list") && !page.contains("B4185"), "{page}");
         assert!(app.get(LIST, None).await.text.contains(&format!("{LIST}/{old}")), "the page links to it");
-        for nothing in ["2026-11-19", "0190a6f3-0000-7000-8000-000000000000", "yesterday", "2026-11-19.csv"] {
+        for nothing in ["2026-11-19", "0190a6f3-0000-7000-8000-000000000000", "yesterday", "2026-11-19.csv", "2099-12-31"] {
             assert_eq!(app.get(&format!("{LIST}/{nothing}"), None).await.status, 404, "{nothing}");
         }
     }

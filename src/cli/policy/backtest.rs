@@ -46,8 +46,8 @@ pub async fn run(command: Backtest, config: &Config) -> Result<ExitCode> {
         rules: Some(command.with.clone()),
         forms: command.forms.clone(),
     };
-    let rules = match folders.load(config, Tests::Run)? {
-        Ok(rules) => rules,
+    let candidate = match folders.load(config, Tests::Run)? {
+        Ok(candidate) => candidate,
         Err(findings) => {
             tell_findings(&findings);
             return Ok(ExitCode::from(2));
@@ -61,7 +61,7 @@ pub async fn run(command: Backtest, config: &Config) -> Result<ExitCode> {
     let since = since(command.since);
     let store = Store::open(config).await?;
     let bar = progress(&store, since).await?;
-    let table = replay(&store, &rules, since, &mut |step| match step {
+    let table = replay(&store, &candidate.rules, since, &mut |step| match step {
         Step::Case => {
             bar.inc(1);
             Ok(())
@@ -72,7 +72,7 @@ pub async fn run(command: Backtest, config: &Config) -> Result<ExitCode> {
     rows.finish()?;
     bar.finish_and_clear();
     store.close().await;
-    crate::cli::say(&summary(&table, rules.hash()));
+    crate::cli::say(&summary(&table, &candidate.hash));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -82,8 +82,8 @@ fn tell_findings(findings: &[Finding]) {
         eprint!("{}", check::lines("error", finding));
     }
     eprintln!(
-        "The candidate has {} findings; no case was run again.",
-        findings.len()
+        "The candidate has {}; no case was run again.",
+        check::counted(findings.len(), "mistake", "mistakes")
     );
 }
 

@@ -1,6 +1,7 @@
 //! `assent policy check`: every load-time check over all files, all findings at once. Exit code 1 when there is one.
 
 use super::Folders;
+use crate::cli::say;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::rules::{Finding, Tests};
@@ -22,38 +23,29 @@ pub struct Check {
 }
 
 /// Checks and prints.
-#[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
 pub fn run(command: &Check, config: &Config) -> Result<ExitCode> {
     let loaded = command
         .folders
         .load(config, if command.no_tests { Tests::Read } else { Tests::Run })?;
-    let (findings, warnings, summary) = match &loaded {
-        Err(findings) => (findings.as_slice(), [].as_slice(), String::new()),
+    let (findings, warnings, summary) = match loaded {
+        Err(findings) => (findings, Vec::new(), String::new()),
         Ok(set) => {
-            let count = set.policies().count();
-            (
-                &[][..],
-                set.warnings(),
-                format!("{count} policies are sound. Set {}", set.hash()),
-            )
+            let count = counted(set.rules.policies().count(), "policy is", "policies are");
+            let warnings = set.rules.warnings().iter().map(below_rules).collect();
+            (Vec::new(), warnings, format!("{count} sound. Set {}", set.hash))
         }
     };
     if command.json {
-        let shown = json!({ "findings": all(findings), "warnings": all(warnings) });
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&shown).map_err(Error::internal)?
-        );
+        let shown = json!({ "findings": all(&findings), "warnings": all(&warnings) });
+        say(&serde_json::to_string_pretty(&shown).map_err(Error::internal)?);
     } else {
-        findings.iter().for_each(|f| print!("{}", lines("error", f)));
-        warnings.iter().for_each(|f| print!("{}", lines("warning", f)));
+        findings.iter().for_each(|f| say(&lines("error", f)));
+        warnings.iter().for_each(|f| say(&lines("warning", f)));
         if findings.is_empty() {
-            println!("{summary}");
+            say(&summary);
         } else {
-            println!(
-                "{} mistakes. Nothing is published while there is one",
-                findings.len()
-            );
+            let count = counted(findings.len(), "mistake", "mistakes");
+            say(&format!("{count}. Nothing is published while there is one"));
         }
     }
     Ok(if findings.is_empty() {
@@ -61,6 +53,19 @@ pub fn run(command: &Check, config: &Config) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// A number with its noun.
+pub(super) fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// A warning names its file below the folder of rules; as a finding does, it is shown with the folder.
+fn below_rules(finding: &Finding) -> Finding {
+    Finding {
+        file: format!("rules/{}", finding.file),
+        ..finding.clone()
+    }
 }
 
 fn all(findings: &[Finding]) -> Vec<Value> {

@@ -8,9 +8,10 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::pas::stored;
 use crate::prior_auth::{PriorAuth, flips};
-use crate::rules::{CaseDocument, RuleSet, Source, Tests, Verdict, readable};
+use crate::rules::{CaseDocument, Source, Tests, Verdict, readable};
+use crate::state::Published;
 use crate::store::Store;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,14 +20,10 @@ use uuid::Uuid;
 
 /// Which case.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["case", "id"]).required(true)))]
 pub struct Explain {
     /// A case document as JSON, such as a fixture; evaluated under the rules of the folders
-    #[arg(
-        long = "case",
-        value_name = "FILE",
-        conflicts_with = "id",
-        required_unless_present = "id"
-    )]
+    #[arg(long = "case", value_name = "FILE")]
     case: Option<PathBuf>,
     /// A stored case: its id, or an authorization or tracking number
     #[arg(long, value_name = "CASE")]
@@ -88,15 +85,15 @@ pub async fn run(command: Explain, config: &Config) -> Result<ExitCode> {
     })
 }
 
-fn of_document(file: &Path, rules: &RuleSet) -> Result<Explained> {
+fn of_document(file: &Path, published: &Published) -> Result<Explained> {
     let unread = |why: String| Error::malformed(format!("{}: {why}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|e| unread(e.to_string()))?;
     let json: Value = serde_json::from_str(&text).map_err(|e| unread(e.to_string()))?;
     let document = CaseDocument::from_json(json).map_err(unread)?;
     Ok(Explained {
         line: None,
-        set: rules.hash().to_owned(),
-        verdict: rules.evaluate(&document),
+        set: published.hash.clone(),
+        verdict: published.rules.evaluate(&document),
         as_stored: None,
     })
 }

@@ -1,6 +1,7 @@
 //! `assent policy list`: the index of policies.
 
 use super::{Folders, is_meant};
+use crate::cli::say;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::rules::{Policy, Tests};
@@ -21,9 +22,9 @@ pub struct List {
 }
 
 /// Lists policies by name and version.
-#[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
 pub fn run(command: &List, config: &Config) -> Result<ExitCode> {
-    let set = command.folders.sound(config, Tests::Read)?;
+    let published = command.folders.sound(config, Tests::Read)?;
+    let set = &published.rules;
     let mut meant: Vec<&Policy> = set
         .policies()
         .filter(|policy| is_meant(command.name.as_deref(), policy))
@@ -31,11 +32,8 @@ pub fn run(command: &List, config: &Config) -> Result<ExitCode> {
     meant.sort_by_key(|policy| (policy.name(), policy.version()));
     if command.json {
         let all: Vec<Value> = meant.iter().map(|policy| json_of(policy)).collect();
-        let shown = json!({ "hash": set.hash(), "policies": all });
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&shown).map_err(Error::internal)?
-        );
+        let shown = json!({ "hash": published.hash, "policies": all });
+        say(&serde_json::to_string_pretty(&shown).map_err(Error::internal)?);
         return Ok(ExitCode::SUCCESS);
     }
     let head = [
@@ -60,7 +58,7 @@ pub fn run(command: &List, config: &Config) -> Result<ExitCode> {
             .zip(&widths)
             .map(|(cell, width)| format!("{cell:width$}"))
             .collect();
-        println!("{}", cells.join("  ").trim_end());
+        say(&cells.join("  "));
     }
     Ok(ExitCode::SUCCESS)
 }

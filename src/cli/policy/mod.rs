@@ -14,8 +14,8 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::forms::Forms;
-use crate::rules::{Finding, Loading, RuleSet, Tests};
+use crate::rules::{Finding, Loading, Tests};
+use crate::state::{Published, SetFiles};
 use clap::Subcommand;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -71,47 +71,23 @@ impl Folders {
         self.forms.as_ref().unwrap_or(&config.forms)
     }
 
-    /// Reads the folders and loads the set; findings of forms come first, for the policies need them.
-    fn load(&self, config: &Config, tests: Tests) -> Result<std::result::Result<RuleSet, Vec<Finding>>> {
-        let forms = match Forms::load(&app::files(self.forms(config))?) {
-            Ok(forms) => forms,
-            Err(findings) => {
-                let all = findings.iter().map(|f| of_form(f)).collect();
-                return Ok(Err(all));
-            }
-        };
+    /// Reads the folders and checks them as a server does before it publishes them.
+    fn load(&self, config: &Config, tests: Tests) -> Result<std::result::Result<Published, Vec<Finding>>> {
         let loading = Loading {
             today: Some(Clock::System.now().date_naive()),
             tests,
             ..Loading::default()
         };
-        let files = app::files(self.rules(config))?;
-        let clocks = crate::deadlines::Clocks::load(&files).err().unwrap_or_default();
-        let loaded = RuleSet::load_with(&files, &|form| forms.link_ids(form), &loading);
-        Ok(match loaded {
-            Ok(set) if clocks.is_empty() => Ok(set),
-            Ok(_) => Err(clocks),
-            Err(findings) => Err(clocks.into_iter().chain(findings).collect()),
-        })
+        let (rules, forms) = (app::files(self.rules(config))?, app::files(self.forms(config))?);
+        Ok(Published::check(SetFiles::new(&rules, &forms), &loading))
     }
 
     /// The same for commands that work with a sound set only.
-    fn sound(&self, config: &Config, tests: Tests) -> Result<RuleSet> {
+    fn sound(&self, config: &Config, tests: Tests) -> Result<Published> {
         self.load(config, tests)?.map_err(|findings| {
             let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
             Error::malformed(all.join("\n"))
         })
-    }
-}
-
-/// A finding of a form as one of a file.
-fn of_form(finding: &str) -> Finding {
-    let (file, message) = finding.split_once(": ").unwrap_or(("", finding));
-    Finding {
-        file: format!("questionnaires/{file}"),
-        line: None,
-        message: message.to_owned(),
-        mend: String::new(),
     }
 }
 
@@ -123,4 +99,24 @@ fn is_meant(wanted: Option<&str>, policy: &crate::rules::Policy) -> bool {
             .map_or((wanted, None), |(n, v)| (n, Some(v)));
         policy.name().contains(name) && version.is_none_or(|v| v == policy.version())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_names_the_set_as_the_server_does() {
+        let config = Config::defaults().unwrap();
+        let own = Folders {
+            rules: None,
+            forms: None,
+        };
+        let loaded = own.sound(&config, Tests::Read).unwrap();
+        let (rules, forms) = (
+            app::files(&config.rules).unwrap(),
+            app::files(&config.forms).unwrap(),
+        );
+        assert_eq!(loaded.hash, SetFiles::new(&rules, &forms).hash());
+    }
 }

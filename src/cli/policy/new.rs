@@ -2,6 +2,7 @@
 //! whose tests show it met, not met and unknown. It is a draft: it answers nothing until somebody approves it.
 
 use super::Folders;
+use crate::cli::say;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -42,7 +43,6 @@ struct Names<'a> {
 }
 
 /// Writes the files and names them. Nothing is overwritten.
-#[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
 pub fn run(command: &New, config: &Config) -> Result<ExitCode> {
     let today = Clock::System.now().date_naive();
     let names = names(command, today)?;
@@ -73,19 +73,20 @@ pub fn run(command: &New, config: &Config) -> Result<ExitCode> {
     }
     for (path, text) in &files {
         write(path, text)?;
-        println!("{}", path.display());
+        say(&path.display().to_string());
     }
-    println!(
-        "A draft answers nothing. Write its criteria and tests, add a row for each code to a file of lists/,\n\
-         record the approval and set the status to active. Until then: assent policy check, assent policy test {}",
+    say(&format!(
+        "A draft answers nothing. Write its criteria and tests, record the approval, set the status to active and give\n\
+         each code a row in a file of lists/. Until then: assent policy check, assent policy test {}",
         names.short
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
 fn names(command: &New, today: NaiveDate) -> Result<Names<'_>> {
     let word = |text: &str| {
-        !text.is_empty()
+        text.len() > 1
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
             && text
                 .chars()
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
@@ -95,8 +96,15 @@ fn names(command: &New, today: NaiveDate) -> Result<Names<'_>> {
         .split_once('.')
         .filter(|(area, short)| word(area) && word(short))
         .ok_or_else(|| {
-            Error::malformed("A name is an area, a dot and a name in small letters: dme.walking-aid")
+            Error::malformed("A name is an area, a dot and a name, each of two or more small letters, digits and hyphens, a letter first: dme.walking-aid")
         })?;
+    if command
+        .title
+        .as_ref()
+        .is_some_and(|title| title.trim().is_empty() || title.contains(['\n', '\r']))
+    {
+        return Err(Error::malformed("A title is one line of text"));
+    }
     let title = command.title.clone().unwrap_or_else(|| short.replace('-', " "));
     let version = today.format("%Y.1").to_string();
     Ok(Names {
@@ -249,4 +257,38 @@ fn pretty(value: &Value) -> Result<String> {
     serde_json::to_string_pretty(value)
         .map(|text| text + "\n")
         .map_err(Error::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        new: New,
+    }
+
+    /// What becomes of a name and a title.
+    fn named(name: &str, title: &str) -> bool {
+        let line = Line::try_parse_from(["new", name, "--code", "E0143", "--title", title]).unwrap();
+        names(&line.new, NaiveDate::MIN).is_ok()
+    }
+
+    #[test]
+    fn a_name_that_its_form_cannot_have_is_refused_before_anything_is_written() {
+        assert!(named("dme.walking-aid", "Wheeled \"walkers\"") && named("dme.tens2", "TENS"));
+        for name in [
+            "walking-aid",
+            "dme.x",
+            "dme.3d-print",
+            "dme.",
+            "d.walking",
+            "dme.Walker",
+        ] {
+            assert!(!named(name, "Walkers"), "{name}");
+        }
+        assert!(!named("dme.walking-aid", "Walkers\nstatus: active") && !named("dme.walking-aid", " "));
+    }
 }

@@ -1,7 +1,9 @@
 //! `assent policy test [NAME]`: the tests inside the policies, what they show of each criterion, and the trace of each
 //! that fails. `--mutate` asks what the tests would not notice. Exit code 1 when a test fails or a mutant lives.
 
+use super::check::counted;
 use super::{Folders, is_meant};
+use crate::cli::say;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::rules::{Mutant, Policy, RuleSet, Seen, TestReport, Tests, readable};
@@ -46,9 +48,8 @@ impl Tested<'_> {
 }
 
 /// Tests and prints.
-#[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
 pub fn run(command: &Test, config: &Config) -> Result<ExitCode> {
-    let set = command.folders.sound(config, Tests::Read)?;
+    let set = command.folders.sound(config, Tests::Read)?.rules;
     let tested: Vec<Tested<'_>> = set
         .policies()
         .filter(|policy| is_meant(command.name.as_deref(), policy))
@@ -68,12 +69,12 @@ pub fn run(command: &Test, config: &Config) -> Result<ExitCode> {
         ));
     }
     if command.json {
-        println!("{}", json_of(&set, &tested)?);
+        say(&json_of(&set, &tested)?);
     } else {
         for one in &tested {
-            print!("{}", text_of(&set, one, command));
+            say(&text_of(&set, one, command));
         }
-        println!("{}", summary(&tested, command.mutate));
+        say(&summary(&tested, command.mutate));
     }
     let sound = tested.iter().all(|t| t.is_sound(&set));
     Ok(if sound {
@@ -87,14 +88,17 @@ fn summary(tested: &[Tested<'_>], mutated: bool) -> String {
     let reports = || tested.iter().flat_map(|t| &t.reports);
     let failed = reports().filter(|r| !r.passed()).count();
     let mut text = format!(
-        "{} tests of {} policies, {failed} failed",
-        reports().count(),
-        tested.len()
+        "{} of {}, {failed} failed",
+        counted(reports().count(), "test", "tests"),
+        counted(tested.len(), "policy", "policies")
     );
     if mutated {
         let mutants = || tested.iter().flat_map(|t| &t.mutants);
         let living = mutants().filter(|m| m.killed_by.is_none()).count();
-        text += &format!("; {} mutants, {living} noticed by no test", mutants().count());
+        text += &format!(
+            "; {}, {living} noticed by no test",
+            counted(mutants().count(), "mutant", "mutants")
+        );
     }
     text
 }
@@ -127,7 +131,7 @@ fn text_of(set: &RuleSet, tested: &Tested<'_>, command: &Test) -> String {
     }
     for mutant in tested.mutants.iter().filter(|m| m.killed_by.is_none()) {
         let line = mutant.line.map(|l| format!(":{l}")).unwrap_or_default();
-        text += &format!("  lives  {}{line}: {}\n", policy.file(), mutant.what);
+        text += &format!("  lives  rules/{}{line}: {}\n", policy.file(), mutant.what);
     }
     text
 }
@@ -148,8 +152,8 @@ fn coverage_line(name: &str, seen: Seen, width: usize) -> String {
 fn failure(report: &TestReport) -> String {
     let place = report
         .line
-        .map(|l| format!("{}:{l}", report.file))
-        .unwrap_or_else(|| report.file.clone());
+        .map(|l| format!("rules/{}:{l}", report.file))
+        .unwrap_or_else(|| format!("rules/{}", report.file));
     let mut text = format!("  FAILED  {} ({place})\n", report.name);
     for d in &report.differences {
         text += &format!("    - {}: {}\n    + {}: {}\n", d.of, d.wanted, d.of, d.came);

@@ -1,6 +1,6 @@
 //! The facts of a policy, compiled: where they are found, as what they are read, and whether that fits together.
 
-use super::{Sheet, Used};
+use super::{Sheet, Used, note};
 use crate::rules::criteria::is_unit;
 use crate::rules::facts::{BUILT_IN, Fact, Source};
 use crate::rules::model::{FactKeys, From, Kind, Pick, PolicyKeys};
@@ -58,7 +58,7 @@ fn fact(name: &str, keys: &FactKeys, used: &mut Used, sheet: &mut Sheet<'_>) -> 
     let dated = keys.dated.as_ref().map(|d| sheet.path(&at, d));
     let mut keep = Vec::new();
     for one in &keys.keep {
-        used.sets.insert(one.in_set.clone());
+        note(&mut used.sets, &one.in_set, &at);
         keep.extend(sheet.path(&at, &one.path).map(|path| (path, one.in_set.clone())));
     }
     let fact = Fact {
@@ -80,7 +80,9 @@ fn fact(name: &str, keys: &FactKeys, used: &mut Used, sheet: &mut Sheet<'_>) -> 
 fn source(at: &str, keys: &FactKeys, used: &mut Used, sheet: &mut Sheet<'_>) -> Option<Source> {
     match (&keys.from, &keys.answer) {
         (Some(From::Search(search)), None) => {
-            used.sets.extend(search.code_in.clone());
+            if let Some(set) = &search.code_in {
+                note(&mut used.sets, set, at);
+            }
             Some(Source::Search(search.clone()))
         }
         (Some(From::Path(path)), None) => sheet.path(at, path).map(Source::Path),

@@ -1,6 +1,6 @@
 //! Conditions: whether each test fits its fact, what they name, and whether criteria lead back to themselves.
 
-use super::{Sheet, Used};
+use super::{Sheet, Used, note};
 use crate::rules::criteria::{FactTest, IfMissing, Limit, Literal, Node, Test};
 use crate::rules::facts::Fact;
 use crate::rules::model::{Kind, PolicyKeys};
@@ -32,18 +32,22 @@ pub(super) fn node(
                     "Let 'n' be at least 1 and at most the number of conditions under 'of'",
                 );
             }
-            for one in of {
-                self::node(one, at, facts, used, sheet);
+            let list = match node {
+                Node::Any(_) => "any",
+                Node::FirstKnown(_) => "first_known",
+                Node::AtLeast(..) => "at_least/of",
+                _ => "all",
+            };
+            for (n, one) in of.iter().enumerate() {
+                self::node(one, &format!("{at}/{list}/{n}"), facts, used, sheet);
             }
         }
-        Node::Not(one) => self::node(one, at, facts, used, sheet),
-        Node::Criterion(name) => {
-            used.criteria.insert(name.clone());
-        }
+        Node::Not(one) => self::node(one, &format!("{at}/not"), facts, used, sheet),
+        Node::Criterion(name) => note(&mut used.criteria, name, at),
         Node::Test(test) => {
-            used.facts.insert(test.fact.clone());
+            note(&mut used.facts, &test.fact, at);
             if let Test::InSet(set) = &test.test {
-                used.sets.insert(set.clone());
+                note(&mut used.sets, set, at);
             }
             // An unknown fact is told by name later.
             if let Some(fact) = facts.get(&test.fact)

@@ -17,7 +17,7 @@ use super::{Finding, Loading, Tests};
 use chrono::{Months, NaiveDate};
 use conditions::node;
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Compiled paths by their text, shared by all policies of a set.
@@ -91,12 +91,19 @@ impl<'a> Sheet<'a> {
     }
 }
 
-/// What a policy's conditions and facts name.
+/// What a policy's conditions and facts name, each with the key where it stands first.
 #[derive(Default)]
 struct Used {
-    facts: BTreeSet<String>,
-    sets: BTreeSet<String>,
-    criteria: BTreeSet<String>,
+    facts: BTreeMap<String, String>,
+    sets: BTreeMap<String, String>,
+    criteria: BTreeMap<String, String>,
+}
+
+/// Notes a name; the place is the first one.
+fn note(names: &mut BTreeMap<String, String>, name: &str, at: &str) {
+    if !names.contains_key(name) {
+        names.insert(name.to_owned(), at.to_owned());
+    }
 }
 
 /// Checks a policy and compiles it. A policy with findings is never kept.
@@ -112,6 +119,7 @@ pub(super) fn policy(
     sources(&keys, loading.today, sheet);
     let codes = scope::codes(&keys, parts, sheet);
     scope::listed(&keys, &codes, parts, sheet);
+    scope::lines(&keys, parts, sheet);
     let mut used = Used::default();
     let sets = sets(&keys, parts, sheet);
     let facts = compile::facts(&keys, &mut used, sheet);
@@ -135,6 +143,13 @@ pub(super) fn policy(
         }
     }
     coverage(&keys, &facts, &mut used, sheet);
+    if keys.decision.otherwise.pend.queue.trim().is_empty() {
+        sheet.find(
+            "decision/otherwise/pend",
+            "The queue has no name",
+            "Name the queue in which a person looks: queue: clinical-review",
+        );
+    }
     let approve = &keys.decision.approve.when;
     node(approve, "decision/approve/when", &facts, &mut used, sheet);
     let asked = conditions::asked(approve);
@@ -221,6 +236,18 @@ fn sources(keys: &PolicyKeys, today: Option<NaiveDate>, sheet: &mut Sheet<'_>) {
             "A policy names its sources",
             "Add sources: [ { id, cite, url, checked } ]",
         );
+    }
+    for (n, source) in keys.sources.iter().enumerate() {
+        if !["https://", "http://"]
+            .iter()
+            .any(|scheme| source.url.starts_with(scheme))
+        {
+            sheet.find(
+                &format!("sources/{n}/url"),
+                format!("The address of the source '{}' is no web address", source.id),
+                "Write the address of a page that people can open: https://…",
+            );
+        }
     }
     let Some(oldest) = today.and_then(|day| day.checked_sub_months(Months::new(12))) else {
         return;
@@ -312,7 +339,7 @@ fn coverage(keys: &PolicyKeys, facts: &BTreeMap<String, Fact>, used: &mut Used, 
     for (n, rule) in keys.coverage.iter().enumerate() {
         let at = format!("coverage/{n}");
         if let Some(when) = &rule.when {
-            node(when, &at, facts, used, sheet);
+            node(when, &format!("{at}/when"), facts, used, sheet);
         }
         if rule.when.is_some() == (n == last) {
             sheet.find(

@@ -32,6 +32,13 @@ pub(super) fn asks(keys: &PolicyKeys, asked: &[String], sheet: &mut Sheet<'_>) {
                 "Take the line out, or name the criterion in 'approve.when'",
             );
         }
+        if let Some(code) = ask.loinc.as_ref().filter(|code| !is_loinc(code)) {
+            sheet.find(
+                &at,
+                format!("'{code}' is no LOINC code"),
+                "Write digits, a hyphen and the check digit: 59408-5",
+            );
+        }
         if ask.loinc.is_none() && ask.questionnaire.is_none() {
             sheet.find(
                 &at,
@@ -40,6 +47,14 @@ pub(super) fn asks(keys: &PolicyKeys, asked: &[String], sheet: &mut Sheet<'_>) {
             );
         }
     }
+}
+
+/// Whether a code has the shape of one of LOINC's: up to seven digits, a hyphen, a check digit.
+fn is_loinc(code: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    code.split_once('-').is_some_and(|(number, check)| {
+        digits(number) && number.len() <= 7 && digits(check) && check.len() == 1
+    })
 }
 
 /// Unknown and unused names.
@@ -56,14 +71,15 @@ pub(super) fn used(keys: &PolicyKeys, used: &Used, sheet: &mut Sheet<'_>) {
         ),
     ] {
         let built_in = |name: &&String| what == "fact" && BUILT_IN.iter().any(|b| b.name == name.as_str());
-        for name in used.difference(&known).filter(|name| !built_in(name)) {
+        let unknown = used.iter().filter(|(name, _)| !known.contains(*name));
+        for (name, at) in unknown.filter(|(name, _)| !built_in(name)) {
             sheet.find(
-                folder,
+                at,
                 format!("There is no {what} '{name}'"),
                 &format!("Mend the name, or define it under '{folder}'"),
             );
         }
-        for name in known.difference(used) {
+        for name in known.iter().filter(|name| !used.contains_key(*name)) {
             sheet.find(
                 &format!("{folder}/{name}"),
                 format!("Nothing uses the {what} '{name}'"),

@@ -49,14 +49,15 @@ pub(super) fn codes(keys: &PolicyKeys, parts: &Parts<'_>, sheet: &mut Sheet<'_>)
     all
 }
 
-/// Codes that no row of a list names for this policy, and codes whose row has ended.
+/// Codes that no row of a list names for this policy, and codes whose row has ended. What runs in shadow answers nothing:
+/// a row that named it would let every request wait.
 pub(super) fn listed(
     keys: &PolicyKeys,
     codes: &[(String, String)],
     parts: &Parts<'_>,
     sheet: &mut Sheet<'_>,
 ) {
-    if !matches!(keys.status, Status::Active | Status::Shadow) {
+    if keys.status != Status::Active {
         return;
     }
     let empty = Vec::new();
@@ -107,6 +108,21 @@ pub(super) fn listed(
                 "Take the code out of the scope, or mend the days of the row or of 'effective'",
             );
         }
+    }
+}
+
+/// Lines that no plan has: a line misspelled answers for nobody.
+pub(super) fn lines(keys: &PolicyKeys, parts: &Parts<'_>, sheet: &mut Sheet<'_>) {
+    let known = |line: &String| line == "any" || parts.plans.iter().any(|plan| plan.line == *line);
+    if parts.plans.is_empty() || keys.status == Status::Retired {
+        return;
+    }
+    for line in keys.scope.lines.iter().filter(|line| !known(line)) {
+        sheet.find(
+            "scope/lines",
+            format!("No plan of plans.csv has the line '{line}'"),
+            "Mend the line, or add the plan to plans.csv",
+        );
     }
 }
 

@@ -52,14 +52,14 @@ fn a_count_is_unknown_as_long_as_it_could_tip() {
 fn ask(fact: &str, test: &str, answers: Value, res: Value) -> (Outcome, Option<String>) {
     let text = format!(
         "format: pa-policy/1\npolicy: p\nversion: \"1\"\nstatus: draft\neffective: {{ basis: received, from: 2026-01-01 }}\n\
-         title: t\nowner: o\nsources: [ {{ id: s, cite: c, url: u, checked: 2026-01-01 }} ]\n\
+         title: t\nowner: o\nsources: [ {{ id: s, cite: c, url: \"https://x\", checked: 2026-01-01 }} ]\n\
          scope: {{ codes: [ {{ system: s, any: [\"c\"] }} ], lines: [any], states: [any] }}\n\
          sets: {{ icd: {{ system: \"http://hl7.org/fhir/sid/icd-10-cm\", any: [\"J44.9\"] }}, hcpcs: {{ system: \"http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets\", any: [\"33510\"] }} }}\n\
          facts: {{ f: {fact} }}\n\
          criteria: {{ c: {{ text: t, cite: s, all: [ {{ fact: f, {test} }} ] }} }}\n\
          coverage: [ {{ answer: {{ covered: covered, pa: auth-needed }} }} ]\n\
          decision: {{ approve: {{ when: {{ criterion: c }}, grant: {{ units: as-asked, reason: r }} }}, \
-         otherwise: {{ pend: {{ queue: q, reason: r }}, ask_for: {{ c: {{ loinc: l, text: t }} }} }} }}\n"
+         otherwise: {{ pend: {{ queue: q, reason: r }}, ask_for: {{ c: {{ loinc: \"1-8\", text: t }} }} }} }}\n"
     );
     let (mut findings, mut warnings, mut paths) = (Vec::new(), Vec::new(), check::Paths::new());
     let loading = Loading::default();
