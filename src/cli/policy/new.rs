@@ -133,7 +133,8 @@ fn policy_text(command: &New, names: &Names<'_>) -> String {
     let codes: Vec<String> = command.codes.iter().map(|code| quoted(code)).collect();
     let (name, form) = (&command.name, format!("{}|1.0.0", names.short));
     format!(
-        r#"# {title}: what is approved by rule, what goes to a person. docs/policies.md explains each key.
+        r#"# yaml-language-server: $schema=../../../schema/pa-policy-1.schema.json
+# {title}: what is approved by rule, what goes to a person. docs/policies.md explains each key.
 format: pa-policy/1
 policy: {name}
 version: "{version}"
