@@ -39,8 +39,12 @@ pub fn run(command: &Check, config: &Config) -> Result<ExitCode> {
         let shown = json!({ "findings": all(&findings), "warnings": all(&warnings) });
         say(&serde_json::to_string_pretty(&shown).map_err(Error::internal)?);
     } else {
-        findings.iter().for_each(|f| say(&lines("error", f)));
-        warnings.iter().for_each(|f| say(&lines("warning", f)));
+        for finding in &findings {
+            say(&lines("error", finding));
+        }
+        for warning in &warnings {
+            say(&lines("warning", warning));
+        }
         if findings.is_empty() {
             say(&summary);
         } else {
