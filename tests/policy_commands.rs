@@ -73,7 +73,7 @@ fn a_new_policy_is_sound_and_its_tests_notice_every_change() {
     assert!(out.contains("15 policies are sound. Set sha256:"), "{out}");
     let (code, out, err) = house.run(&["policy", "test", "walking-aid", "--mutate"]);
     assert_eq!(code, 0, "{out}{err}");
-    assert!(out.contains("5 tests of 1 policies, 0 failed"), "{out}");
+    assert!(out.contains("5 tests of 1 policy, 0 failed"), "{out}");
     assert!(out.contains(" mutants, 0 noticed by no test"), "{out}");
     assert!(!out.contains("; 0 mutants"), "nothing was moved: {out}");
 

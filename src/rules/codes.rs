@@ -101,12 +101,20 @@ impl CodeRange {
     }
 }
 
-/// What is wrong with a code or range, in one sentence.
+/// What is wrong with a HCPCS or CPT code or range, in one sentence.
 pub fn code_mistake(system: &str, code: &str) -> Option<String> {
-    if code.is_empty() || code.contains(char::is_whitespace) {
-        return Some(format!("'{code}' is no code"));
+    let is_code = |code: &str| {
+        code.len() == 5
+            && code.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+            && code.bytes().filter(u8::is_ascii_digit).count() >= 4
+    };
+    match CodeRange::read(system, code) {
+        Some(range) => range.err(),
+        None if is_code(code) => None,
+        None => Some(format!(
+            "'{code}' is no HCPCS or CPT code: a letter and four digits, or five digits"
+        )),
     }
-    CodeRange::read(system, code)?.err()
 }
 
 /// `K0813` → (`…|K#4`, 813); none for a code without a number, or with one that is too long.

@@ -11,9 +11,8 @@ use crate::fhir::coding::is_billing_system;
 /// What answers for an item.
 pub(super) enum Answering<'a> {
     Policy(&'a Policy),
+    /// The answer of a row that names a policy stands in on days for which the policy has no version.
     Row(&'a Row),
-    /// A row defers to a policy that has no version for the day.
-    Deferred(&'a Row),
     NoBillingCode,
     /// No row speaks for the line on that day.
     Nothing,
@@ -89,7 +88,6 @@ impl Index {
             .or_else(|| first_greatest(self.others.iter().filter_map(speaking), |r| r.rank()));
         match row {
             None => Answering::Nothing,
-            Some(row) if row.policy.is_some() => Answering::Deferred(row),
             Some(row) => Answering::Row(row),
         }
     }

@@ -327,7 +327,7 @@ fn tie(a: &Policy, b: &Policy) -> bool {
         && overlap(window(a), window(b))
 }
 
-/// Rows that defer to a policy of which no version is active: every request for their codes waits.
+/// Rows that defer to a policy of which no version is active: nobody reads its criteria.
 fn silent(parts: &Parts<'_>, policies: &[Policy], warnings: &mut Vec<Finding>) {
     let active: HashSet<&str> = policies
         .iter()
@@ -340,9 +340,8 @@ fn silent(parts: &Parts<'_>, policies: &[Policy], warnings: &mut Vec<Finding>) {
             && !active.contains(policy)
             && told.insert(policy)
         {
-            let message = format!(
-                "The policy '{policy}' has no active version: requests for its codes wait for a person"
-            );
+            let message =
+                format!("The policy '{policy}' has no active version: the answers of its rows stand in");
             let mend =
                 "Leave the last column empty until a version is active, so that the row answers itself";
             warnings.push(of_row(row, message, mend));

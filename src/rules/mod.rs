@@ -214,11 +214,7 @@ impl RuleSet {
             .answering(document, &self.policies, &self.rows, demanding)
         {
             Answering::Policy(policy) => evaluated(policy, document),
-            Answering::Row(row) => self.by_list(row, None),
-            Answering::Deferred(row) => {
-                let error = "a list row defers to a policy that has no active version for the day".to_owned();
-                self.by_list(row, Some(error))
-            }
+            Answering::Row(row) => self.by_list(row),
             Answering::NoBillingCode => {
                 let waits = pend("intake", "detail-code", Vec::new());
                 untraced(
@@ -268,7 +264,7 @@ impl RuleSet {
         embedded::seen(policy, reports)
     }
 
-    fn by_list(&self, row: &Row, error: Option<String>) -> Verdict {
+    fn by_list(&self, row: &Row) -> Verdict {
         let source = Source::List {
             file: row.file.to_string(),
             line: row.at,
@@ -280,11 +276,8 @@ impl RuleSet {
         let coverage = named.answer.answer();
         let queue = named.queue.as_deref().unwrap_or("clinical-review");
         let waits = || pend(queue, "clinical-review", Vec::new());
-        let decision = match &error {
-            Some(_) => pend(queue, "evaluation-error", Vec::new()),
-            None => settled_by_coverage(&coverage).unwrap_or_else(waits),
-        };
-        untraced(source, coverage, decision, error)
+        let decision = settled_by_coverage(&coverage).unwrap_or_else(waits);
+        untraced(source, coverage, decision, None)
     }
 }
 

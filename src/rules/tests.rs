@@ -520,3 +520,19 @@ fn an_evaluator_that_breaks_down_pends_the_case() {
     );
     assert_eq!(verdict.coverage.covered, "indeterminate");
 }
+
+#[test]
+fn the_answer_of_a_row_stands_in_while_its_policy_has_no_version() {
+    let changes = [("from: 2026-07-01", "from: 2026-12-01")];
+    let rules = with_another(SMALL, SMALL, &changes);
+    let document = CaseDocument::from_json(json!({ "received": "2026-10-01T12:00:00Z",
+        "member": { "line": "MA" }, "item": { "codes": [{ "system": HCPCS, "code": "E1390" }] } }))
+    .unwrap();
+    let verdict = rules.evaluate(&document);
+    assert!(matches!(&verdict.source, Source::List { answer, .. } if answer == "equipment"));
+    assert!(
+        matches!(&verdict.decision, Decision::Pend(p) if p.reason == "clinical-review"),
+        "{verdict:?}"
+    );
+    assert_eq!(verdict.error, None);
+}
