@@ -4,7 +4,7 @@
 use crate::pas::{FORM, actions, case, case_id};
 use crate::support::{TestApp, both};
 use assent::cli::gold_card::{GoldCardCommand, run};
-use assent::demo::seed::WALK_MEMBER;
+use assent::demo::seed::{EHR, WALK_MEMBER};
 use assent::demo::walk::messages::{Run, part};
 use assent::plan::Coverage;
 use chrono::Duration;
@@ -101,10 +101,27 @@ both! {
         app.run_jobs().await;
     }
 
+    async fn a_gold_card_of_a_provider_whom_the_client_does_not_act_for_spares_nothing(app: &TestApp) {
+        add(app, GROUP, "*", &["--from", "2026-11-01"]).await.unwrap();
+        add(app, DOCTOR, "*", &["--from", "2026-11-01"]).await.unwrap();
+        assert_eq!(asked(app).await.0, "NA");
+        app.change_client(EHR, |client| client.doc.npis = vec![]).await;
+        let (action, id) = asked(app).await;
+        assert_eq!(action, "A4", "anybody could name the number");
+        assert_eq!(case(app, id).await.items[0].gold_card, Vec::<String>::new());
+        let said = hooked(app).await;
+        assert_eq!(part(&said, "pa-needed").unwrap()["valueCode"], "auth-needed");
+        let assertion = part(&said, "coverage-assertion-id").unwrap()["valueString"].as_str().unwrap().to_owned();
+        let forms = app.ehr().await.package(&Run::package_input(&assertion)).await;
+        assert!(forms.text.contains("\"Questionnaire\""), "no form: {}", forms.text);
+        app.run_jobs().await;
+    }
+
     async fn the_hook_says_that_the_one_who_orders_holds_a_gold_card(app: &TestApp) {
         add(app, GROUP, "*", &["--from", "2026-11-01"]).await.unwrap();
         assert_eq!(part(&hooked(app).await, "pa-needed").unwrap()["valueCode"], "auth-needed", "another holds it");
         add(app, DOCTOR, "E1390-E1391", &["--from", "2026-11-01"]).await.unwrap();
+        app.change_client(EHR, |client| client.doc.npis.push(DOCTOR.to_owned())).await;
         let said = hooked(app).await;
         assert_eq!(part(&said, "pa-needed").unwrap()["valueCode"], "no-auth");
         assert_eq!(part(&said, "reason").unwrap()["valueCodeableConcept"], json!({

@@ -22,6 +22,16 @@ pub struct Client {
     pub doc: ClientDoc,
 }
 
+impl Client {
+    /// Those of these NPIs that are providers whom the client acts for: what any other provider may do is no concern of
+    /// its messages.
+    pub fn acts_for(&self, npis: impl IntoIterator<Item = String>) -> Vec<String> {
+        npis.into_iter()
+            .filter(|npi| self.doc.npis.contains(npi))
+            .collect()
+    }
+}
+
 /// What a client holds and may do; stored as JSON.
 #[expect(clippy::struct_excessive_bools, reason = "each is one switch of the operator")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

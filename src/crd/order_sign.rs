@@ -68,7 +68,8 @@ pub(super) async fn post(
     let material = Material::of(&sent, &reads, request.patient_id);
     let strict = caller.client.doc.payer_identifier_strict;
     let ours = payer::choose(&material, &state.config.payer.identifiers, strict)?;
-    let whose = whose(&state, &request.orders, &material, ours, determined_by).await?;
+    let asking = caller.client.acts_for(requesters(&request.orders, &material));
+    let whose = whose(&state, asking, &material, ours, determined_by).await?;
     let published = state.published();
     let ground = Ground {
         published: &published,
@@ -102,7 +103,7 @@ pub(super) async fn post(
 /// member of ours is refused.
 async fn whose<'a>(
     state: &State,
-    orders: &[Order<'_>],
+    npis: Vec<String>,
     material: &Material<'a>,
     ours: Ours<'a>,
     deadline: Instant,
@@ -117,7 +118,7 @@ async fn whose<'a>(
         Ours::Named(ref all) | Ours::Perhaps(ref all) => all.clone(),
     };
     let first = coverages.first().copied().unwrap_or(&Value::Null);
-    let found = member::find(state, material.patient, &coverages, requesters(orders, material));
+    let found = member::find(state, material.patient, &coverages, npis);
     match timeout_at(deadline, found).await {
         Ok(Ok(Person::Nobody)) if matches!(ours, Ours::Perhaps(_)) => Err(payer::not_ours()),
         Ok(Ok(person)) => Ok(Whose::Person(person, coverages)),

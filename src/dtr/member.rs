@@ -4,6 +4,7 @@
 
 use super::orders::{Stored, requesters};
 use super::request::Request;
+use crate::auth::Client;
 use crate::error::{Error, Result};
 use crate::fhir::outcome::{Checks, Code};
 use crate::fhir::{coding, reference, resource_type, text};
@@ -14,7 +15,6 @@ use crate::store::Tx;
 use crate::store::assertions::Assertion;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use uuid::Uuid;
 
 /// Whom the forms are for.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ struct Records {
 struct Question {
     asked: Asked,
     context: Option<String>,
-    client: Uuid,
+    client: Client,
     /// NPIs of those who order.
     requesters: Vec<String>,
 }
@@ -67,14 +67,14 @@ struct Question {
 /// Looks the call up. What cannot be found is told with its place, all of it at once.
 pub(super) async fn look_up(
     state: &State,
-    client: Uuid,
+    client: &Client,
     request: &Request<'_>,
     now: DateTime<Utc>,
 ) -> Result<Known> {
     let question = Question {
         asked: plan::member_numbers(patient(request), Some(request.coverage.what)),
         context: request.context.as_ref().map(|c| c.what.to_owned()),
-        client,
+        client: client.clone(),
         requesters: requesters(request.orders.iter().map(|o| o.what), &request.referenced),
     };
     let records = state
@@ -98,7 +98,7 @@ async fn read(tx: &mut Tx, question: &Question) -> Result<Records> {
         candidates.push((member, coverages));
     }
     let assertion = match &question.context {
-        Some(id) => tx.assertion(id, question.client).await?,
+        Some(id) => tx.assertion(id, question.client.id).await?,
         None => None,
     };
     let asserted = match assertion.as_ref().and_then(|a| a.member) {
@@ -116,7 +116,7 @@ async fn read(tx: &mut Tx, question: &Question) -> Result<Records> {
     if let Some(stored) = assertion.as_ref().and_then(|a| Stored::read(a).ok()) {
         npis.extend(stored.requesters());
     }
-    let gold_cards = tx.gold_cards_of(&npis).await?;
+    let gold_cards = tx.gold_cards_of(&question.client.acts_for(npis)).await?;
     let published = tx.last_publication().await?;
     Ok(Records {
         candidates,

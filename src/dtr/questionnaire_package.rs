@@ -25,7 +25,7 @@ pub(super) async fn post(
     caller.require("Questionnaire", 'r')?;
     let now = state.now();
     let request = Request::read(&body.value)?;
-    let known = member::look_up(&state, caller.client.id, &request, now).await?;
+    let known = member::look_up(&state, &caller.client, &request, now).await?;
     let house = House {
         published: &state.published(),
         public_url: &state.config.public_url,

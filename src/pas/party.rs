@@ -4,6 +4,7 @@
 use super::request::Request;
 use super::requester;
 use super::response::BusinessError;
+use crate::auth::Client;
 use crate::error::Result;
 use crate::plan::{self, Asked, Coverage, Found, GoldCard, Member, Requester};
 use crate::rules::MemberFacts;
@@ -40,6 +41,7 @@ impl Party {
 /// Finds both, or says in X12's words what cannot be found. An outage is an error, never "not found".
 pub async fn find(
     state: &State,
+    client: &Client,
     request: &Request<'_>,
     now: DateTime<Utc>,
 ) -> Result<std::result::Result<Party, BusinessError>> {
@@ -53,7 +55,8 @@ pub async fn find(
         }));
     };
     let requester = requester::npis(request);
-    let wanted = (member.id, requester.npis.clone());
+    // A gold card is for whom the client is registered for, not for a number that anybody could name.
+    let wanted = (member.id, client.acts_for(requester.npis.clone()));
     let (ours, gold_cards) = state
         .store
         .read(wanted, |tx, (id, npis)| {

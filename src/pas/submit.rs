@@ -52,7 +52,7 @@ pub async fn post(
         );
         return Ok(FhirResponse::ok(&answer));
     }
-    let party = match party::find(&state, &request, now).await? {
+    let party = match party::find(&state, &caller.client, &request, now).await? {
         Ok(party) => party,
         Err(unknown) => {
             let answer = response::refusal(
