@@ -263,6 +263,7 @@ mod tests {
     use super::*;
     use crate::dtr::samples;
     use serde_json::json;
+    use uuid::Uuid;
 
     fn assertion(member: Option<Uuid>, coverage: Option<Uuid>) -> Assertion {
         Assertion {
