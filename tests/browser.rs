@@ -152,20 +152,36 @@ async fn sign_in(browser: &Client, server: &Server, path: &str, who: &str) {
         .click()
         .await
         .unwrap();
+    // A click does not wait for the page that it leads to.
+    for _ in 0..200 {
+        let found = browser.find_all(Locator::Css("input[name=password]")).await;
+        if found.is_ok_and(|fields| fields.is_empty()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the sign-in of {who} leads nowhere");
 }
 
 async fn count(browser: &Client, css: &str) -> usize {
     browser.find_all(Locator::Css(css)).await.unwrap().len()
 }
 
-async fn text(browser: &Client) -> String {
-    browser
-        .find(Locator::Css("body"))
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap()
+/// Waits until the page shows these words.
+async fn shows(browser: &Client, words: &str) {
+    let mut last = String::new();
+    for _ in 0..200 {
+        if let Ok(body) = browser.find(Locator::Css("body")).await
+            && let Ok(text) = body.text().await
+        {
+            if text.contains(words) {
+                return;
+            }
+            last = text;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{words:?} does not come: {last}");
 }
 
 #[tokio::test]
@@ -246,6 +262,11 @@ async fn a_physician_denies_without_script(server: &Server, driver: &Driver) {
         .click()
         .await
         .unwrap();
+    browser
+        .wait()
+        .for_element(Locator::Css("select[name=reason]"))
+        .await
+        .unwrap();
     for line in browser.find_all(Locator::Css("input[name=line]")).await.unwrap() {
         if !line.is_selected().await.unwrap() {
             line.click().await.unwrap();
@@ -272,7 +293,7 @@ async fn a_physician_denies_without_script(server: &Server, driver: &Driver) {
         .click()
         .await
         .unwrap();
-    assert!(text(&browser).await.contains("did not come with the request"));
+    shows(&browser, "did not come with the request").await;
     browser.goto(&format!("{}/staff", server.url)).await.unwrap();
     assert_eq!(count(&browser, "a.go").await, before - 1);
     browser.close().await.unwrap();
@@ -300,7 +321,7 @@ async fn a_member_lets_an_app_in(server: &Server, driver: &Driver) {
         .for_element(Locator::Css("[name=answer]"))
         .await
         .unwrap();
-    assert!(text(&browser).await.contains("My Health Binder"));
+    shows(&browser, "My Health Binder").await;
     // Nothing listens at the app's address; that the browser goes there is what counts.
     let _ = browser
         .find(Locator::Css("[name=answer][value=allow]"))
