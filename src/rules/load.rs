@@ -7,7 +7,6 @@ use super::files::Parts;
 use super::index::Index;
 use super::lists::{Row, overlap};
 use super::policy::Policy;
-use super::verdict::sha256;
 use super::yaml::Lines;
 use super::{Finding, Loading, RuleSet, Tests, embedded};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -39,7 +38,6 @@ pub(super) fn load(
     gaps(&policies, &mut places, &mut warnings);
     silent(&parts, &policies, &mut warnings);
     let mut set = RuleSet {
-        hash: hash_of(&files),
         index: Index::build(&policies, &parts.rows),
         policies,
         rows: parts.rows,
@@ -87,11 +85,6 @@ impl Places<'_> {
         }
         finding
     }
-}
-
-fn hash_of(files: &[(&str, &str)]) -> String {
-    let one = |(file, text): &(&str, &str)| format!("{file} {}", sha256(text.as_bytes()));
-    sha256(files.iter().map(one).collect::<Vec<_>>().join("\n").as_bytes())
 }
 
 /// Rows name answers and policies that exist, no two of them say different things of one code, and every line that a

@@ -60,7 +60,6 @@ use std::fmt;
 /// Every rule, immutable: read, checked and tested as one.
 #[derive(Debug)]
 pub struct RuleSet {
-    hash: String,
     index: Index,
     policies: Vec<Policy>,
     rows: Vec<Row>,
@@ -165,11 +164,6 @@ impl RuleSet {
     /// The policies whose embedded tests passed, for the next loading.
     pub fn tested(&self) -> &HashSet<String> {
         &self.tested
-    }
-
-    /// `sha256:…` over all files.
-    pub fn hash(&self) -> &str {
-        &self.hash
     }
 
     /// The plan that `Coverage.class[plan]` names, as it stands on a day.

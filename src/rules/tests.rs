@@ -233,6 +233,22 @@ fn a_policy_answers_only_inside_its_window() {
     ));
 }
 
+/// A request for oxygen equipment with these resources.
+fn oxygen(resources: Vec<&Value>) -> CaseInput<'_> {
+    CaseInput {
+        kind: CaseKind::Pas,
+        received: "2026-10-01T14:05:00Z".parse().unwrap(),
+        zone: chrono_tz::America::New_York,
+        priority: "normal",
+        member: MemberFacts {
+            line: "MA".into(),
+            ..MemberFacts::default()
+        },
+        item: json!({ "codes": [{ "system": HCPCS, "code": "E1390" }] }),
+        resources,
+    }
+}
+
 #[test]
 fn a_document_holds_the_answers_of_the_policys_forms() {
     let rules = shipped();
@@ -244,18 +260,7 @@ fn a_document_holds_the_answers_of_the_policys_forms() {
         "item": [{ "linkId": "oxygen.test-condition", "answer": [{ "valueString": "exercise" }] }] });
     let bundle =
         json!({ "resourceType": "Bundle", "entry": [{ "resource": response }, { "resource": foreign }] });
-    let document = rules.document(CaseInput {
-        kind: CaseKind::Pas,
-        received: "2026-10-01T14:05:00Z".parse().unwrap(),
-        zone: chrono_tz::America::New_York,
-        priority: "normal",
-        member: MemberFacts {
-            line: "MA".into(),
-            ..MemberFacts::default()
-        },
-        item: json!({ "codes": [{ "system": HCPCS, "code": "E1390" }] }),
-        resources: vec![&bundle],
-    });
+    let document = rules.document(oxygen(vec![&bundle]));
     assert_eq!(
         document.as_json()["answers"],
         json!({ "oxygen.dependent-edema": [true] })
@@ -279,7 +284,6 @@ fn plans_and_denial_reasons_are_read() {
             .iter()
             .any(|r| r.code == "0F" && r.carc == "50")
     );
-    assert_ne!(rules.hash(), RuleSet::load(&[], &forms).unwrap().hash());
 }
 
 /// Any JSON, with the names and values that rules look for sprinkled in.
@@ -466,18 +470,7 @@ fn a_shadow_version_is_evaluated_beside_and_neither_reads_the_others_form() {
             "item": [{ "linkId": "oxygen.edema", "answer": [{ "valueBoolean": edema }] }] })
     };
     let (first, second) = (says(1, true), says(2, false));
-    let document = rules.document(CaseInput {
-        kind: CaseKind::Pas,
-        received: "2026-10-01T14:05:00Z".parse().unwrap(),
-        zone: chrono_tz::America::New_York,
-        priority: "normal",
-        member: MemberFacts {
-            line: "MA".into(),
-            ..MemberFacts::default()
-        },
-        item: json!({ "codes": [{ "system": HCPCS, "code": "E1390" }] }),
-        resources: vec![&first, &second],
-    });
+    let document = rules.document(oxygen(vec![&first, &second]));
     let edema = |verdict: &Verdict| {
         let text = readable(verdict);
         text.lines()
