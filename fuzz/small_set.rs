@@ -4,7 +4,7 @@ use assent::rules::{Finding, RuleSet};
 
 macro_rules! set {
     ($($path:literal),+ $(,)?) => {
-        [$(($path, include_str!(concat!("../src/rules/check/mistakes/base/", $path)))),+]
+        [$(($path, include_str!(concat!("../src/rules/load/check/mistakes/base/", $path)))),+]
     };
 }
 

@@ -4,55 +4,35 @@
 //! and `rules/codes/denial.csv` come in as (path, text) pairs and make one `RuleSet`, swapped whole on reload. Each
 //! criterion is met, not met or unknown. The format has no word for a denial, and neither has this module.
 
-mod answer;
-pub mod case_document;
-mod check;
-mod codes;
-mod criteria;
-mod embedded;
 mod evaluate;
-mod facts;
-mod files;
-#[cfg(test)]
-mod hostile;
-mod index;
-mod item;
-mod jsonpath;
-mod lists;
+mod format;
 mod load;
-pub mod model;
-mod mutate;
-mod period;
 mod policy;
-mod public_list;
-mod readable;
-mod responses;
-#[cfg(test)]
-mod schema;
-pub mod verdict;
-mod yaml;
+mod publish;
 
-pub use case_document::{CaseDocument, CaseInput, CaseKind, MemberFacts};
-pub use codes::code_mistake;
-pub use embedded::{Difference, Seen, TestReport};
-pub use item::{item_of_claim, item_of_order};
-pub use lists::{DenialReason, Plan};
-pub use mutate::Mutant;
-pub use policy::Policy;
-pub use public_list::{About, Listed, PublicList};
-pub use readable::readable;
-pub use verdict::{
+pub use evaluate::case_document::{CaseDocument, CaseInput, CaseKind, MemberFacts};
+pub use evaluate::item::{item_of_claim, item_of_order};
+pub use evaluate::trace_text::readable;
+pub use evaluate::verdict;
+pub use evaluate::verdict::{
     Ask, Code, Contact, CoverageAnswer, Decision, Detail, Grant, Leaf, Outcome, Pend, Reason, Source,
     TraceNode, Verdict,
 };
-pub(crate) use yaml::read_yaml;
+pub use format::codes::code_mistake;
+pub use format::policy_file;
+pub(crate) use format::yaml::read_yaml;
+pub use load::embedded_tests::{Difference, Seen, TestReport};
+pub use load::mutants::Mutant;
+pub use load::tables::{DenialReason, Plan};
+pub use policy::Policy;
+pub use publish::public_list::{About, Listed, PublicList};
 
 use chrono::NaiveDate;
+use evaluate::facts::Budget;
+use evaluate::index::{Answering, Index};
 use evaluate::{pend, settled_by_coverage};
-use facts::Budget;
-use files::NamedAnswer;
-use index::{Answering, Index};
-use lists::{Row, holds_on};
+use load::files::NamedAnswer;
+use load::tables::{Row, holds_on};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -240,22 +220,22 @@ impl RuleSet {
 
     /// Runs the embedded tests of every policy.
     pub fn run_tests(&self) -> Vec<TestReport> {
-        embedded::run(self)
+        load::embedded_tests::run(self)
     }
 
     /// Runs the embedded tests of one policy.
     pub fn run_tests_of(&self, policy: &Policy) -> Vec<TestReport> {
-        embedded::run_policy(self, policy)
+        load::embedded_tests::run_policy(self, policy)
     }
 
     /// The policy with each threshold, unit, code and `if_missing` moved by one step, and which test notices.
     pub fn mutants(&self, policy: &Policy) -> Vec<Mutant> {
-        mutate::mutants(self, policy)
+        load::mutants::mutants(self, policy)
     }
 
     /// How often those tests show each criterion of a policy met, not met and unknown.
     pub fn seen<'a>(&self, policy: &'a Policy, reports: &[TestReport]) -> BTreeMap<&'a str, Seen> {
-        embedded::seen(policy, reports)
+        load::embedded_tests::seen(policy, reports)
     }
 
     fn by_list(&self, row: &Row) -> Verdict {

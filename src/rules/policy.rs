@@ -1,30 +1,30 @@
 //! One policy in memory: its file as read, with facts and sets compiled. Other rooms read from it what they show:
 //! title, sources, criteria, forms.
 
-use super::facts::{Fact, Sets};
-use super::model::{Approval, Effective, PolicyKeys, SourceKeys, Status};
+use crate::rules::evaluate::facts::{Fact, Sets};
+use crate::rules::format::policy_file::{Approval, Effective, PolicyKeys, SourceKeys, Status};
 use std::collections::BTreeMap;
 
 /// A policy file, read and checked.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    pub(super) keys: PolicyKeys,
-    pub(super) file: String,
-    pub(super) hash: String,
+    pub(in crate::rules) keys: PolicyKeys,
+    pub(in crate::rules) file: String,
+    pub(in crate::rules) hash: String,
     /// The hash of all that its tests read.
-    pub(super) tests_key: String,
+    pub(in crate::rules) tests_key: String,
     /// The (system, code or range) of its scope, files read.
-    pub(super) codes: Vec<(String, String)>,
-    pub(super) facts: BTreeMap<String, Fact>,
-    pub(super) sets: Sets,
+    pub(in crate::rules) codes: Vec<(String, String)>,
+    pub(in crate::rules) facts: BTreeMap<String, Fact>,
+    pub(in crate::rules) sets: Sets,
     /// The criteria of `approve.when`, in the order of the file.
-    pub(super) asked: Vec<String>,
-    pub(super) places: Places,
+    pub(in crate::rules) asked: Vec<String>,
+    pub(in crate::rules) places: Places,
 }
 
 /// The lines of what reports name.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Places {
+pub(in crate::rules) struct Places {
     pub tests: Vec<usize>,
     /// By path: `criteria/test-age`, `facts/spo2`.
     pub named: BTreeMap<String, usize>,
@@ -134,7 +134,7 @@ impl Policy {
         &self.keys.decision.otherwise.pend.queue
     }
 
-    pub(super) fn is_active(&self) -> bool {
+    pub(in crate::rules) fn is_active(&self) -> bool {
         self.keys.status == Status::Active
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 const HCPCS: &str = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
 
 /// Every file below a folder.
-pub(super) fn files_below(folder: &Path) -> Vec<(String, String)> {
+pub(in crate::rules) fn files_below(folder: &Path) -> Vec<(String, String)> {
     fn walk(folder: &Path, below: &str, files: &mut Vec<(String, String)>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
@@ -27,12 +27,12 @@ pub(super) fn files_below(folder: &Path) -> Vec<(String, String)> {
 }
 
 /// Every file below `rules/`.
-pub(super) fn shipped_files() -> Vec<(String, String)> {
+pub(in crate::rules) fn shipped_files() -> Vec<(String, String)> {
     files_below(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/rules")))
 }
 
 /// The questions of a shipped form.
-pub(super) fn forms(form: &str) -> Option<Vec<String>> {
+pub(in crate::rules) fn forms(form: &str) -> Option<Vec<String>> {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/questionnaires"));
     let (name, version) = form.split_once('|')?;
     let text = std::fs::read_to_string(folder.join(name).join(version).join("questionnaire.json")).ok()?;
@@ -46,7 +46,7 @@ pub(super) fn forms(form: &str) -> Option<Vec<String>> {
 }
 
 /// The shipped rules.
-pub(super) fn shipped() -> RuleSet {
+pub(in crate::rules) fn shipped() -> RuleSet {
     RuleSet::load(&shipped_files(), &forms).unwrap_or_else(|findings| {
         let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
         panic!("{}", all.join("\n"))
@@ -54,7 +54,7 @@ pub(super) fn shipped() -> RuleSet {
 }
 
 /// A fixture with one member changed.
-pub(super) fn fixture(name: &str, change: impl FnOnce(&mut Value)) -> CaseDocument {
+pub(in crate::rules) fn fixture(name: &str, change: impl FnOnce(&mut Value)) -> CaseDocument {
     let path = format!("{}/rules/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let mut json: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     change(&mut json);
@@ -287,7 +287,7 @@ fn plans_and_denial_reasons_are_read() {
 }
 
 /// Any JSON, with the names and values that rules look for sprinkled in.
-pub(super) fn any_json() -> impl Strategy<Value = Value> {
+pub(in crate::rules) fn any_json() -> impl Strategy<Value = Value> {
     let words = prop::sample::select(vec![
         "",
         "E1390",
@@ -391,7 +391,7 @@ proptest! {
 fn with_another(file: &str, name: &str, changes: &[(&str, &str)]) -> RuleSet {
     let mut files = files_below(Path::new(concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/src/rules/check/mistakes/base"
+        "/src/rules/load/check/mistakes/base"
     )));
     let mut text = files.iter().find(|(f, _)| f == file).unwrap().1.clone();
     for (old, new) in changes {

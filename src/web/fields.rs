@@ -1,7 +1,7 @@
 //! What people send: the fields of a form, and the pairs of a query. Names may repeat, unknown ones are passed over.
 
-use super::reply::problem;
 use crate::error::{Error, Kind, Result};
+use crate::web::reply::problem;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
@@ -10,26 +10,26 @@ use url::form_urlencoded;
 
 /// Names and values in the order they came.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Fields(Vec<(String, String)>);
+pub(in crate::web) struct Fields(Vec<(String, String)>);
 
 impl Fields {
     /// Reads `a=b&c=d`.
-    pub(super) fn read(text: &str) -> Self {
+    pub(in crate::web) fn read(text: &str) -> Self {
         Self(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }
 
     /// The first value of a name; an empty text when it was not sent.
-    pub(super) fn get<'a>(&'a self, name: &'a str) -> &'a str {
+    pub(in crate::web) fn get<'a>(&'a self, name: &'a str) -> &'a str {
         self.all(name).next().unwrap_or("")
     }
 
     /// The first value that is not blank.
-    pub(super) fn filled<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+    pub(in crate::web) fn filled<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.all(name).map(str::trim).find(|value| !value.is_empty())
     }
 
     /// Every value of a name.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(in crate::web) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0
             .iter()
             .filter(move |(own, _)| own == name)
@@ -63,7 +63,7 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
 }
 
 /// `path?a=b&c=d`; the path alone without pairs.
-pub(super) fn address<'a>(path: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+pub(in crate::web) fn address<'a>(path: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let query = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(pairs)
         .finish();
@@ -75,7 +75,7 @@ pub(super) fn address<'a>(path: &str, pairs: impl Iterator<Item = (&'a str, &'a 
 }
 
 /// Where to go after sign-in, if the wish is a page of ours below one of `roots`. Anything else could lead away.
-pub(super) fn next_page<'a>(wish: &'a str, roots: &[&str]) -> Option<&'a str> {
+pub(in crate::web) fn next_page<'a>(wish: &'a str, roots: &[&str]) -> Option<&'a str> {
     let plain = !wish.contains(['\\', '\r', '\n', '\t']) && !wish.starts_with("//");
     let (path, _) = wish.split_once('?').unwrap_or((wish, ""));
     let below = |root: &str| {

@@ -5,19 +5,9 @@
 //! decide lives here: it sits in `prior_auth`, so a raw POST meets the same guard as a click.
 
 pub mod assets;
-mod case_actions;
-mod case_criteria;
-mod case_page;
-mod consent;
-mod doorstep;
 mod fields;
-mod history;
 mod member;
-mod policies;
-mod policies_page;
-mod public_list;
-mod queue_events;
-mod queue_page;
+mod public;
 pub mod render;
 mod reply;
 mod session;
@@ -33,30 +23,34 @@ use axum::{Extension, Router, middleware};
 use sign_in::Tries;
 use std::sync::Arc;
 
+use public::{front_page, public_list};
 /// Every page of the house.
 pub fn routes() -> Router<State> {
     let pages = Router::new()
-        .route("/", get(doorstep::home))
-        .route("/k/{knock}", get(doorstep::knock))
+        .route("/", get(front_page::home))
+        .route("/k/{knock}", get(front_page::knock))
         .route("/staff", get(staff::queue))
         .route("/staff/queue", get(staff::queue_table))
-        .route("/staff/queue/events", get(queue_events::get))
+        .route("/staff/queue/events", get(staff::queue_events::get))
         .route("/staff/cases/{case}", get(staff::case))
         .route("/staff/cases/{case}/decide", post(staff::decide))
-        .route("/staff/policies", get(policies::page))
-        .route("/staff/policies/changes", get(policies::changes))
-        .route("/staff/policies/propose", post(policies::propose))
-        .route("/staff/policies/confirm", post(policies::confirm))
-        .route("/staff/policies/withdraw", post(policies::withdraw))
+        .route("/staff/policies", get(staff::policies::page))
+        .route("/staff/policies/changes", get(staff::policies::changes))
+        .route("/staff/policies/propose", post(staff::policies::propose))
+        .route("/staff/policies/confirm", post(staff::policies::confirm))
+        .route("/staff/policies/withdraw", post(staff::policies::withdraw))
         .route("/staff/sign-in", get(staff::sign_in_page).post(staff::sign_in))
         .route("/staff/sign-out", post(staff::sign_out))
-        .route("/staff/{*rest}", get(doorstep::nothing))
+        .route("/staff/{*rest}", get(front_page::nothing))
         .route("/me", get(member::home))
         .route("/me/apps/{grant}/remove", post(member::remove_app))
         .route("/me/sign-in", get(member::sign_in_page).post(member::sign_in))
         .route("/me/sign-out", post(member::sign_out))
-        .route("/me/{*rest}", get(doorstep::nothing))
-        .route("/oauth/authorize", get(consent::ask).post(consent::answer))
+        .route("/me/{*rest}", get(front_page::nothing))
+        .route(
+            "/oauth/authorize",
+            get(member::consent::ask).post(member::consent::answer),
+        )
         .layer(middleware::from_fn(reply::remember_request))
         .layer(Extension(Arc::new(Tries::default())))
         .layer(middleware::map_response(guarded));

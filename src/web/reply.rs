@@ -1,9 +1,9 @@
 //! Answers of the pages: HTML, redirects, and errors as a page that says what happened and where to go on. Nothing of
 //! a case or a member stands in an error.
 
-use super::render::{Page, Pages};
-use super::views::{Frame, Problem};
 use crate::error::{Error, Kind, Result};
+use crate::web::render::{Page, Pages};
+use crate::web::views::{Frame, Problem};
 use crate::{telemetry, wire};
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -19,7 +19,7 @@ tokio::task_local! {
 }
 
 /// Lets an error's page name the request's id, for whoever asks for help.
-pub(super) async fn remember_request(request: Request, next: Next) -> Response {
+pub(in crate::web) async fn remember_request(request: Request, next: Next) -> Response {
     let id = request
         .headers()
         .get(&telemetry::REQUEST_ID)
@@ -41,14 +41,14 @@ fn pages() -> Result<&'static Pages> {
 }
 
 /// A page with a status.
-pub(super) fn page<P: Page>(status: StatusCode, page: &P) -> Result<Response> {
+pub(in crate::web) fn page<P: Page>(status: StatusCode, page: &P) -> Result<Response> {
     pages()?
         .render(page)
         .map(|html| (status, Html(html)).into_response())
 }
 
 /// "Go there and read": after a form, and on the way to sign-in.
-pub(super) fn go(to: &str) -> Result<Response> {
+pub(in crate::web) fn go(to: &str) -> Result<Response> {
     let to =
         HeaderValue::from_str(to).map_err(|_| Error::malformed("The address to go on to cannot be used"))?;
     Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response())
@@ -56,12 +56,12 @@ pub(super) fn go(to: &str) -> Result<Response> {
 
 /// An error as a page. `STAFF` tells where "go on" leads: the queue or the member's home.
 #[derive(Debug)]
-pub(super) struct Refusal<const STAFF: bool>(pub Error);
+pub(in crate::web) struct Refusal<const STAFF: bool>(pub Error);
 
 /// An error of a reviewers' page.
-pub(super) type StaffRefusal = Refusal<true>;
+pub(in crate::web) type StaffRefusal = Refusal<true>;
 /// An error of a members' page.
-pub(super) type MemberRefusal = Refusal<false>;
+pub(in crate::web) type MemberRefusal = Refusal<false>;
 
 impl<const STAFF: bool> From<Error> for Refusal<STAFF> {
     fn from(error: Error) -> Self {
@@ -76,7 +76,7 @@ impl<const STAFF: bool> IntoResponse for Refusal<STAFF> {
 }
 
 /// An error as a page that leads on to `back`.
-pub(super) fn problem(error: &Error, back: &str) -> Response {
+pub(in crate::web) fn problem(error: &Error, back: &str) -> Response {
     let status = wire::status(error.kind());
     if status.is_server_error() {
         tracing::error!(

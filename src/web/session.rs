@@ -3,10 +3,6 @@
 //!
 //! The person is read anew with each request: a role or license that is taken away is gone at once.
 
-use super::fields::{Fields, address};
-use super::policies::POLICIES;
-use super::reply::{MemberRefusal, StaffRefusal, go, page};
-use super::views::{Frame, SignedIn, SignedOut};
 use crate::auth::{fingerprint, same};
 use crate::clock::new_secret;
 use crate::error::{Error, Result};
@@ -16,6 +12,10 @@ use crate::prior_auth::Reviewer;
 use crate::state::State;
 use crate::store::people::{Login, Person};
 use crate::store::sessions::{Session, SessionKind};
+use crate::web::fields::{Fields, address};
+use crate::web::reply::{MemberRefusal, StaffRefusal, go, page};
+use crate::web::staff::policies::POLICIES;
+use crate::web::views::{Frame, SignedIn, SignedOut};
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
@@ -40,7 +40,7 @@ fn cookie_of(kind: SessionKind) -> (&'static str, &'static str) {
 
 /// A member of staff with a session. As what a page asks for it means: one who may look at cases.
 #[derive(Debug)]
-pub(super) struct Staff {
+pub(in crate::web) struct Staff {
     /// The person, as on record now.
     pub person: Person,
     /// The session.
@@ -49,17 +49,17 @@ pub(super) struct Staff {
 
 impl Staff {
     /// The person as one who acts on cases.
-    pub(super) fn reviewer(&self) -> Reviewer {
+    pub(in crate::web) fn reviewer(&self) -> Reviewer {
         self.person.reviewer()
     }
 
     /// Whether the person may look at cases.
-    pub(super) fn sees_cases(&self) -> bool {
+    pub(in crate::web) fn sees_cases(&self) -> bool {
         self.reviewer().may_see_cases()
     }
 
     /// The page's surroundings.
-    pub(super) fn frame(&self) -> Frame {
+    pub(in crate::web) fn frame(&self) -> Frame {
         let role = self.reviewer().acting_role().as_str();
         let state = self
             .person
@@ -83,15 +83,15 @@ impl Staff {
 
 /// A member of staff of any role: for pages that show no case.
 #[derive(Debug)]
-pub(super) struct AnyStaff(pub Staff);
+pub(in crate::web) struct AnyStaff(pub Staff);
 
 /// Reads what a script fetches by itself: it does not count as use, or no session would ever end.
 #[derive(Debug)]
-pub(super) struct Watching(pub Staff);
+pub(in crate::web) struct Watching(pub Staff);
 
 /// A member with a session.
 #[derive(Debug)]
-pub(super) struct SignedMember {
+pub(in crate::web) struct SignedMember {
     /// The sign-in.
     pub login: Login,
     /// The member whose data it opens.
@@ -102,12 +102,12 @@ pub(super) struct SignedMember {
 
 impl SignedMember {
     /// The member's name.
-    pub(super) fn name(&self) -> String {
+    pub(in crate::web) fn name(&self) -> String {
         fhir::human_name(&self.member.doc).unwrap_or_else(|| self.login.username.clone())
     }
 
     /// The page's surroundings.
-    pub(super) fn frame(&self) -> Frame {
+    pub(in crate::web) fn frame(&self) -> Frame {
         Frame {
             signed_in: Some(SignedIn {
                 name: self.name(),
@@ -186,7 +186,7 @@ impl FromRequestParts<State> for SignedMember {
 }
 
 /// The member of staff behind the cookie.
-pub(super) async fn staff(state: &State, headers: &HeaderMap) -> Result<Option<Staff>> {
+pub(in crate::web) async fn staff(state: &State, headers: &HeaderMap) -> Result<Option<Staff>> {
     let Some(secret) = cookie(headers, STAFF) else {
         return Ok(None);
     };
@@ -194,7 +194,7 @@ pub(super) async fn staff(state: &State, headers: &HeaderMap) -> Result<Option<S
 }
 
 /// The member of staff of a session, by the fingerprint of its secret.
-pub(super) async fn staff_by(state: &State, hash: String) -> Result<Option<Staff>> {
+pub(in crate::web) async fn staff_by(state: &State, hash: String) -> Result<Option<Staff>> {
     state
         .store
         .read((hash, state.now()), |tx, (hash, now)| {
@@ -215,7 +215,7 @@ pub(super) async fn staff_by(state: &State, hash: String) -> Result<Option<Staff
 }
 
 /// The member behind the cookie; the session counts as used.
-pub(super) async fn member(state: &State, headers: &HeaderMap) -> Result<Option<SignedMember>> {
+pub(in crate::web) async fn member(state: &State, headers: &HeaderMap) -> Result<Option<SignedMember>> {
     let Some(secret) = cookie(headers, MEMBER) else {
         return Ok(None);
     };
@@ -267,7 +267,7 @@ fn end(state: &State, created: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Ut
 }
 
 /// Opens a session with a secret of its own and ends the one that the browser had. Gives the cookie.
-pub(super) async fn open(
+pub(in crate::web) async fn open(
     state: &State,
     headers: &HeaderMap,
     kind: SessionKind,
@@ -301,7 +301,7 @@ pub(super) async fn open(
 }
 
 /// Ends a session and answers with the page that says so.
-pub(super) async fn close(state: &State, session: Session, sign_in: &str) -> Result<Response> {
+pub(in crate::web) async fn close(state: &State, session: Session, sign_in: &str) -> Result<Response> {
     let (name, path) = cookie_of(session.kind);
     state
         .store
@@ -322,7 +322,7 @@ pub(super) async fn close(state: &State, session: Session, sign_in: &str) -> Res
 }
 
 /// The form was made for this session.
-pub(super) fn check_form(session: &Session, fields: &Fields) -> Result<()> {
+pub(in crate::web) fn check_form(session: &Session, fields: &Fields) -> Result<()> {
     if same(fields.get("csrf"), &session.csrf) {
         return Ok(());
     }
@@ -332,7 +332,10 @@ pub(super) fn check_form(session: &Session, fields: &Fields) -> Result<()> {
 }
 
 /// The token of a sign-in form: the browser's own, or a new one with its cookie.
-pub(super) fn form_token(state: &State, headers: &HeaderMap) -> Result<(String, Option<HeaderValue>)> {
+pub(in crate::web) fn form_token(
+    state: &State,
+    headers: &HeaderMap,
+) -> Result<(String, Option<HeaderValue>)> {
     if let Some(token) = cookie(headers, FORM).filter(|token| token.len() == 43) {
         return Ok((token.to_owned(), None));
     }
@@ -342,7 +345,7 @@ pub(super) fn form_token(state: &State, headers: &HeaderMap) -> Result<(String, 
 }
 
 /// A sign-in form comes from the browser that asked for it: it repeats what the cookie says.
-pub(super) fn is_own_form(headers: &HeaderMap, fields: &Fields) -> bool {
+pub(in crate::web) fn is_own_form(headers: &HeaderMap, fields: &Fields) -> bool {
     cookie(headers, FORM).is_some_and(|token| same(token, fields.get("csrf")))
 }
 

@@ -12,9 +12,9 @@ use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
 /// What a failed try is told.
-pub(super) const WRONG: &str = "The user name or the password is not right.";
+pub(in crate::web) const WRONG: &str = "The user name or the password is not right.";
 /// What a try from a stale form is told.
-pub(super) const STALE: &str = "This page was open for too long. Please try again.";
+pub(in crate::web) const STALE: &str = "This page was open for too long. Please try again.";
 
 /// Failures that a name may have within [`WINDOW`].
 const MOST: usize = 10;
@@ -25,7 +25,7 @@ const NAMES: usize = 10_000;
 
 /// Failed tries by kind and name, in the memory of this process.
 #[derive(Debug, Default)]
-pub(super) struct Tries(Mutex<HashMap<String, Vec<DateTime<Utc>>>>);
+pub(in crate::web) struct Tries(Mutex<HashMap<String, Vec<DateTime<Utc>>>>);
 
 impl Tries {
     fn may_try(&self, key: &str, now: DateTime<Utc>) -> bool {
@@ -50,7 +50,7 @@ impl Tries {
 }
 
 /// The row of the person or login that name and password belong to.
-pub(super) async fn check(
+pub(in crate::web) async fn check(
     state: &State,
     tries: &Tries,
     kind: SessionKind,

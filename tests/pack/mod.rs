@@ -6,7 +6,7 @@ mod thresholds;
 
 use crate::support::{Ehr, PUBLIC_URL, TestApp, both, config};
 use assent::demo::walk::messages::{Run, part};
-use assent::rules::model::Status;
+use assent::rules::policy_file::Status;
 use assent::rules::{CaseDocument, Policy, RuleSet, Verdict};
 use assent::state::Published;
 use serde_json::{Value, json};

@@ -1,8 +1,9 @@
 //! Tables of the three values, of units, dates and picks. Each case is a small policy over a small document.
 
 use super::*;
+use crate::rules::Loading;
+use crate::rules::load::{check, files};
 use crate::rules::tests::{fixture, shipped};
-use crate::rules::{Loading, check, files};
 use Outcome::{Met, NotMet, Unknown};
 use serde_json::{Value, json};
 

@@ -3,23 +3,18 @@
 //!
 //! Views are filled by the handlers from what the doors answer. They hold words, not rules.
 
-mod member;
-mod policies;
-mod public_list;
-mod staff;
-
 #[cfg(test)]
 mod samples;
 
-pub use member::{
+pub use crate::web::member::views::{
     App, Appeal, Connection, Consent, MemberHome, MemberLine, MemberRequest, MemberSignIn, Message, WebLink,
 };
-pub use policies::{
+pub use crate::web::public::views::{Edition, ListedRow, PublicListPage, Source};
+pub use crate::web::staff::views::policies::{
     FileChange, InForce, LogEntry, PoliciesPage, PolicyChanges, PolicyRow, RefusedSet, TextLine, TextSide,
     WaitingSet,
 };
-pub use public_list::{Edition, ListedRow, PublicListPage, Source};
-pub use staff::{
+pub use crate::web::staff::views::{
     Actions, Answer, Approval, Asked, Brief, CaseClock, CasePage, CasePolicy, Chip, Choice, Counts,
     Criterion, Denial, Event, Evidence, Fact, Filter, Found, LeafView, Line, Observation, Person,
     QueueFragment, QueuePage, QueueRow, QueueTable, ServiceName, StaffSignIn, Step,

@@ -1,0 +1,358 @@
+//! The case document: everything that rules may look at, as one JSON, with an index by type and code built once.
+//! The same shape serves a hook, a request and a stored case, so a policy can be run again over what it saw.
+//! Nothing here reads a clock: the instant of receipt is handed in.
+
+use crate::fhir::coding::{codings, normal_system};
+use crate::fhir::dates::{self, DateRange, instant_text};
+use crate::fhir::{list, resource_type, text};
+use crate::rules::evaluate::responses;
+use crate::rules::format::codes::code_key;
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::fmt;
+
+/// Where the facts come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaseKind {
+    /// A CDS hook: an order that is being written.
+    Hook,
+    /// A request for authorization, also when it is run again.
+    Pas,
+}
+
+impl CaseKind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Hook => "hook",
+            Self::Pas => "pas",
+        }
+    }
+}
+
+/// What a case document is made of.
+#[derive(Debug, Clone)]
+pub struct CaseInput<'a> {
+    /// Where it comes from.
+    pub kind: CaseKind,
+    /// The instant of receipt.
+    pub received: DateTime<Utc>,
+    /// The plan's zone: days are days there.
+    pub zone: Tz,
+    /// `normal`, `stat`, …
+    pub priority: &'a str,
+    /// What rules may know of the member.
+    pub member: MemberFacts,
+    /// The line or order, from `item_of_claim` or `item_of_order`.
+    pub item: Value,
+    /// Every resource of the bundle or prefetch; a Bundle among them is opened.
+    pub resources: Vec<&'a Value>,
+}
+
+/// What rules may know of the member: no name, no number, no birth date.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemberFacts {
+    /// The line of business: `MA`, `MEDICAID-MC`, `CHIP`, `QHP`, `ERISA`.
+    pub line: String,
+    /// The state of the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Whole years at receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age: Option<u32>,
+    /// The first day of the coverage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage_from: Option<NaiveDate>,
+    /// The last day on which treatment begun elsewhere goes on without authorization.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transition_until: Option<NaiveDate>,
+    /// NPIs that are exempt from authorization for this very item.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gold_card: Vec<String>,
+}
+
+/// One case as JSON (`kind, received, zone, today, priority, member, item, res, answers`), with its index.
+#[derive(Clone)]
+pub struct CaseDocument {
+    json: Value,
+    by_code: HashMap<String, HashMap<String, Vec<usize>>>,
+    zone: Tz,
+    received_day: NaiveDate,
+    service: Option<DateRange>,
+    weight: usize,
+}
+
+impl fmt::Debug for CaseDocument {
+    // The content belongs to a member and stays out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CaseDocument")
+            .field("weight", &self.weight)
+            .finish_non_exhaustive()
+    }
+}
+
+impl CaseDocument {
+    /// Makes the document, without answers: whose forms count depends on the policy that will be asked.
+    pub(in crate::rules) fn build(input: CaseInput<'_>) -> Self {
+        let mut resources = Vec::new();
+        for resource in &input.resources {
+            open(resource, &mut resources);
+        }
+        let mut res: Map<String, Value> = Map::new();
+        for resource in resources {
+            if let Some(kind) = resource_type(resource)
+                && let Value::Array(all) = res.entry(kind).or_insert_with(|| json!([]))
+            {
+                all.push(resource.clone());
+            }
+        }
+        let received_day = input.received.with_timezone(&input.zone).date_naive();
+        let members = [
+            ("kind", json!(input.kind.word())),
+            ("received", json!(instant_text(input.received))),
+            ("zone", json!(input.zone.name())),
+            ("today", json!(received_day.to_string())),
+            ("priority", json!(input.priority)),
+            ("member", json!(input.member)),
+            ("item", input.item),
+            ("res", Value::Object(res)),
+            ("answers", json!({})),
+        ];
+        let json = members
+            .map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect();
+        Self::indexed(Value::Object(json), input.zone, received_day)
+    }
+
+    /// The same document with the answers of these forms (`name|version`), as its responses give them, and no others.
+    pub(in crate::rules) fn answered(mut self, forms: &[&str]) -> Self {
+        let responses: Vec<&Value> = self.of_type("QuestionnaireResponse").iter().collect();
+        let answers = responses::answers(&responses, forms);
+        let replaced = self.json.get("answers").map_or(0, weight);
+        self.weight = self.weight + weight(&answers) - replaced;
+        if let Value::Object(members) = &mut self.json {
+            members.insert("answers".into(), answers);
+        }
+        self
+    }
+
+    /// Takes a stored document or a fixture. It must be an object with `received`, an instant; `zone` defaults to
+    /// UTC and `today` to the day of receipt there.
+    pub fn from_json(mut json: Value) -> Result<Self, String> {
+        let received = text(&json, &["received"]).ok_or("the case document has no 'received'")?;
+        let received = dates::instant(received).ok_or("'received' of the case document is no instant")?;
+        let zone: Tz = match text(&json, &["zone"]) {
+            None => Tz::UTC,
+            Some(name) => name
+                .parse()
+                .map_err(|_| "'zone' of the case document is no time zone")?,
+        };
+        let received_day = received.with_timezone(&zone).date_naive();
+        if let Value::Object(members) = &mut json {
+            members.entry("zone").or_insert_with(|| json!(zone.name()));
+            members
+                .entry("today")
+                .or_insert_with(|| json!(received_day.to_string()));
+        }
+        Ok(Self::indexed(json, zone, received_day))
+    }
+
+    /// The document as it is stored.
+    pub fn as_json(&self) -> &Value {
+        &self.json
+    }
+
+    fn indexed(json: Value, zone: Tz, received_day: NaiveDate) -> Self {
+        let mut by_code: HashMap<String, HashMap<String, Vec<usize>>> = HashMap::new();
+        for (kind, resources) in json.get("res").and_then(Value::as_object).into_iter().flatten() {
+            let codes = by_code.entry(kind.clone()).or_default();
+            for (n, resource) in resources.as_array().into_iter().flatten().enumerate() {
+                for coding in ["code", "codeCodeableConcept", "medicationCodeableConcept"]
+                    .iter()
+                    .filter_map(|name| resource.get(*name))
+                    .flat_map(codings)
+                {
+                    let places = codes.entry(code_key(&coding.system, coding.code)).or_default();
+                    if places.last() != Some(&n) {
+                        places.push(n);
+                    }
+                }
+            }
+        }
+        let service = json
+            .get("item")
+            .and_then(|i| i.get("period"))
+            .and_then(|p| dates::period_days(p, zone));
+        Self {
+            weight: weight(&json),
+            json,
+            by_code,
+            zone,
+            received_day,
+            service,
+        }
+    }
+
+    /// The plan's zone.
+    pub(in crate::rules) fn zone(&self) -> Tz {
+        self.zone
+    }
+
+    /// The day of receipt in the plan's zone.
+    pub(in crate::rules) fn received_day(&self) -> NaiveDate {
+        self.received_day
+    }
+
+    /// The first day of the service, if the item names one.
+    pub(in crate::rules) fn service_start(&self) -> Option<NaiveDate> {
+        self.service.map(|s| s.first)
+    }
+
+    /// How many JSON values the document holds: what a path with a filter costs at most.
+    pub(in crate::rules) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// The line of business; empty when the document names none.
+    pub(in crate::rules) fn line(&self) -> &str {
+        text(&self.json, &["member", "line"]).unwrap_or("")
+    }
+
+    /// The state of the plan.
+    pub(in crate::rules) fn state(&self) -> Option<&str> {
+        text(&self.json, &["member", "state"])
+    }
+
+    /// The codes of the item, systems in their stored spelling.
+    pub(in crate::rules) fn codes(&self) -> Vec<(String, String)> {
+        item_codes(self.json.get("item").unwrap_or(&Value::Null))
+    }
+
+    /// Every resource of one type, in order.
+    pub(in crate::rules) fn of_type(&self, kind: &str) -> &[Value] {
+        let all = self
+            .json
+            .get("res")
+            .and_then(|r| r.get(kind))
+            .and_then(Value::as_array);
+        all.map_or(&[], Vec::as_slice)
+    }
+
+    /// The places, among the resources of one type, of those that carry one of these codes (keys of `code_key`).
+    pub(in crate::rules) fn places_of<'s>(
+        &self,
+        kind: &str,
+        keys: impl Iterator<Item = &'s String>,
+    ) -> Vec<usize> {
+        let Some(codes) = self.by_code.get(kind) else {
+            return Vec::new();
+        };
+        let mut places: Vec<usize> = keys.filter_map(|k| codes.get(k)).flatten().copied().collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// The answers to one question.
+    pub(in crate::rules) fn answers(&self, link_id: &str) -> &[Value] {
+        let all = self
+            .json
+            .get("answers")
+            .and_then(|a| a.get(link_id))
+            .and_then(Value::as_array);
+        all.map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The codes of item facts.
+pub(in crate::rules) fn item_codes(item: &Value) -> Vec<(String, String)> {
+    list(item, "codes")
+        .filter_map(|c| {
+            let system = c.get("system").and_then(Value::as_str).unwrap_or("");
+            Some((
+                normal_system(system).into_owned(),
+                c.get("code")?.as_str()?.to_owned(),
+            ))
+        })
+        .collect()
+}
+
+fn open<'a>(resource: &'a Value, into: &mut Vec<&'a Value>) {
+    if resource_type(resource) == Some("Bundle") {
+        for entry in list(resource, "entry").filter_map(|e| e.get("resource")) {
+            open(entry, into);
+        }
+    } else if resource.is_object() {
+        into.push(resource);
+    }
+}
+
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Array(all) => 1 + all.iter().map(weight).sum::<usize>(),
+        Value::Object(all) => 1 + all.values().map(weight).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input<'a>(resources: Vec<&'a Value>) -> CaseInput<'a> {
+        CaseInput {
+            kind: CaseKind::Pas,
+            received: "2026-10-01T03:30:00Z".parse().unwrap(),
+            zone: chrono_tz::America::New_York,
+            priority: "normal",
+            member: MemberFacts {
+                line: "MA".into(),
+                age: Some(71),
+                ..MemberFacts::default()
+            },
+            item: json!({ "sequence": 1, "codes": [] }),
+            resources,
+        }
+    }
+
+    #[test]
+    fn days_are_days_of_the_plans_zone() {
+        let document = CaseDocument::build(input(vec![]));
+        assert_eq!(document.as_json()["today"], "2026-09-30");
+    }
+
+    #[test]
+    fn a_bundle_among_the_resources_is_opened() {
+        let bundle = json!({ "resourceType": "Bundle", "entry": [
+            { "resource": { "resourceType": "Bundle", "entry": [{ "resource": { "resourceType": "Observation", "id": "o" } }] } },
+            { "resource": { "resourceType": "Condition", "id": "c" } }
+        ]});
+        let document = CaseDocument::build(input(vec![&bundle]));
+        assert_eq!(document.of_type("Observation").len(), 1);
+        assert_eq!(document.of_type("Condition").len(), 1);
+        assert_eq!(document.of_type("Bundle").len(), 0);
+    }
+
+    #[test]
+    fn a_stored_document_is_read_back_as_it_was() {
+        let document = CaseDocument::build(input(vec![]));
+        let again = CaseDocument::from_json(document.as_json().clone()).unwrap();
+        assert_eq!(document.as_json(), again.as_json());
+        assert_eq!(document.received_day(), again.received_day());
+    }
+
+    #[test]
+    fn a_document_without_receipt_is_refused() {
+        assert!(
+            CaseDocument::from_json(json!({}))
+                .unwrap_err()
+                .contains("received")
+        );
+        assert!(CaseDocument::from_json(json!([1])).is_err());
+        assert!(CaseDocument::from_json(json!({ "received": "2026-10-01" })).is_err());
+    }
+}

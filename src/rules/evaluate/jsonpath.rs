@@ -1,0 +1,248 @@
+//! The one place that knows the JSONPath crate. A path finds nodes and nothing else: `..`, functions, comparisons of
+//! two paths and comparisons with dates are refused when the file is read (RFC 9535 leaves traps in all of them, and
+//! the regular-expression functions and `..` cost up to a hundred times more). Paths are compiled once.
+
+use jsonpath_rust::parser::model::{Comparable, Filter, FilterAtom, JpQuery, Segment, Selector, Test};
+use jsonpath_rust::parser::parse_json_path;
+use jsonpath_rust::query::js_path_process;
+use serde_json::Value;
+
+/// A compiled path.
+#[derive(Debug, Clone)]
+pub(in crate::rules) struct Path {
+    query: JpQuery,
+    fan_out: usize,
+}
+
+/// No path that a person reads is longer, and a deep one costs the parser its stack.
+const LONGEST: usize = 500;
+
+/// A node and its normalised path, relative to where the search began.
+pub(in crate::rules) type Found<'a> = (&'a Value, String);
+
+impl Path {
+    /// Compiles a path. The error is a sentence for the author of the rule.
+    pub(in crate::rules) fn compile(text: &str) -> Result<Self, String> {
+        if text.len() > LONGEST {
+            return Err(format!("A path is at most {LONGEST} characters long"));
+        }
+        let query = parse_json_path(text).map_err(|_| format!("'{text}' is no JSONPath (RFC 9535)"))?;
+        let mut fan_out = 0;
+        segments(&query.segments, &mut fan_out).map_err(|why| format!("In the path '{text}' {why}"))?;
+        Ok(Self { query, fan_out })
+    }
+
+    /// Every node that the path finds in `value`.
+    pub(in crate::rules) fn find<'a>(&self, value: &'a Value) -> Result<Vec<Found<'a>>, String> {
+        let found = js_path_process(&self.query, value).map_err(|e| format!("a path failed: {e}"))?;
+        Ok(found.into_iter().map(|node| (node.val, node.path)).collect())
+    }
+
+    /// How many times the path walks over members (wildcards and filters): what it costs grows with it.
+    pub(in crate::rules) fn fan_out(&self) -> usize {
+        self.fan_out
+    }
+}
+
+fn segments(all: &[Segment], fan_out: &mut usize) -> Result<(), String> {
+    all.iter().try_for_each(|segment| match segment {
+        Segment::Descendant(_) => Err("'..' is not allowed; name the steps".to_owned()),
+        Segment::Selector(one) => selector(one, fan_out),
+        // The same node twice, and twice again at each step: the work would double with every pair of brackets.
+        Segment::Selectors(_) => {
+            Err("one pair of brackets holds several selectors; write a fact for each".to_owned())
+        }
+    })
+}
+
+fn selector(selector: &Selector, fan_out: &mut usize) -> Result<(), String> {
+    match selector {
+        Selector::Name(_) | Selector::Index(_) => Ok(()),
+        Selector::Wildcard | Selector::Slice(..) => {
+            *fan_out += 1;
+            Ok(())
+        }
+        Selector::Filter(inner) => {
+            *fan_out += 1;
+            filter(inner, fan_out)
+        }
+    }
+}
+
+fn filter(at: &Filter, fan_out: &mut usize) -> Result<(), String> {
+    match at {
+        Filter::Or(all) | Filter::And(all) => all.iter().try_for_each(|one| filter(one, fan_out)),
+        Filter::Atom(FilterAtom::Filter { expr, .. }) => filter(expr, fan_out),
+        Filter::Atom(FilterAtom::Test { expr, .. }) => match expr.as_ref() {
+            Test::RelQuery(inner) => segments(inner, fan_out),
+            // The whole document would be searched for every node.
+            Test::AbsQuery(_) => {
+                Err("a filter looks at the whole document; let it look at its own node: @".to_owned())
+            }
+            Test::Function(_) => Err(NO_FUNCTION.to_owned()),
+        },
+        Filter::Atom(FilterAtom::Comparison(comparison)) => {
+            let (left, right) = comparison.vals();
+            match (left, right) {
+                (Comparable::Function(_), _) | (_, Comparable::Function(_)) => Err(NO_FUNCTION.to_owned()),
+                (Comparable::SingularQuery(_), Comparable::SingularQuery(_)) => {
+                    Err("two paths are compared, which holds when both are missing".to_owned())
+                }
+                (Comparable::Literal(l), _) | (_, Comparable::Literal(l)) => literal(l),
+            }
+        }
+    }
+}
+
+const NO_FUNCTION: &str =
+    "a function is used (length, count, value, match, search, …); a path only finds nodes";
+
+fn literal(literal: &jsonpath_rust::parser::model::Literal) -> Result<(), String> {
+    if let jsonpath_rust::parser::model::Literal::String(text) = literal {
+        let mut parts = text.splitn(3, '-');
+        let digits = |part: Option<&str>, n| {
+            part.is_some_and(|p| p.len() == n && p.bytes().all(|b| b.is_ascii_digit()))
+        };
+        if digits(parts.next(), 4) && digits(parts.next(), 2) {
+            return Err(
+                "a date is compared as text; use 'dated_within', 'on_or_after' or 'on_or_before'".into(),
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refused(path: &str) -> String {
+        Path::compile(path).unwrap_err()
+    }
+
+    #[test]
+    fn descent_functions_and_path_to_path_comparisons_are_refused() {
+        assert!(refused("$..code").contains("'..'"));
+        assert!(refused("$.res[?@..code]").contains("'..'"));
+        for path in [
+            "$.a[?match(@.b, 'x')]",
+            "$.a[?search(@.b, 'x')]",
+            "$.a[?count(@.b[*]) == 0]",
+            "$.a[?length(@.b) > 1]",
+            "$.a[?value(@.b) == 1]",
+            "$.a[?in(@.b, $.c)]",
+            "$.a[?@.b == 1 && !match(@.c, 'x')]",
+            "$.a[?@.b[?search(@.c, 'x')]]",
+        ] {
+            assert!(refused(path).contains("function"), "{path}");
+        }
+        assert!(refused("$.a[?@.b == @.c]").contains("two paths"));
+        assert!(refused("$.a[?@.d >= '2026-10-01']").contains("date"));
+        assert!(refused("$.a[?@.d == '2026-10']").contains("date"));
+        assert!(refused("$.a[?@.b ~= 'x']").contains("no JSONPath"));
+        assert!(refused("a.b").contains("no JSONPath"));
+        assert!(refused("$.a[?$.b[?@.c]]").contains("whole document"));
+        assert!(refused("$.a[*,*][*,*]").contains("several selectors"));
+        assert!(refused(&format!("$.{}", "a".repeat(600))).contains("at most 500"));
+    }
+
+    #[test]
+    fn codes_that_only_look_a_little_like_dates_are_allowed() {
+        for code in ["59408-5", "2703-7", "1234-567"] {
+            assert!(
+                Path::compile(&format!("$.a[?@.code == '{code}']")).is_ok(),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn found_nodes_come_with_their_normalised_path() {
+        let value = json!({ "res": { "Condition": [
+            { "clinicalStatus": { "coding": [{ "code": "inactive" }] } },
+            { "clinicalStatus": { "coding": [{ "code": "active" }] }, "id": "b" }
+        ]}});
+        let path = Path::compile("$.res.Condition[?@.clinicalStatus.coding[?@.code=='active']]").unwrap();
+        let found = path.find(&value).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].0["id"], "b");
+        assert_eq!(found[0].1, "$['res']['Condition'][1]");
+        assert_eq!(path.fan_out(), 2);
+    }
+
+    // What follows is why the checks above exist: the crate's behaviour, pinned. A change here is a reason to read
+    // the checks again.
+
+    fn raw<'a>(path: &str, value: &'a Value) -> Vec<&'a Value> {
+        js_path_process(&parse_json_path(path).unwrap(), value)
+            .unwrap()
+            .into_iter()
+            .map(|n| n.val)
+            .collect()
+    }
+
+    #[test]
+    fn two_missing_paths_are_equal() {
+        assert_eq!(raw("$.x[?@.a == @.b]", &json!({ "x": [{ "c": 1 }] })).len(), 1);
+    }
+
+    #[test]
+    fn count_of_nothing_is_not_zero() {
+        let value = json!({ "x": [{ "item": [] }] });
+        assert_eq!(raw("$.x[?count(@.item[*]) == 0]", &value).len(), 0);
+        assert_eq!(raw("$.x[?!@.item[*]]", &value).len(), 1);
+    }
+
+    #[test]
+    fn dates_compare_as_text() {
+        let value = json!({ "x": [{ "at": "2026-09-30T23:30:00-04:00" }] });
+        assert_eq!(raw("$.x[?@.at >= '2026-10-01']", &value).len(), 0);
+    }
+
+    #[test]
+    fn null_and_missing_differ() {
+        assert_eq!(
+            raw("$.x[?@.a == null]", &json!({ "x": [{ "a": null }] })).len(),
+            1
+        );
+        assert_eq!(raw("$.x[?@.a == null]", &json!({ "x": [{ "b": 1 }] })).len(), 0);
+    }
+
+    #[test]
+    fn a_call_that_gives_a_value_is_taken_for_a_test() {
+        // RFC 9535 lets such a call stand in a comparison only. The crate takes it and asks no more than whether the
+        // value is there; of 'length' it says no, however long the text.
+        let value = json!({ "x": [{ "a": "word" }, { "a": "" }, { "a": false }, {}] });
+        for (path, found) in [
+            ("$.x[?length(@.a)]", 0),
+            ("$.x[?value(@.a)]", 3),
+            ("$.x[?count(@.a)]", 0),
+        ] {
+            assert_eq!(raw(path, &value).len(), found, "{path}");
+            assert!(refused(path).contains("function"), "{path}");
+        }
+        let compared = "$.x[?length(@.a) == 4]";
+        assert_eq!(raw(compared, &value).len(), 1);
+        assert!(refused(compared).contains("function"));
+    }
+
+    #[test]
+    fn patterns_beyond_the_standards_are_taken() {
+        // RFC 9485 knows no flags: by the standard nothing matches.
+        let value = json!({ "x": [{ "a": "HOME" }] });
+        for path in ["$.x[?match(@.a, '(?i)home')]", "$.x[?search(@.a, '(?i)om')]"] {
+            assert_eq!(raw(path, &value).len(), 1, "{path}");
+            assert!(refused(path).contains("function"), "{path}");
+        }
+    }
+
+    #[test]
+    fn functions_of_the_crates_own_are_taken() {
+        let value = json!({ "x": [{ "a": "b" }, { "a": "c" }], "known": ["b"] });
+        for (path, found) in [("$.x[?in(@.a, $.known)]", 1), ("$.x[?nin(@.a, $.known)]", 1)] {
+            assert_eq!(raw(path, &value).len(), found, "{path}");
+            assert!(refused(path).contains("function"), "{path}");
+        }
+    }
+}
