@@ -1,9 +1,10 @@
-//! What the policy engine costs: finding the rule of a code among 100 to 100,000 list rows and up to 2,000 policies,
-//! evaluating one policy with its whole trace over a small and a large chart, and reading, checking and indexing a set.
+//! Benchmarks of the rules: finding what applies to a code among 100 to 100,000 list rows and up to 2,000 policies,
+//! evaluating one policy with its trace over a small and a large chart, and loading a rule set.
 //!
-//! `cargo bench --bench rules` runs it; `docs/performance.md` quotes it. Every figure is the median of several runs.
+//! `cargo bench --bench rules` runs them; `docs/performance.md` has the results. Each figure is the median of several
+//! runs.
 
-use assent::rules::{CaseDocument, Loading, RuleSet, Tests};
+use assent::rules::{CaseDocument, EmbeddedTests, LoadOptions, RuleSet};
 use serde_json::{Value, json};
 use std::hint::black_box;
 use std::path::Path;
@@ -14,28 +15,28 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const HCPCS: &str = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
 const OXYGEN: &str = "policies/dme/home-oxygen/2026.2.yaml";
-/// Rows and policies of the sets that are compared.
+/// Numbers of rows and policies of the rule sets that are compared.
 const SIZES: [(usize, usize); 4] = [(100, 2), (1_000, 20), (10_000, 200), (100_000, 2_000)];
 
 type Files = Vec<(String, String)>;
 
 fn main() {
     let shipped = shipped();
-    // Memory is measured in a process that does nothing else.
+    // Memory is measured in a separate process that does nothing else.
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, word, rows, policies] = arguments.as_slice()
-        && word == "memory"
+    if let [_, mode, rows, policies] = arguments.as_slice()
+        && mode == "memory"
     {
-        return memory(&shipped, rows.parse().unwrap_or(0), policies.parse().unwrap_or(0));
+        return print_memory(&shipped, rows.parse().unwrap_or(0), policies.parse().unwrap_or(0));
     }
-    evaluation(&shipped);
-    println!("\nrows      policies  files MB  load s  again s  tests s  memory MB  look-up ns  miss ns");
+    measure_evaluation(&shipped);
+    println!("\nrows      policies  files MB  load s  again s  tests s  memory MB  lookup ns  miss ns");
     for (rows, policies) in SIZES {
-        set_of(&shipped, rows, policies);
+        measure_rule_set(&shipped, rows, policies);
     }
 }
 
-/// Every file of `rules/`.
+/// Path and text of every file of `rules/`.
 fn shipped() -> Files {
     let mut files = Vec::new();
     let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")];
@@ -54,7 +55,7 @@ fn shipped() -> Files {
     files
 }
 
-/// The questions of a shipped form.
+/// The link ids of a shipped form.
 fn forms(form: &str) -> Option<Vec<String>> {
     let (name, version) = form.split_once('|')?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -77,17 +78,17 @@ fn forms(form: &str) -> Option<Vec<String>> {
     Some(ids)
 }
 
-fn load(files: &Files, loading: &Loading) -> Option<RuleSet> {
-    // The benches' policies all name one form: it is read once.
-    let known = forms("home-oxygen|1.0.0");
+fn load(files: &Files, options: &LoadOptions) -> Option<RuleSet> {
+    // All policies of the benchmark name one form, which is read once.
+    let oxygen_form = forms("home-oxygen|1.0.0");
     let link_ids = |form: &str| {
         if form == "home-oxygen|1.0.0" {
-            known.clone()
+            oxygen_form.clone()
         } else {
             forms(form)
         }
     };
-    match RuleSet::load_with(files, &link_ids, loading) {
+    match RuleSet::load_with(files, &link_ids, options) {
         Ok(set) => Some(set),
         Err(findings) => {
             findings.iter().take(3).for_each(|f| println!("{f}"));
@@ -105,21 +106,21 @@ fn median(mut times: Vec<Duration>) -> Duration {
 /// The median time of one call, over `rounds` rounds of `calls` calls.
 fn per_call(rounds: usize, calls: u32, mut call: impl FnMut()) -> Duration {
     let round = |call: &mut dyn FnMut()| {
-        let begun = Instant::now();
+        let start = Instant::now();
         (0..calls).for_each(|_| call());
-        begun.elapsed() / calls
+        start.elapsed() / calls
     };
     round(&mut call);
     median((0..rounds).map(|_| round(&mut call)).collect())
 }
 
-/// The home-oxygen policy over its fixture, and over a chart with 300 observations.
-fn evaluation(shipped: &Files) {
+/// Evaluates the home-oxygen policy over its fixture, and over a chart with 300 more observations.
+fn measure_evaluation(shipped: &Files) {
     let Some(rules) = load(
         shipped,
-        &Loading {
-            tests: Tests::Leave,
-            ..Loading::default()
+        &LoadOptions {
+            embedded_tests: EmbeddedTests::Skip,
+            ..LoadOptions::default()
         },
     ) else {
         return;
@@ -134,7 +135,7 @@ fn evaluation(shipped: &Files) {
         .and_then(Value::as_array_mut)
     {
         for n in 0..300 {
-            // A third of them are oximetry of other days, so that the newest has to be picked.
+            // A third of them are oximetry results of other days, so that the newest must be found.
             let code = if n % 3 == 0 { "59408-5" } else { "8867-4" };
             observations.push(
                 json!({ "resourceType": "Observation", "id": format!("o{n}"), "status": "final",
@@ -146,17 +147,21 @@ fn evaluation(shipped: &Files) {
         }
     }
     println!("evaluation with trace          µs    with the document read and indexed µs");
-    for (what, json) in [("fixture", &fixture), ("300 observations", &large)] {
+    for (name, json) in [("fixture", &fixture), ("300 observations", &large)] {
         let Ok(document) = CaseDocument::from_json(json.clone()) else {
             return;
         };
-        let once = per_call(11, 200, || drop(black_box(rules.evaluate(black_box(&document)))));
-        let whole = per_call(11, 50, || {
+        let evaluation = per_call(11, 200, || drop(black_box(rules.evaluate(black_box(&document)))));
+        let with_reading = per_call(11, 50, || {
             if let Ok(document) = CaseDocument::from_json(json.clone()) {
                 drop(black_box(rules.evaluate(&document)));
             }
         });
-        println!("{what:20} {:13.1} {:20.1}", micros(once), micros(whole));
+        println!(
+            "{name:20} {:13.1} {:20.1}",
+            micros(evaluation),
+            micros(with_reading)
+        );
     }
 }
 
@@ -164,39 +169,39 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// A set of so many rows and policies: what loading costs, what it keeps, what finding a code costs.
-fn set_of(shipped: &Files, rows: usize, policies: usize) {
+/// Measures a rule set with so many rows and policies: time to load, memory, and time to find what applies to a code.
+fn measure_rule_set(shipped: &Files, rows: usize, policies: usize) {
     let files = files_of(shipped, rows, policies);
     let megabytes = files.iter().map(|(_, text)| text.len()).sum::<usize>() as f64 / 1e6;
-    let quick = Loading {
-        tests: Tests::Leave,
-        ..Loading::default()
+    let without_tests = LoadOptions {
+        embedded_tests: EmbeddedTests::Skip,
+        ..LoadOptions::default()
     };
     let times: Vec<Duration> = (0..3)
         .map(|_| {
-            let begun = Instant::now();
-            drop(black_box(load(&files, &quick)));
-            begun.elapsed()
+            let start = Instant::now();
+            drop(black_box(load(&files, &without_tests)));
+            start.elapsed()
         })
         .collect();
-    let begun = Instant::now();
-    let Some(set) = load(&files, &Loading::default()) else {
+    let start = Instant::now();
+    let Some(set) = load(&files, &LoadOptions::default()) else {
         return;
     };
-    let with_tests = begun.elapsed();
-    let begun = Instant::now();
+    let with_tests = start.elapsed();
+    let start = Instant::now();
     let again = load(
         &files,
-        &Loading {
-            tested: set.tested().clone(),
-            ..Loading::default()
+        &LoadOptions {
+            passed_tests: set.passed_tests().clone(),
+            ..LoadOptions::default()
         },
     );
-    let remembered = begun.elapsed();
+    let with_passed_tests = start.elapsed();
     drop(again);
     let find = |code: &str| {
         let document = CaseDocument::from_json(json!({ "received": "2026-10-01T12:00:00Z",
-            "member": { "line": "MA" }, "item": { "codes": [{ "system": HCPCS, "code": code }] } }));
+            "member": { "line_of_business": "MA" }, "item": { "codes": [{ "system": HCPCS, "code": code }] } }));
         document.map_or(Duration::ZERO, |document| {
             per_call(11, 20_000, || {
                 black_box(set.policy_for(black_box(&document)));
@@ -204,28 +209,28 @@ fn set_of(shipped: &Files, rows: usize, policies: usize) {
         })
     };
     println!(
-        "{rows:<9} {policies:<9} {megabytes:8.1} {:7.2} {:8.2} {:8.2} {:>10} {:11} {:8}",
+        "{rows:<9} {policies:<9} {megabytes:8.1} {:7.2} {:8.2} {:8.2} {:>10} {:10} {:8}",
         median(times).as_secs_f64(),
-        remembered.as_secs_f64(),
+        with_passed_tests.as_secs_f64(),
         with_tests.as_secs_f64(),
-        kept(rows, policies),
+        memory_of(rows, policies),
         find(&policy_code(policies / 2, 1)).as_nanos(),
         find("Z9999").as_nanos(),
     );
 }
 
-/// Four codes for each policy.
+/// One of the four codes of a policy.
 fn policy_code(policy: usize, n: usize) -> String {
     code_of(policy * 4 + n)
 }
 
-/// The n-th code: a letter and four digits.
+/// The code with number `n`: a letter and four digits.
 fn code_of(n: usize) -> String {
     let letter = char::from(b'A' + u8::try_from(n / 10_000).unwrap_or(25).min(24));
     format!("{letter}{:04}", n % 10_000)
 }
 
-/// The home-oxygen policy, so many times with other codes, and a list with so many rows.
+/// The files of a rule set: copies of the home-oxygen policy with other codes, and a list with so many rows.
 fn files_of(shipped: &Files, rows: usize, policies: usize) -> Files {
     let mut files: Files = shipped
         .iter()
@@ -240,9 +245,9 @@ fn files_of(shipped: &Files, rows: usize, policies: usize) -> Files {
         "format: pa-answers/1\nanswers:\n  needed: {{ answer: {answer} }}\n  free: {{ answer: {free} }}\n"
     );
     files.push(("answers/bench.yaml".into(), answers));
-    let mut list = "code,system,line,state,from,to,answer,policy\n".to_owned();
-    for line in ["MA", "MEDICAID-MC", "CHIP", "QHP", "ERISA"] {
-        list += &format!("*,,{line},,2026-01-01,,free,\n");
+    let mut list = "code,system,line_of_business,state,from,to,answer,policy\n".to_owned();
+    for lob in ["MA", "MEDICAID-MC", "CHIP", "QHP", "ERISA"] {
+        list += &format!("*,,{lob},,2026-01-01,,free,\n");
     }
     for n in 0..rows {
         let policy = if n < policies * 4 {
@@ -266,8 +271,8 @@ fn files_of(shipped: &Files, rows: usize, policies: usize) -> Files {
     files
 }
 
-/// What a set keeps, in a process of its own.
-fn kept(rows: usize, policies: usize) -> String {
+/// The memory of a rule set in megabytes, measured in a separate process.
+fn memory_of(rows: usize, policies: usize) -> String {
     let run = std::env::current_exe().and_then(|exe| {
         std::process::Command::new(exe)
             .args(["memory", &rows.to_string(), &policies.to_string()])
@@ -279,22 +284,22 @@ fn kept(rows: usize, policies: usize) -> String {
     )
 }
 
-/// Loads a set once and prints by how many megabytes the process grew; what the allocator holds back counts.
-fn memory(shipped: &Files, rows: usize, policies: usize) {
+/// Loads a rule set and prints by how many megabytes the process grew, including memory that the allocator reserves.
+fn print_memory(shipped: &Files, rows: usize, policies: usize) {
     let files = files_of(shipped, rows, policies);
     let before = resident();
     let set = load(
         &files,
-        &Loading {
-            tests: Tests::Leave,
-            ..Loading::default()
+        &LoadOptions {
+            embedded_tests: EmbeddedTests::Skip,
+            ..LoadOptions::default()
         },
     );
     println!("{:.0}", resident().saturating_sub(before) as f64 / 1e6);
     drop(black_box(set));
 }
 
-/// Bytes of this process in memory.
+/// The resident memory of this process in bytes.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: usize = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);

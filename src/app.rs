@@ -1,14 +1,15 @@
-//! Everything built once from the config: store, policies, ways out, router, workers; and how it all stops.
+//! Builds the server from the settings (store, policy set, outbound HTTP and mail, router, workers), runs it, and stops
+//! it in order.
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::jobs::{Reload, Workers};
 use crate::mail::Mailer;
-use crate::net::Net;
-pub use crate::publication::files;
-use crate::publication::{self, Opening};
-use crate::state::{Published, State};
+use crate::net::HttpClient;
+pub use crate::publication::read_folder;
+use crate::publication::{self, StartFrom};
+use crate::state::{PolicySet, State};
 use crate::store::Store;
 use crate::{http, telemetry};
 use std::future::Future;
@@ -16,63 +17,67 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// How long requests may go on after the server was told to stop.
-const FINISH: Duration = Duration::from_secs(20);
+/// How long requests in progress may continue after the server was asked to stop.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
 
-/// A server that is built and does not listen yet.
+/// A server that is built and not listening yet.
 pub struct App {
-    /// What its handlers get.
+    /// What its handlers receive.
     pub state: State,
-    /// When it reads the folders of policies and forms again.
+    /// When the server reads the folders of policies and forms again.
     pub reload: Reload,
-    /// Keeps other servers off the embedded database.
-    lock: Option<std::fs::File>,
+    /// The lock on the embedded database.
+    database_lock: Option<std::fs::File>,
 }
 
 impl App {
-    /// Opens the database and puts in force what was published last; the folders when nothing ever was.
+    /// Opens the database and starts with the policy set that was published last. If none was ever published, publishes
+    /// the folders.
     pub async fn build(config: Config, clock: Clock) -> Result<Self> {
-        Self::build_opening(config, clock, Opening::Stored).await
+        Self::build_starting_from(config, clock, StartFrom::LatestPublication).await
     }
 
-    /// The same with a choice of the set that it starts with.
-    pub async fn build_opening(config: Config, clock: Clock, opening: Opening) -> Result<Self> {
+    /// Like [`App::build`], with the choice of the policy set to start with.
+    pub async fn build_starting_from(config: Config, clock: Clock, start_from: StartFrom) -> Result<Self> {
         let (store, lock) = open_store(&config).await?;
-        let published = publication::open(&config, &clock, &store, opening).await?;
-        Self::together(config, clock, store, lock, published)
+        let policy_set = publication::starting_set(&config, &clock, &store, start_from).await?;
+        Self::assemble(config, clock, store, lock, policy_set)
     }
 
-    /// The same with a set that is loaded already; it is published.
-    pub async fn build_with(config: Config, clock: Clock, published: Published) -> Result<Self> {
+    /// Like [`App::build`], with a policy set that is already loaded. It is published.
+    pub async fn build_with(config: Config, clock: Clock, policy_set: PolicySet) -> Result<Self> {
         let (store, lock) = open_store(&config).await?;
-        let published = publication::first(&clock, &store, published).await?;
-        Self::together(config, clock, store, lock, published)
+        let policy_set = publication::publish_at_start(&clock, &store, policy_set).await?;
+        Self::assemble(config, clock, store, lock, policy_set)
     }
 
-    fn together(
+    fn assemble(
         config: Config,
         clock: Clock,
         store: Store,
-        lock: Option<std::fs::File>,
-        published: Published,
+        database_lock: Option<std::fs::File>,
+        policy_set: PolicySet,
     ) -> Result<Self> {
-        let net = Net::new()?;
+        let net = HttpClient::new()?;
         let mail = Mailer::new(&config.mail, &config.payer, &config.data)?;
-        let state = State::new(config, clock, store, net, mail, published);
-        let reload = Reload::Never;
-        Ok(Self { state, reload, lock })
+        let state = State::new(config, clock, store, net, mail, policy_set);
+        Ok(Self {
+            state,
+            reload: Reload::Never,
+            database_lock,
+        })
     }
 
-    /// The socket that the config names.
+    /// Listens on the configured address.
     pub async fn listen(&self) -> Result<TcpListener> {
         let address = self.state.config.listen;
         TcpListener::bind(address)
             .await
-            .map_err(|e| Error::unavailable(format!("{address} cannot be listened on: {e}")))
+            .map_err(|e| Error::unavailable(format!("the server cannot listen on {address}: {e}")))
     }
 
-    /// Answers until `stop` comes true, finishes what it has begun (a page that follows the queue never ends by
-    /// itself: it is cut off after a while), stops the workers, closes the database.
+    /// Serves requests until `stop` completes. Then finishes requests in progress, stops the workers and closes the
+    /// database. Requests that do not end, such as the stream of queue events, are closed after the shutdown limit.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -80,33 +85,33 @@ impl App {
     ) -> Result<()> {
         let workers = Workers::start(&self.state, self.reload)?;
         let router = http::router(self.state.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        let (asked, begun) = tokio::sync::oneshot::channel();
+        let (stop_requested, stop_received) = tokio::sync::oneshot::channel();
         let stop = async {
             stop.await;
-            // Nobody listens when the server ended by itself.
-            let _ = asked.send(());
+            // The receiver is gone if the server ended because of an error.
+            let _ = stop_requested.send(());
         };
-        let too_long = async {
-            match begun.await {
-                Ok(()) => tokio::time::sleep(FINISH).await,
+        let shutdown_limit = async {
+            match stop_received.await {
+                Ok(()) => tokio::time::sleep(SHUTDOWN_LIMIT).await,
                 Err(_) => std::future::pending().await,
             }
         };
         let served = tokio::select! {
             served = axum::serve(listener, router).with_graceful_shutdown(stop) => served,
-            () = too_long => {
-                tracing::warn!("requests were still open and are cut off");
+            () = shutdown_limit => {
+                tracing::warn!("some requests did not end in time and were closed");
                 Ok(())
             }
         };
         workers.stop().await;
         self.state.store.close().await;
-        drop(self.lock);
+        drop(self.database_lock);
         served.map_err(Error::unavailable)
     }
 }
 
-/// The database, and what keeps other servers off the embedded one.
+/// Opens the database. The embedded one is locked against other servers.
 async fn open_store(config: &Config) -> Result<(Store, Option<std::fs::File>)> {
     install_crypto();
     telemetry::start_metrics();
@@ -115,8 +120,8 @@ async fn open_store(config: &Config) -> Result<(Store, Option<std::fs::File>)> {
     Ok((store, lock))
 }
 
-/// One crypto provider for every TLS connection of the process.
+/// Installs the crypto provider for all TLS connections of the process.
 pub fn install_crypto() {
-    // A second call in one process finds the provider installed, which is what is wanted.
+    // A second call in one process fails because the provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

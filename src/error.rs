@@ -1,151 +1,271 @@
-//! One error for the whole house: a kind (what went wrong, without naming HTTP), a sentence for the caller,
-//! the located findings, and a line for the log that the caller never sees.
+//! The error type of the server: a kind (what went wrong, without naming HTTP), a sentence for the caller, issues
+//! located in the caller's message, and a detail for the log that the caller never sees.
 //!
-//! Doors turn it into their protocol's form in `wire`. Nothing here may hold a name, a birth date or a code of a
-//! member: messages name elements and ids, not their content.
+//! `wire` turns an error into the response of its protocol. An error never holds a member's name, a birth date or a
+//! medical code: its texts name elements and ids, never their content.
 
-use crate::fhir::outcome::{Code, Issue};
 use std::fmt;
 
-/// The result of anything in the house that can fail.
+/// The result of every function of the server that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, seen from the caller. `wire` alone knows which status each kind becomes.
+/// What went wrong, from the caller's point of view. Only `wire` knows the HTTP status of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The text cannot be read at all: not JSON, not the resource that was asked for.
+pub enum ErrorKind {
+    /// The body cannot be read: it is not JSON, or not the resource that this address takes.
     Malformed,
-    /// It can be read and breaks a rule; the issues say where.
+    /// The body can be read but breaks a rule; the issues say where.
     Invalid,
-    /// Who is calling is not known, or no longer.
+    /// The caller is not known, or its sign-in or token has ended.
     Unauthorized,
-    /// The caller is known and may not do this.
+    /// The caller is known but has no permission.
     Forbidden,
-    /// There is no such thing, or it is none of the caller's business.
+    /// The resource does not exist, or the caller may not know that it exists.
     NotFound,
-    /// The thing changed since the caller looked, or the same thing exists already.
+    /// The resource changed since the caller read it, or it exists already.
     Conflict,
-    /// Data that the answer needs was not sent and cannot be fetched.
-    Precondition,
-    /// The body is larger than the limit.
+    /// Data needed for the response were not sent and cannot be fetched.
+    PreconditionFailed,
+    /// The body exceeds the size limit.
     TooLarge,
-    /// The body is of a type that this address does not take.
-    UnsupportedMedia,
-    /// The method does not exist here.
-    NotAllowed,
-    /// Too many calls.
-    TooMany,
-    /// The work could not be made durable, or a part of the house is down; the same call may succeed later.
+    /// This address does not take the body's media type.
+    UnsupportedMediaType,
+    /// This address does not take the method.
+    MethodNotAllowed,
+    /// The caller sent too many requests.
+    TooManyRequests,
+    /// The result could not be stored, or a part of the server is down. The same request may succeed later.
     Unavailable,
-    /// A fault of ours.
+    /// A fault of the server.
     Internal,
 }
 
-/// An error with what the caller is told and what only the log is told.
+/// FHIR's `IssueType` (`OperationOutcome.issue.code`), as far as the server uses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants are FHIR's own codes")]
+pub enum IssueCode {
+    Invalid,
+    Structure,
+    Required,
+    Value,
+    Invariant,
+    NotFound,
+    NotSupported,
+    Login,
+    Forbidden,
+    Expired,
+    Conflict,
+    Duplicate,
+    Incomplete,
+    TooLong,
+    TooCostly,
+    Throttled,
+    Transient,
+    Exception,
+    BusinessRule,
+    Informational,
+}
+
+impl IssueCode {
+    /// The code as FHIR writes it, such as `business-rule`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Structure => "structure",
+            Self::Required => "required",
+            Self::Value => "value",
+            Self::Invariant => "invariant",
+            Self::NotFound => "not-found",
+            Self::NotSupported => "not-supported",
+            Self::Login => "login",
+            Self::Forbidden => "forbidden",
+            Self::Expired => "expired",
+            Self::Conflict => "conflict",
+            Self::Duplicate => "duplicate",
+            Self::Incomplete => "incomplete",
+            Self::TooLong => "too-long",
+            Self::TooCostly => "too-costly",
+            Self::Throttled => "throttled",
+            Self::Transient => "transient",
+            Self::Exception => "exception",
+            Self::BusinessRule => "business-rule",
+            Self::Informational => "informational",
+        }
+    }
+}
+
+/// FHIR's `IssueSeverity`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The message cannot be processed.
+    Error,
+    /// The message was processed; somebody should look at the issue.
+    Warning,
+    /// For the reader's information.
+    Information,
+}
+
+impl Severity {
+    /// The code as FHIR writes it, such as `warning`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Information => "information",
+        }
+    }
+}
+
+/// One problem in a message: severity, issue type, place and one sentence. `fhir::outcome` writes it as
+/// `OperationOutcome.issue`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// `issue.severity`.
+    pub severity: Severity,
+    /// `issue.code`.
+    pub code: IssueCode,
+    /// FHIRPath of the element; empty when the issue concerns the whole message.
+    pub expression: String,
+    /// One sentence that does not repeat content of the message.
+    pub message: String,
+}
+
+impl Issue {
+    /// An issue because of which the message is refused.
+    pub fn error(code: IssueCode, expression: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            expression: expression.into(),
+            message: message.into(),
+        }
+    }
+
+    /// An issue in a message that was processed.
+    pub fn warning(code: IssueCode, expression: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(code, expression, message)
+        }
+    }
+
+    /// Information about the whole message.
+    pub fn information(message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Information,
+            ..Self::error(IssueCode::Informational, "", message)
+        }
+    }
+}
+
+/// An error: what the caller may read, and a detail for the log.
 #[derive(Debug)]
 pub struct Error {
-    kind: Kind,
+    kind: ErrorKind,
     message: String,
     issues: Vec<Issue>,
-    log: Option<String>,
-    oauth: Option<&'static str>,
+    log_detail: Option<String>,
+    oauth_code: Option<&'static str>,
 }
 
 impl Error {
     /// An error of `kind` with a sentence for the caller.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
             issues: Vec::new(),
-            log: None,
-            oauth: None,
+            log_detail: None,
+            oauth_code: None,
         }
     }
 
-    /// The text is no JSON, or not the resource that this address takes.
+    /// The body is not JSON, or not the resource that this address takes.
     pub fn malformed(message: impl Into<String>) -> Self {
-        Self::new(Kind::Malformed, message)
+        Self::new(ErrorKind::Malformed, message)
     }
 
-    /// One rule broken at one place (`expression` is FHIRPath).
+    /// One element (`expression` is FHIRPath) breaks a rule.
     pub fn invalid(expression: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::found(vec![Issue::error(Code::Invalid, expression, message)])
+        Self::with_issues(vec![Issue::error(IssueCode::Invalid, expression, message)])
     }
 
-    /// Several rules broken; the issues say which and where.
-    pub fn found(issues: Vec<Issue>) -> Self {
+    /// A message that breaks one or more rules; the issues say which and where.
+    pub fn with_issues(issues: Vec<Issue>) -> Self {
         let message = match issues.as_slice() {
-            [one] => one.message.clone(),
-            many => format!("{} problems were found", many.len()),
+            [only] => only.message.clone(),
+            several => format!("The message has {} problems", several.len()),
         };
         Self {
             issues,
-            ..Self::new(Kind::Invalid, message)
+            ..Self::new(ErrorKind::Invalid, message)
         }
     }
 
-    /// `Error::not_found("coverage", id)`.
+    /// `Error::not_found("coverage", id)` reads "Coverage 12 was not found".
     pub fn not_found(what: &str, id: impl fmt::Display) -> Self {
-        Self::new(Kind::NotFound, format!("There is no {what} {id}"))
+        let mut letters = what.chars();
+        let capital = letters.next().map(|first| first.to_ascii_uppercase());
+        let capitalized: String = capital.into_iter().chain(letters).collect();
+        Self::new(ErrorKind::NotFound, format!("{capitalized} {id} was not found"))
     }
 
-    /// Nobody is signed in, or the token does not hold.
+    /// Nobody is signed in, or the token is not valid.
     pub fn unauthorized(message: impl Into<String>) -> Self {
-        Self::new(Kind::Unauthorized, message)
+        Self::new(ErrorKind::Unauthorized, message)
     }
 
-    /// The caller is known and may not do this.
+    /// The caller is known but has no permission.
     pub fn forbidden(message: impl Into<String>) -> Self {
-        Self::new(Kind::Forbidden, message)
+        Self::new(ErrorKind::Forbidden, message)
     }
 
-    /// What the caller saw is no longer so; the message says what changed.
+    /// The resource changed since the caller read it; the message says what changed.
     pub fn conflict(message: impl Into<String>) -> Self {
-        Self::new(Kind::Conflict, message)
+        Self::new(ErrorKind::Conflict, message)
     }
 
-    /// The work could not be made durable. The caller gets 503 and nothing half-exists.
-    pub fn unavailable(log: impl fmt::Display) -> Self {
+    /// The result could not be stored. The caller receives 503 and nothing of the work is kept.
+    pub fn unavailable(log_detail: impl fmt::Display) -> Self {
         Self::new(
-            Kind::Unavailable,
-            "The request could not be stored; send it again",
+            ErrorKind::Unavailable,
+            "The server could not store the request. Send it again.",
         )
-        .logged(log)
+        .with_log_detail(log_detail)
     }
 
-    /// A fault of ours; only the log is told what it was.
-    pub fn internal(log: impl fmt::Display) -> Self {
+    /// A fault of the server; only the log says what it was.
+    pub fn internal(log_detail: impl fmt::Display) -> Self {
         Self::new(
-            Kind::Internal,
-            "Something went wrong on our side; it has been logged",
+            ErrorKind::Internal,
+            "The server failed to process the request. The failure was logged.",
         )
-        .logged(log)
+        .with_log_detail(log_detail)
     }
 
     /// An OAuth error code (RFC 6749, section 5.2) with its description.
     pub fn oauth(code: &'static str, message: impl Into<String>) -> Self {
         let kind = if code == "invalid_client" {
-            Kind::Unauthorized
+            ErrorKind::Unauthorized
         } else {
-            Kind::Malformed
+            ErrorKind::Malformed
         };
         Self {
-            oauth: Some(code),
+            oauth_code: Some(code),
             ..Self::new(kind, message)
         }
     }
 
-    /// Adds the line that only the log sees.
+    /// Adds the detail that only the log sees.
     #[must_use]
-    pub fn logged(mut self, log: impl fmt::Display) -> Self {
-        self.log = Some(log.to_string());
+    pub fn with_log_detail(mut self, log_detail: impl fmt::Display) -> Self {
+        self.log_detail = Some(log_detail.to_string());
         self
     }
 
-    /// Puts a place (FHIRPath) to an error that has none yet.
+    /// Adds the place (FHIRPath) to an error that has none yet.
     #[must_use]
-    pub fn at(mut self, expression: impl Into<String>) -> Self {
+    pub fn at_element(mut self, expression: impl Into<String>) -> Self {
         if self.issues.is_empty() {
             self.issues
                 .push(Issue::error(self.issue_code(), expression, self.message.clone()));
@@ -154,7 +274,7 @@ impl Error {
     }
 
     /// What went wrong.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
@@ -163,36 +283,36 @@ impl Error {
         &self.message
     }
 
-    /// The located findings; empty when the message says it all.
+    /// The located issues; empty when the message alone describes the error.
     pub fn issues(&self) -> &[Issue] {
         &self.issues
     }
 
-    /// The OAuth error code, where the OAuth door made this error.
+    /// The OAuth error code, if `oauth` made this error.
     pub fn oauth_code(&self) -> Option<&'static str> {
-        self.oauth
+        self.oauth_code
     }
 
-    /// The line for the log.
-    pub fn log_line(&self) -> Option<&str> {
-        self.log.as_deref()
+    /// The detail for the log.
+    pub fn log_detail(&self) -> Option<&str> {
+        self.log_detail.as_deref()
     }
 
-    /// The FHIR issue type (`IssueType`) that stands for this kind.
-    pub fn issue_code(&self) -> Code {
+    /// The FHIR issue type of an error without located issues.
+    pub fn issue_code(&self) -> IssueCode {
         match self.kind {
-            Kind::Malformed => Code::Structure,
-            Kind::Invalid => Code::Invalid,
-            Kind::Unauthorized => Code::Login,
-            Kind::Forbidden => Code::Forbidden,
-            Kind::NotFound => Code::NotFound,
-            Kind::Conflict => Code::Conflict,
-            Kind::Precondition => Code::Incomplete,
-            Kind::TooLarge => Code::TooLong,
-            Kind::UnsupportedMedia | Kind::NotAllowed => Code::NotSupported,
-            Kind::TooMany => Code::Throttled,
-            Kind::Unavailable => Code::Transient,
-            Kind::Internal => Code::Exception,
+            ErrorKind::Malformed => IssueCode::Structure,
+            ErrorKind::Invalid => IssueCode::Invalid,
+            ErrorKind::Unauthorized => IssueCode::Login,
+            ErrorKind::Forbidden => IssueCode::Forbidden,
+            ErrorKind::NotFound => IssueCode::NotFound,
+            ErrorKind::Conflict => IssueCode::Conflict,
+            ErrorKind::PreconditionFailed => IssueCode::Incomplete,
+            ErrorKind::TooLarge => IssueCode::TooLong,
+            ErrorKind::UnsupportedMediaType | ErrorKind::MethodNotAllowed => IssueCode::NotSupported,
+            ErrorKind::TooManyRequests => IssueCode::Throttled,
+            ErrorKind::Unavailable => IssueCode::Transient,
+            ErrorKind::Internal => IssueCode::Exception,
         }
     }
 }
@@ -200,8 +320,8 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        match &self.log {
-            Some(log) => write!(f, " ({log})"),
+        match &self.log_detail {
+            Some(detail) => write!(f, " ({detail})"),
             None => Ok(()),
         }
     }

@@ -1,17 +1,17 @@
 //! Assent: the payer's side of electronic prior authorization, in one binary.
 //!
-//! One thread runs through the house: an order being signed (`crd`) → the form that it needs (`dtr`) → the request
-//! (`pas`) → a decision at once or a clinician's (`review`) → what the member and the provider see of it (`access`,
-//! notices, subscriptions). One policy file answers at every stage (`rules`).
+//! A request goes through these modules: an order is signed (`crd`) → its form is filled in (`dtr`) → the request is
+//! submitted (`pas`) → it is approved automatically or decided by a clinician (`review`) → the member and the provider
+//! see the result (`access`, email notices, subscriptions). The same policy file applies at every stage (`rules`).
 //!
-//! Imports go down only (`tests/architecture.rs` checks it):
+//! Modules are in layers and import only from lower layers (`tests/architecture.rs` checks this):
 //!
 //! ```text
-//! 4 edge      main cli app demo http web jobs telemetry
-//! 3 doors     crd dtr pas review access import oauth publication     never each other
-//! 2 gateways  state store auth mail net wire             store alone has sqlx, mail alone lettre, net alone reqwest
-//! 1 core      prior_auth plan rules forms deadlines ig   no async, no I/O, no clock reads
-//! 0 ground    fhir error clock config
+//! 4 edge         main cli app demo http web jobs telemetry
+//! 3 API modules  crd dtr pas review access import oauth publication   do not import each other
+//! 2 gateways     state store auth mail net wire              only store uses sqlx, mail lettre, net reqwest
+//! 1 core         prior_auth plan rules forms deadlines ig    no async, no I/O, no clock reads
+//! 0 base         fhir error clock config
 //! ```
 
 pub mod access;

@@ -1,7 +1,7 @@
-//! Mail: a knock on the door, never the message. The one room with `lettre`.
+//! Email notices. The only module that uses `lettre`.
 //!
-//! A mail holds a sentence from a closed list and a link that wants sign-in. Its types leave no place for a name, an
-//! id, a code or a service: [`Knock`] has none to give.
+//! A notice is one of three fixed sentences and a link to a page that requires sign-in. Its types have no field for a
+//! name, an id, a code or a service, so a notice cannot contain health information.
 
 use crate::config::{self, MailTransport};
 use crate::error::{Error, Result};
@@ -11,60 +11,62 @@ use lettre::{AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, To
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Why we knock. Subject and text are fixed per kind.
+/// Why a notice is sent. Each kind has a fixed subject and text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Knock {
-    /// A member has something new to read.
+pub enum NoticeKind {
+    /// A decision is available to a member.
     Member,
-    /// A provider has something new to read.
+    /// A decision is available to a provider.
     Provider,
-    /// Staff: cases whose due time comes near.
+    /// Cases in the staff queue are close to their due time.
     WorkDue,
 }
 
-impl Knock {
+impl NoticeKind {
     fn subject(self) -> &'static str {
         match self {
             Self::Member => "You have a new message from your health plan",
-            Self::Provider => "There is news on a request you sent",
-            Self::WorkDue => "An item needs your attention",
+            Self::Provider => "There is an update on a request you sent",
+            Self::WorkDue => "A case needs your attention",
         }
     }
 
     fn sentence(self) -> &'static str {
         match self {
             Self::Member => {
-                "There is something new for you to read. For your privacy it is not in this e-mail."
+                "You have a new message from your health plan. To protect your privacy, it is not in this email."
             }
-            Self::Provider => "There is an answer for you. For privacy it is not in this e-mail.",
-            Self::WorkDue => "An item in the work queue is close to its due time.",
+            Self::Provider => {
+                "There is an update on a request you sent. To protect the patient's privacy, it is not in this email."
+            }
+            Self::WorkDue => "A case in the review queue is close to its due time.",
         }
     }
 }
 
-/// One mail to send.
+/// One email to send.
 #[derive(Debug)]
-pub struct Letter<'a> {
-    /// The receiver's address.
+pub struct Email<'a> {
+    /// The recipient's address.
     pub to: &'a str,
-    /// Why.
-    pub knock: Knock,
-    /// An address of ours that wants sign-in; its only variable part is an opaque token.
+    /// Why it is sent.
+    pub kind: NoticeKind,
+    /// The link in the text. It leads to sign-in and contains only an opaque token.
     pub link: &'a str,
-    /// Sets Message-ID, so that a receiver can drop a double.
+    /// Becomes the Message-ID, so that a receiver can recognize a duplicate.
     pub id: uuid::Uuid,
 }
 
-/// What became of a mail that was not taken.
+/// Why an email was not sent. The reasons hold no address.
 #[derive(Debug)]
-pub enum NotSent {
-    /// Worth another try.
-    Later(String),
-    /// The relay says never.
-    Never(String),
+pub enum SendError {
+    /// A retry may succeed.
+    Retry(String),
+    /// A retry will not help.
+    Permanent(String),
 }
 
-/// The way out for mail.
+/// Sends emails by the configured transport.
 #[derive(Debug, Clone)]
 pub struct Mailer {
     from: Mailbox,
@@ -80,21 +82,21 @@ enum Transport {
 }
 
 impl Mailer {
-    /// The transport that the config names; `data` is where the file transport writes (`mail/`).
+    /// Prepares the transport from the settings. The file transport writes to the folder `mail` in `data`.
     pub fn new(mail: &config::Mail, payer: &config::Payer, data: &Path) -> Result<Self> {
         let from = mail
             .from
             .parse()
-            .map_err(|_| Error::malformed("mail.from is no address"))?;
+            .map_err(|_| Error::malformed("mail.from is not a valid email address"))?;
         let transport = match mail.transport {
             MailTransport::Smtp => Transport::Smtp(
                 AsyncSmtpTransport::<Tokio1Executor>::from_url(&mail.url)
-                    .map_err(|e| Error::malformed("mail.url is no usable smtps:// address").logged(e))?
+                    .map_err(|e| Error::malformed("mail.url is not a valid smtps:// URL").with_log_detail(e))?
                     .build(),
             ),
             MailTransport::File => {
                 let folder = data.join("mail");
-                crate::store::private_folder(&folder)?;
+                crate::store::create_private_folder(&folder)?;
                 Transport::File(AsyncFileTransport::new(folder))
             }
             MailTransport::Memory => Transport::Memory(Arc::default()),
@@ -106,72 +108,72 @@ impl Mailer {
         })
     }
 
-    /// Sends one mail.
-    pub async fn send(&self, letter: &Letter<'_>) -> Result<(), NotSent> {
-        let message = self.message(letter).map_err(NotSent::Never)?;
+    /// Sends one email.
+    pub async fn send(&self, email: &Email<'_>) -> Result<(), SendError> {
+        let message = self.message(email).map_err(SendError::Permanent)?;
         match &self.transport {
             Transport::Smtp(smtp) => smtp.send(message).await.map(drop).map_err(|e| {
                 if e.is_permanent() {
-                    NotSent::Never(smtp_word(&e))
+                    SendError::Permanent(describe(&e))
                 } else {
-                    NotSent::Later(smtp_word(&e))
+                    SendError::Retry(describe(&e))
                 }
             }),
             Transport::File(file) => file
                 .send(message)
                 .await
                 .map(drop)
-                .map_err(|e| NotSent::Later(e.to_string())),
-            Transport::Memory(kept) => {
+                .map_err(|e| SendError::Retry(e.to_string())),
+            Transport::Memory(sent) => {
                 let text = String::from_utf8_lossy(&message.formatted()).into_owned();
-                kept.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                sent.lock().unwrap_or_else(PoisonError::into_inner).push(text);
                 Ok(())
             }
         }
     }
 
-    /// What the memory transport holds.
-    pub fn kept(&self) -> Vec<String> {
+    /// The emails that the memory transport has sent, as RFC 5322 text; empty for other transports.
+    pub fn sent(&self) -> Vec<String> {
         match &self.transport {
-            Transport::Memory(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Transport::Memory(sent) => sent.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             _ => Vec::new(),
         }
     }
 
-    fn message(&self, letter: &Letter<'_>) -> Result<Message, String> {
-        let to: Mailbox = letter
+    fn message(&self, email: &Email<'_>) -> Result<Message, String> {
+        let to: Mailbox = email
             .to
             .parse()
-            .map_err(|_| "the address cannot be used".to_owned())?;
+            .map_err(|_| "the recipient's address is not valid".to_owned())?;
         let host = self.from.email.domain().to_owned();
         let body = format!(
             "{}\n\nSign in to read it:\n{}\n\nQuestions? Call {}.\n",
-            letter.knock.sentence(),
-            letter.link,
+            email.kind.sentence(),
+            email.link,
             self.phone
         );
         Message::builder()
             .from(self.from.clone())
             .to(to)
-            .subject(letter.knock.subject())
-            .message_id(Some(format!("<{}@{host}>", letter.id)))
+            .subject(email.kind.subject())
+            .message_id(Some(format!("<{}@{host}>", email.id)))
             .header(ContentType::TEXT_PLAIN)
             .body(body)
             .map_err(|_| "the message could not be built".to_owned())
     }
 }
 
-/// The relay's answer without its text, which may repeat the address.
-fn smtp_word(error: &lettre::transport::smtp::Error) -> String {
+/// What went wrong, without the mail server's text, which may contain the address.
+fn describe(error: &lettre::transport::smtp::Error) -> String {
     error.status().map_or_else(
         || {
             if error.is_timeout() {
-                "no answer in time"
+                "the mail server did not respond in time"
             } else {
-                "the relay could not be used"
+                "the mail server could not be used"
             }
             .to_owned()
         },
-        |code| format!("the relay answered {code}"),
+        |code| format!("the mail server returned {code}"),
     )
 }

@@ -1,4 +1,4 @@
-//! The binary: reads the command line, runs one command, says in one sentence what went wrong.
+//! The binary: parses the command line, runs one command, and prints an error to standard error.
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -1,14 +1,15 @@
-//! What every handler gets: settings, clock, store, the published policies and forms, the ways out of the house.
+//! The state that every handler and worker receives: settings, clock, store, current policy set, outbound HTTP and
+//! mail.
 
-mod published;
+mod policy_set;
 
-pub use published::{Published, SetFiles, told};
+pub use policy_set::{PolicySet, PolicySetFiles, findings_text};
 
 use crate::auth::KeyCache;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::mail::Mailer;
-use crate::net::Net;
+use crate::net::HttpClient;
 use crate::rules::Finding;
 use crate::store::Store;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -16,54 +17,54 @@ use chrono::{DateTime, Utc};
 use std::{ops::Deref, sync::Arc};
 use uuid::Uuid;
 
-/// The shared state; cheap to clone.
+/// The shared state. Cloning it is cheap.
 #[derive(Clone)]
 pub struct State(Arc<Shared>);
 
-/// What the state holds.
+/// What all clones of a [`State`] share.
 pub struct Shared {
     /// The settings.
     pub config: Config,
-    /// The time.
+    /// The current time.
     pub clock: Clock,
     /// The database.
     pub store: Store,
-    /// Calls to the outside.
-    pub net: Net,
-    /// Mail.
+    /// HTTP requests to other servers.
+    pub net: HttpClient,
+    /// Outbound mail.
     pub mail: Mailer,
-    /// Public keys of partners, as fetched.
+    /// Public keys of clients, as last fetched.
     pub keys: KeyCache,
-    published: ArcSwap<Published>,
-    refused: ArcSwapOption<Refused>,
+    policy_set: ArcSwap<PolicySet>,
+    refused_policy_set: ArcSwapOption<RefusedPolicySet>,
 }
 
-/// Why the newest set is not the one in force.
+/// The newest policy set that was refused, and why it is not current.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// The hash of the set that was refused; none when its files could not even be read.
+pub struct RefusedPolicySet {
+    /// The hash of the refused set; none when its files could not be read.
     pub hash: Option<String>,
-    /// The number of the publication that this process cannot load; none for a set that was never put in force.
-    pub number: Option<i64>,
-    /// When.
+    /// The number of the publication that this process could not load; none for a set that was never published.
+    pub publication: Option<i64>,
+    /// When it was refused.
     pub at: DateTime<Utc>,
-    /// What brought it: a word of the log of publications, or `follow`.
-    pub how: &'static str,
-    /// What is wrong with it.
+    /// What started the attempt: a stored word of [`PublicationMethod`](crate::store::policy_sets::PublicationMethod),
+    /// or `follow` when another process published the set.
+    pub method: &'static str,
+    /// The mistakes in the set.
     pub findings: Vec<Finding>,
 }
 
 impl State {
-    /// Puts everything together.
+    /// Assembles the state.
     pub fn new(
         config: Config,
         clock: Clock,
         store: Store,
-        net: Net,
+        net: HttpClient,
         mail: Mailer,
-        published: Published,
+        policy_set: PolicySet,
     ) -> Self {
-        let published = ArcSwap::from_pointee(published);
         Self(Arc::new(Shared {
             config,
             clock,
@@ -71,47 +72,49 @@ impl State {
             net,
             mail,
             keys: KeyCache::default(),
-            published,
-            refused: ArcSwapOption::empty(),
+            policy_set: ArcSwap::from_pointee(policy_set),
+            refused_policy_set: ArcSwapOption::empty(),
         }))
     }
 
-    /// The policies and forms in force now; hold on to it for one whole request.
-    pub fn published(&self) -> Arc<Published> {
-        self.0.published.load_full()
+    /// The current policy set. Keep the returned value for the whole request, so that all of it uses the same rules.
+    pub fn policy_set(&self) -> Arc<PolicySet> {
+        self.0.policy_set.load_full()
     }
 
-    /// Puts a set in force, unless a newer publication is in force already: whoever was slower changes nothing.
-    pub fn publish(&self, published: Published) {
-        let new = Arc::new(published);
-        self.0.published.rcu(|held| match (held.number(), new.number()) {
-            (Some(held_number), Some(number)) if number < held_number => held.clone(),
-            _ => new.clone(),
-        });
-        self.0.refused.store(None);
+    /// Makes a policy set current, unless a newer publication is already current. Forgets the refused set.
+    pub fn make_current(&self, policy_set: PolicySet) {
+        let new = Arc::new(policy_set);
+        self.0.policy_set.rcu(
+            |current| match (current.publication_number(), new.publication_number()) {
+                (Some(current_number), Some(number)) if number < current_number => current.clone(),
+                _ => new.clone(),
+            },
+        );
+        self.0.refused_policy_set.store(None);
     }
 
-    /// The set that was refused last, while nothing has been put in force since.
-    pub fn refused(&self) -> Option<Arc<Refused>> {
-        self.0.refused.load_full()
+    /// The policy set that was refused last; none when a set has become current since.
+    pub fn refused_policy_set(&self) -> Option<Arc<RefusedPolicySet>> {
+        self.0.refused_policy_set.load_full()
     }
 
-    /// Remembers or forgets a refused set; what is in force stays.
-    pub fn remember_refused(&self, refused: Option<Refused>) {
-        self.0.refused.store(refused.map(Arc::new));
+    /// Remembers a refused policy set, or forgets it with `None`. The current set does not change.
+    pub fn set_refused_policy_set(&self, refused: Option<RefusedPolicySet>) {
+        self.0.refused_policy_set.store(refused.map(Arc::new));
     }
 
-    /// Now.
+    /// The current time.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
 
-    /// A new id, of now.
+    /// A new version 7 UUID for the current time.
     pub fn new_id(&self) -> Uuid {
         clock::new_id(self.now())
     }
 
-    /// A full address of ours: `url("/pas/2.2")`.
+    /// The full URL of a path on this server: `url("/pas/2.2")`.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.config.public_url)
     }

@@ -1,5 +1,5 @@
-//! Logs, metrics, request ids. Logs are JSON lines whose message reads alone; fields are ids, counts and times,
-//! never content: no body, no query, no name.
+//! Logs, metrics and request ids. Log entries are JSON objects, one in each line. Their fields are ids, counts and
+//! times; they never contain a body, a query or a name.
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
@@ -13,10 +13,10 @@ use tracing_subscriber::EnvFilter;
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
-/// The header that names a request in answers and logs.
+/// The header with the id of a request, in the response and in the log.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Starts logging to standard error, as JSON, at `level` (an `EnvFilter` expression).
+/// Starts logging to standard error as JSON. `level` is an `EnvFilter` expression.
 pub fn start_logging(level: &str) {
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let started = tracing_subscriber::fmt()
@@ -27,20 +27,20 @@ pub fn start_logging(level: &str) {
     drop(started);
 }
 
-/// Starts the metrics recorder, once per process; the handle renders what `/metrics` shows.
+/// Starts the metrics recorder once per process. The handle renders the text of `/metrics`.
 pub fn start_metrics() -> PrometheusHandle {
     METRICS
         .get_or_init(|| {
             let recorder = PrometheusBuilder::new().build_recorder();
             let handle = recorder.handle();
-            // A second recorder in one process (tests) is refused; the first one's numbers are shown then.
+            // In tests another recorder may already be installed. `/metrics` then shows no values.
             let _ = metrics::set_global_recorder(recorder);
             handle
         })
         .clone()
 }
 
-/// Gives each request an id, logs its end in one line, counts and times it by route.
+/// Gives each request an id, logs its completion, and counts and times it by route.
 pub async fn observe(mut request: Request, next: Next) -> Response {
     let id = format!("{:016x}", u64::from_le_bytes(crate::clock::random_bytes::<8>()));
     let route = request
@@ -67,6 +67,6 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     ];
     metrics::counter!("assent_http_requests_total", &labels).increment(1);
     metrics::histogram!("assent_http_seconds", &labels).record(seconds);
-    span.in_scope(|| tracing::info!(status, ms = seconds * 1000.0, "request answered"));
+    span.in_scope(|| tracing::info!(status, ms = seconds * 1000.0, "request completed"));
     response
 }

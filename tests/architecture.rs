@@ -1,5 +1,5 @@
-//! The rules of the house, read from its sources: who may import whom, which crate lives in which room, what every
-//! file holds. The map itself stands in `src/lib.rs`.
+//! The rules of the architecture, checked against the sources: which module may import which, which module may use which
+//! crate, what every file starts with, which words are not used. The layers are listed in `src/lib.rs`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LONGEST: usize = 450;
 
 const EDGE: [&str; 8] = ["main", "cli", "app", "demo", "http", "web", "jobs", "telemetry"];
-const DOORS: [&str; 8] = [
+const APIS: [&str; 8] = [
     "crd",
     "dtr",
     "pas",
@@ -20,27 +20,27 @@ const DOORS: [&str; 8] = [
 ];
 const GATEWAYS: [&str; 6] = ["state", "store", "auth", "mail", "net", "wire"];
 const CORE: [&str; 6] = ["prior_auth", "plan", "rules", "forms", "deadlines", "ig"];
-const GROUND: [&str; 4] = ["fhir", "error", "clock", "config"];
+const BASE: [&str; 4] = ["fhir", "error", "clock", "config"];
 
-/// The height of a room; none for what is no room.
-fn layer(room: &str) -> Option<usize> {
-    let layers: [&[&str]; 5] = [&GROUND, &CORE, &GATEWAYS, &DOORS, &EDGE];
-    layers.iter().position(|rooms| rooms.contains(&room))
+/// The layer of a module, counted from the base layer (0); none for a name that is not a module.
+fn layer(module: &str) -> Option<usize> {
+    let layers: [&[&str]; 5] = [&BASE, &CORE, &GATEWAYS, &APIS, &EDGE];
+    layers.iter().position(|modules| modules.contains(&module))
 }
 
 /// One source file.
 struct Source {
-    /// Below the project's folder.
+    /// The path, relative to the project's folder.
     path: String,
-    /// The first part of its path below `src`.
-    room: String,
+    /// The top-level module: the first part of the path below `src`.
+    module: String,
     text: String,
-    /// Only compiled for tests.
+    /// Whether the file is compiled for tests only.
     test: bool,
 }
 
 impl Source {
-    /// The text without comments and without what is compiled for tests alone.
+    /// The text without comments and without code that is compiled for tests only.
     fn shipped(&self) -> String {
         if self.test {
             return String::new();
@@ -84,7 +84,7 @@ fn rust_files(below: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Where the module `name`, declared in `path`, stands: as a file or a folder.
+/// The two places where the module `name`, declared in `path`, can be: a file or a folder.
 fn children(path: &str, name: &str) -> [String; 2] {
     let path = Path::new(path);
     let stem = path.file_stem().unwrap().to_string_lossy();
@@ -115,7 +115,7 @@ fn sources() -> Vec<Source> {
             .iter()
             .any(|place| path == place || path.strip_prefix(place).is_some_and(|r| r.starts_with('/')))
     };
-    let room = |path: &str| {
+    let module = |path: &str| {
         let below = path.strip_prefix("src/").unwrap();
         below
             .split('/')
@@ -127,7 +127,7 @@ fn sources() -> Vec<Source> {
     files
         .into_iter()
         .map(|(path, text)| Source {
-            room: room(&path),
+            module: module(&path),
             test: is_test(&path),
             path,
             text,
@@ -135,8 +135,8 @@ fn sources() -> Vec<Source> {
         .collect()
 }
 
-/// The rooms that a text names after `crate::`, in paths and in `use crate::{…}`.
-fn named_rooms(text: &str) -> BTreeSet<String> {
+/// The modules that a text names after `crate::`, in paths and in `use crate::{…}`.
+fn named_modules(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for after in text.split("crate::").skip(1) {
         if let Some(list) = after.strip_prefix('{') {
@@ -170,23 +170,23 @@ fn first_word(text: &str) -> String {
         .collect()
 }
 
-/// The names of a text, one by one: `sqlx` in `sqlx::query`, not in `my_sqlx`.
+/// The identifiers of a text: finds `sqlx` in `sqlx::query`, but not in `my_sqlx`.
 fn words(text: &str) -> BTreeSet<&str> {
     text.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect()
 }
 
 #[test]
-fn the_scan_sees_what_it_judges() {
+fn the_scan_reads_imports_and_test_code_correctly() {
     let found =
-        named_rooms("use crate::{access, store::{self, Tx}, web};\nlet x = crate::pas::Request::read();");
+        named_modules("use crate::{access, store::{self, Tx}, web};\nlet x = crate::pas::Request::read();");
     assert_eq!(
         found.into_iter().collect::<Vec<_>>(),
         ["access", "pas", "store", "web"]
     );
     assert_eq!(children("src/access/mod.rs", "tests")[0], "src/access/tests.rs");
     assert_eq!(
-        children("src/oauth/exchange.rs", "tests")[0],
-        "src/oauth/exchange/tests.rs"
+        children("src/oauth/token_issuance.rs", "tests")[0],
+        "src/oauth/token_issuance/tests.rs"
     );
     let sources = sources();
     assert!(sources.iter().any(|s| s.path == "src/access/tests.rs" && s.test));
@@ -195,33 +195,35 @@ fn the_scan_sees_what_it_judges() {
 }
 
 #[test]
-fn every_room_of_the_house_has_its_place_on_the_map() {
+fn every_module_is_declared_and_belongs_to_a_layer() {
     let lib = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
     for source in sources() {
-        if source.room == "lib" {
+        if source.module == "lib" {
             continue;
         }
         assert!(
-            layer(&source.room).is_some(),
-            "{} stands in no layer",
+            layer(&source.module).is_some(),
+            "{} belongs to no layer",
             source.path
         );
-        let declared = source.room == "main" || lib.contains(&format!("mod {};", source.room));
-        assert!(declared, "{} is not declared in lib.rs", source.room);
+        let declared = source.module == "main" || lib.contains(&format!("mod {};", source.module));
+        assert!(declared, "{} is not declared in lib.rs", source.module);
     }
 }
 
 #[test]
-fn imports_go_down_only_and_doors_never_import_each_other() {
+fn imports_go_down_only_and_api_modules_never_import_each_other() {
     let mut broken = Vec::new();
     for source in sources() {
-        let Some(own) = layer(&source.room) else { continue };
-        for other in named_rooms(&source.shipped()) {
+        let Some(own) = layer(&source.module) else {
+            continue;
+        };
+        for other in named_modules(&source.shipped()) {
             let Some(theirs) = layer(&other) else { continue };
-            let door_to_door = other != source.room
-                && DOORS.contains(&source.room.as_str())
-                && DOORS.contains(&other.as_str());
-            if theirs > own || door_to_door {
+            let between_apis = other != source.module
+                && APIS.contains(&source.module.as_str())
+                && APIS.contains(&other.as_str());
+            if theirs > own || between_apis {
                 broken.push(format!("{} uses crate::{other}", source.path));
             }
         }
@@ -236,7 +238,7 @@ fn imports_go_down_only_and_doors_never_import_each_other() {
 #[test]
 fn the_core_does_no_io_and_reads_no_clock() {
     let mut broken = Vec::new();
-    for source in sources().iter().filter(|s| CORE.contains(&s.room.as_str())) {
+    for source in sources().iter().filter(|s| CORE.contains(&s.module.as_str())) {
         let text = source.shipped();
         for word in ["axum", "tokio", "reqwest", "sqlx", "lettre", "async", "await"] {
             if words(&text).contains(word) {
@@ -257,12 +259,16 @@ fn the_core_does_no_io_and_reads_no_clock() {
             }
         }
     }
-    assert!(broken.is_empty(), "the core is not pure:\n{}", broken.join("\n"));
+    assert!(
+        broken.is_empty(),
+        "the core does I/O or reads the clock:\n{}",
+        broken.join("\n")
+    );
 }
 
 #[test]
-fn each_way_out_of_the_house_has_one_room() {
-    let homes: [(&str, &[&str]); 5] = [
+fn each_outbound_crate_is_used_by_its_own_module_only() {
+    let owners: [(&str, &[&str]); 5] = [
         ("sqlx", &["store"]),
         ("lettre", &["mail"]),
         ("reqwest", &["net", "demo"]),
@@ -272,10 +278,10 @@ fn each_way_out_of_the_house_has_one_room() {
     let mut broken = Vec::new();
     for source in sources() {
         let text = source.shipped();
-        for (name, rooms) in homes {
+        for (name, modules) in owners {
             if words(&text).contains(name)
                 && text.contains(&format!("{name}::"))
-                && !rooms.contains(&source.room.as_str())
+                && !modules.contains(&source.module.as_str())
             {
                 broken.push(format!("{} uses {name}", source.path));
             }
@@ -285,7 +291,7 @@ fn each_way_out_of_the_house_has_one_room() {
 }
 
 #[test]
-fn every_file_says_what_it_owns() {
+fn every_file_opens_with_a_module_comment() {
     for below in ["src", "tests", "benches"] {
         for (path, text) in rust_files(below) {
             assert!(text.starts_with("//! "), "{path} does not open with //!");
@@ -294,7 +300,7 @@ fn every_file_says_what_it_owns() {
 }
 
 #[test]
-fn no_file_is_too_long_to_be_read_at_once() {
+fn no_file_has_more_lines_of_code_than_allowed() {
     let mut long = Vec::new();
     for source in sources() {
         let lines = source.shipped().lines().count();
@@ -310,7 +316,7 @@ fn no_file_is_too_long_to_be_read_at_once() {
 }
 
 #[test]
-fn nothing_is_left_to_do_in_the_sources() {
+fn no_unfinished_work_is_marked_in_the_sources() {
     for (path, text) in rust_files("src") {
         for mark in ["TODO", "FIXME", "XXX", "unimplemented!", "todo!"] {
             assert!(!text.contains(mark), "{path} has {mark}");
@@ -319,19 +325,22 @@ fn nothing_is_left_to_do_in_the_sources() {
 }
 
 #[test]
-fn one_crypto_provider_is_linked_and_no_other() {
+fn no_second_crypto_provider_is_linked() {
     let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
     assert!(
         lock.contains("name = \"rustls\""),
-        "the check reads the wrong file"
+        "Cargo.lock does not list rustls; the check reads the wrong file"
     );
     for name in ["openssl", "openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys"] {
-        assert!(!lock.contains(&format!("name = \"{name}\"\n")), "{name} came in");
+        assert!(
+            !lock.contains(&format!("name = \"{name}\"\n")),
+            "{name} is in Cargo.lock"
+        );
     }
 }
 
 #[test]
-fn every_setting_is_explained_where_it_has_its_default() {
+fn every_setting_is_explained_beside_its_default() {
     let text = std::fs::read_to_string(root().join("src/config/default.toml")).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let mut keys = 0;
@@ -342,10 +351,10 @@ fn every_setting_is_explained_where_it_has_its_default() {
         keys += 1;
         assert!(
             n > 0 && lines[n - 1].starts_with("# "),
-            "{key} has no line that explains it"
+            "{key} has no comment that explains it"
         );
     }
-    assert!(keys > 25, "only {keys} settings were seen");
+    assert!(keys > 25, "only {keys} settings were found");
 }
 
 #[test]
@@ -357,4 +366,31 @@ fn the_two_sets_of_migrations_have_the_same_names() {
             .collect()
     };
     assert_eq!(names("sqlite"), names("postgres"));
+}
+
+/// Words of a private vocabulary that must not come back: each has a standard term in the glossary of
+/// `docs/architecture.md`.
+#[test]
+fn private_vocabulary_is_not_used() {
+    let banned = [
+        "house", "houses", "room", "rooms", "door", "doors", "doorstep", "knock", "knocks", "told", "Desk",
+        "Ground", "Whose", "Bringing", "Given", "mend", "mended",
+    ];
+    let mut found = Vec::new();
+    for below in ["src", "tests", "benches", "fuzz/fuzz_targets"] {
+        for (path, text) in rust_files(below) {
+            if path == "tests/architecture.rs" {
+                continue;
+            }
+            for (n, line) in text.lines().enumerate() {
+                // "Room air" is a condition of an oximetry test.
+                let line = line.replace("room air", "").replace("room-air", "");
+                let words: BTreeSet<&str> = line.split(|c: char| !c.is_alphanumeric()).collect();
+                if let Some(word) = banned.iter().find(|word| words.contains(**word)) {
+                    found.push(format!("{path}:{}: {word}", n + 1));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "private vocabulary:\n{}", found.join("\n"));
 }

@@ -1,7 +1,7 @@
-//! The pages in a real browser: headless Chromium through chromedriver, on a server that listens. Runs where
-//! chromedriver is; with CI it must be there. One session, since a browser costs seconds to start.
+//! The pages in a real browser: headless Chromium through chromedriver, on a running server. The test is skipped where
+//! chromedriver is not installed; in CI it must be. It is one test, because starting a browser takes seconds.
 
-use crate::support::{chromedriver, config, unique};
+use crate::support::{chromedriver, config, free_port, unique};
 use assent::app::App;
 use assent::clock::Clock;
 use assent::demo::{keys, seed, walk};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// A driver process that ends with the test.
+/// A chromedriver process that ends with the test.
 struct Driver {
     child: Child,
     port: u16,
@@ -28,7 +28,7 @@ impl Drop for Driver {
     }
 }
 
-/// A server on a free port, seeded, with its own clock running.
+/// A server on a free port with demo data and the system clock.
 struct Server {
     url: String,
     data: TempDir,
@@ -46,7 +46,7 @@ impl Server {
         config.mail.transport = assent::config::MailTransport::File;
         let url = config.public_url.clone();
         let app = App::build(config, Clock::System).await.unwrap();
-        seed::run(&app.state, data.path()).await.unwrap();
+        seed::fill_plan(&app.state, data.path()).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = app.serve(listener, async {
             let _ = stopped.await;
@@ -61,25 +61,19 @@ impl Server {
         }
     }
 
-    /// The thread once: two cases stay open.
+    /// Runs the end-to-end check once. It leaves two cases open.
     async fn walk(&self) {
-        let report = walk::against(&self.url, self.data.path(), |_| {}).await.unwrap();
-        let red: Vec<_> = report.steps.iter().filter(|s| !s.ok).collect();
-        assert!(red.is_empty(), "{red:?}");
+        let report = walk::check_server(&self.url, self.data.path(), |_| {})
+            .await
+            .unwrap();
+        let failed: Vec<_> = report.steps.iter().filter(|step| !step.passed).collect();
+        assert!(failed.is_empty(), "{failed:?}");
     }
 
     async fn stop(self) {
         let _ = self.stop.send(());
         self.running.await.unwrap();
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 fn drive(chromedriver: &Path) -> Driver {
@@ -97,8 +91,8 @@ fn drive(chromedriver: &Path) -> Driver {
     }
 }
 
-/// A browser window; `script` says whether pages may run theirs.
-async fn window(driver: &Driver, script: bool) -> Client {
+/// Opens a browser window, with or without JavaScript.
+async fn open_window(driver: &Driver, javascript: bool) -> Client {
     let profile = driver.profile.path().join(unique().to_string());
     let mut arguments: Vec<String> = [
         "--headless",
@@ -115,7 +109,7 @@ async fn window(driver: &Driver, script: bool) -> Client {
     .to_vec();
     arguments.push(format!("--user-data-dir={}", profile.display()));
     let mut options = json!({ "args": arguments });
-    if !script {
+    if !javascript {
         options["prefs"] = json!({ "profile.managed_default_content_settings.javascript": 2 });
     }
     let capabilities = json!({ "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
@@ -152,7 +146,7 @@ async fn sign_in(browser: &Client, server: &Server, path: &str, who: &str) {
         .click()
         .await
         .unwrap();
-    // A click does not wait for the page that it leads to.
+    // A click does not wait until the next page is loaded.
     for _ in 0..200 {
         let found = browser.find_all(Locator::Css("input[name=password]")).await;
         if found.is_ok_and(|fields| fields.is_empty()) {
@@ -160,56 +154,60 @@ async fn sign_in(browser: &Client, server: &Server, path: &str, who: &str) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("the sign-in of {who} leads nowhere");
+    panic!("signing in as {who} does not leave the sign-in page");
 }
 
 async fn count(browser: &Client, css: &str) -> usize {
     browser.find_all(Locator::Css(css)).await.unwrap().len()
 }
 
-/// Waits until the page shows these words.
-async fn shows(browser: &Client, words: &str) {
+/// Waits until the page shows this text.
+async fn wait_for_text(browser: &Client, expected: &str) {
     let mut last = String::new();
     for _ in 0..200 {
         if let Ok(body) = browser.find(Locator::Css("body")).await
             && let Ok(text) = body.text().await
         {
-            if text.contains(words) {
+            if text.contains(expected) {
                 return;
             }
             last = text;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("{words:?} does not come: {last}");
+    panic!("the page does not show {expected:?}: {last}");
 }
 
 #[tokio::test]
-async fn the_pages_work_in_a_browser_with_script_and_without() {
+async fn the_pages_work_in_a_browser_with_and_without_javascript() {
     let Some(chromedriver) = chromedriver() else {
         return;
     };
     let server = Server::start().await;
     server.walk().await;
     let driver = drive(&chromedriver);
-    a_reviewer_moves_by_keys_and_sees_new_cases_come(&server, &driver).await;
-    a_physician_denies_without_script(&server, &driver).await;
-    a_member_lets_an_app_in(&server, &driver).await;
+    a_reviewer_uses_the_keyboard_and_sees_new_cases_appear(&server, &driver).await;
+    a_physician_denies_without_javascript(&server, &driver).await;
+    a_member_allows_an_app(&server, &driver).await;
     server.stop().await;
 }
 
-async fn a_reviewer_moves_by_keys_and_sees_new_cases_come(server: &Server, driver: &Driver) {
-    let browser = window(driver, true).await;
+async fn a_reviewer_uses_the_keyboard_and_sees_new_cases_appear(server: &Server, driver: &Driver) {
+    let browser = open_window(driver, true).await;
     sign_in(&browser, server, "/staff", "nora").await;
-    browser.wait().for_element(Locator::Css("a.go")).await.unwrap();
-    assert_eq!(count(&browser, "a.go").await, 2);
+    browser
+        .wait()
+        .for_element(Locator::Css("a.case-link"))
+        .await
+        .unwrap();
+    assert_eq!(count(&browser, "a.case-link").await, 2);
     let body = browser.find(Locator::Css("body")).await.unwrap();
     body.send_keys("j").await.unwrap();
-    let focused = "return document.activeElement === document.querySelectorAll('a.go')[0]";
+    let focused = "return document.activeElement === document.querySelectorAll('a.case-link')[0]";
     assert_eq!(
         browser.execute(focused, vec![]).await.unwrap(),
         json!(true),
-        "j moves to the first case"
+        "the key j moves to the first case"
     );
     let left = browser
         .find(Locator::Css("[data-due]"))
@@ -223,16 +221,16 @@ async fn a_reviewer_moves_by_keys_and_sees_new_cases_come(server: &Server, drive
     server.walk().await;
     let mut shown = 0;
     for _ in 0..300 {
-        shown = count(&browser, "a.go").await;
+        shown = count(&browser, "a.case-link").await;
         if shown == 4 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(shown, 4, "the queue did not refresh itself");
+    assert_eq!(shown, 4, "the queue did not refresh automatically");
 
     browser
-        .find(Locator::Css("a.go"))
+        .find(Locator::Css("a.case-link"))
         .await
         .unwrap()
         .click()
@@ -246,17 +244,17 @@ async fn a_reviewer_moves_by_keys_and_sees_new_cases_come(server: &Server, drive
     assert_eq!(
         count(&browser, "[value=deny]").await,
         0,
-        "a nurse is offered no denial"
+        "a nurse does not see the denial form"
     );
     browser.close().await.unwrap();
 }
 
-async fn a_physician_denies_without_script(server: &Server, driver: &Driver) {
-    let browser = window(driver, false).await;
+async fn a_physician_denies_without_javascript(server: &Server, driver: &Driver) {
+    let browser = open_window(driver, false).await;
     sign_in(&browser, server, "/staff", "petra").await;
-    let before = count(&browser, "a.go").await;
+    let before = count(&browser, "a.case-link").await;
     browser
-        .find(Locator::Css("a.go"))
+        .find(Locator::Css("a.case-link"))
         .await
         .unwrap()
         .click()
@@ -267,9 +265,9 @@ async fn a_physician_denies_without_script(server: &Server, driver: &Driver) {
         .for_element(Locator::Css("select[name=reason]"))
         .await
         .unwrap();
-    for line in browser.find_all(Locator::Css("input[name=line]")).await.unwrap() {
-        if !line.is_selected().await.unwrap() {
-            line.click().await.unwrap();
+    for checkbox in browser.find_all(Locator::Css("input[name=item]")).await.unwrap() {
+        if !checkbox.is_selected().await.unwrap() {
+            checkbox.click().await.unwrap();
         }
     }
     browser
@@ -281,9 +279,8 @@ async fn a_physician_denies_without_script(server: &Server, driver: &Driver) {
         .unwrap();
     let reason = browser.find(Locator::Css("select[name=reason]")).await.unwrap();
     reason.select_by_value("0U").await.unwrap();
-    let words = browser.find(Locator::Css("textarea[name=text]")).await.unwrap();
-    words
-        .send_keys("The operative plan that was asked for did not come with the request.")
+    let text = browser.find(Locator::Css("textarea[name=text]")).await.unwrap();
+    text.send_keys("The operative plan that was asked for did not come with the request.")
         .await
         .unwrap();
     browser
@@ -293,15 +290,15 @@ async fn a_physician_denies_without_script(server: &Server, driver: &Driver) {
         .click()
         .await
         .unwrap();
-    shows(&browser, "did not come with the request").await;
+    wait_for_text(&browser, "did not come with the request").await;
     browser.goto(&format!("{}/staff", server.url)).await.unwrap();
-    assert_eq!(count(&browser, "a.go").await, before - 1);
+    assert_eq!(count(&browser, "a.case-link").await, before - 1);
     browser.close().await.unwrap();
 }
 
-/// The consent page's policy for scripts and forms lets the browser follow the redirect to the app.
-async fn a_member_lets_an_app_in(server: &Server, driver: &Driver) {
-    let browser = window(driver, true).await;
+/// The content security policy of the consent page lets the browser follow the redirect to the app.
+async fn a_member_allows_an_app(server: &Server, driver: &Driver) {
+    let browser = open_window(driver, true).await;
     let authorize = crate::support::authorize_path(
         "a-verifier-of-more-than-forty-three-letters-in-all",
         crate::support::SCOPE,
@@ -321,8 +318,8 @@ async fn a_member_lets_an_app_in(server: &Server, driver: &Driver) {
         .for_element(Locator::Css("[name=answer]"))
         .await
         .unwrap();
-    shows(&browser, "My Health Binder").await;
-    // Nothing listens at the app's address; that the browser goes there is what counts.
+    wait_for_text(&browser, "My Health Binder").await;
+    // No server runs at the app's address. The test only checks that the browser goes there.
     let _ = browser
         .find(Locator::Css("[name=answer][value=allow]"))
         .await
@@ -339,7 +336,7 @@ async fn a_member_lets_an_app_in(server: &Server, driver: &Driver) {
     }
     assert!(
         reached.starts_with(seed::APP_REDIRECT) && reached.contains("code="),
-        "the browser stayed at {reached}"
+        "the browser stayed at {reached} instead of going to the app"
     );
     browser.close().await.unwrap();
 }

@@ -1,24 +1,24 @@
-//! The example messages that HL7 publishes with the guides, posted to the running house. They are read from the folder
-//! that `ASSENT_EXAMPLES` names and are no part of the project. What each *request* gets is the tables here; answers
-//! and bare resources that are sent where a request belongs get the located error.
+//! The example messages that HL7 publishes with the guides, sent to the server. They are read from the folder that
+//! `ASSENT_EXAMPLES` names and are not part of the project. The tables below have the expected result of each request.
+//! Responses and single resources that are sent as a request get a located error.
 
-use crate::pas::{actions, check_answer};
+use crate::pas::{assert_valid_response, review_actions};
 use crate::support::both;
-use assent::demo::walk::messages::part;
+use assent::demo::walk::messages::extension;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// PAS 2.2.1 requests with the review action of each line. Home care: a visit that needs authorization, a nutrition
-/// supply that does not. The office visit and the referral have no row of their own in the lists, so `*` answers.
+/// PAS 2.2.1 requests with the review action code of each item. Home care: a visit that needs authorization and a
+/// nutrition supply that does not. The office visit and the referral match only the list row `*`.
 const REQUESTS: [(&str, &[&str]); 3] = [
     ("Bundle-HomecareAuthorizationBundleExample.json", &["A4", "NA"]),
     ("Bundle-MedicalServicesAuthorizationBundleExample.json", &["NA"]),
     ("Bundle-ReferralAuthorizationBundleExample.json", &["NA"]),
 ];
 
-/// PAS messages that `$submit` does not take, each with what is wrong and where.
+/// PAS messages that `$submit` refuses, with the status and the places of the errors.
 const NOT_SUBMITTED: [(&str, u16, &[&str]); 8] = [
-    // Two referenced resources are missing in the published bundle.
+    // The published Bundle lacks two referenced resources.
     (
         "Bundle-SurgicalRequestBundleExample.json",
         422,
@@ -27,7 +27,7 @@ const NOT_SUBMITTED: [(&str, u16, &[&str]); 8] = [
             "Bundle.entry[6].resource.practitioner",
         ],
     ),
-    // An inquiry has softer items than a request.
+    // The items of an inquiry have fewer elements than those of a request.
     (
         "Bundle-PASClaimInquiryBundleExample.json",
         422,
@@ -68,17 +68,20 @@ const NOT_SUBMITTED: [(&str, u16, &[&str]); 8] = [
     ),
 ];
 
-/// The one update, which is refused in X12's words (spec-64).
+/// The only update, which gets a business error (spec-64).
 const UPDATE: &str = "Bundle-HomecareAuthorizationUpdateBundleExample.json";
 const INQUIRY: &str = "Bundle-PASClaimInquiryBundleExample.json";
 
-/// The folder, if it is there; with CI it must be.
+/// The folder with the examples. It must be set when `CI` is set.
 fn folder() -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "tests read their own settings")]
     let (folder, ci) = (std::env::var("ASSENT_EXAMPLES").ok(), std::env::var("CI").is_ok());
-    assert!(folder.is_some() || !ci, "CI needs ASSENT_EXAMPLES");
+    assert!(
+        folder.is_some() || !ci,
+        "ASSENT_EXAMPLES must be set when CI is set"
+    );
     if folder.is_none() {
-        eprintln!("HL7's examples did not run: ASSENT_EXAMPLES names no folder");
+        eprintln!("the examples of HL7 were not tested: ASSENT_EXAMPLES is not set");
     }
     folder.map(PathBuf::from)
 }
@@ -102,15 +105,19 @@ fn files(folder: &Path) -> Vec<(String, Value)> {
         .collect()
 }
 
-/// What a hook says of each order: id, covered, pa-needed.
-fn said(hook: &Value) -> Vec<(&str, &str, &str)> {
+/// The coverage information of each order in a hook response: order id, covered, pa-needed.
+fn coverage_information(response: &Value) -> Vec<(&str, &str, &str)> {
     let url = "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information";
-    let actions = hook["systemActions"].as_array().unwrap();
+    let actions = response["systemActions"].as_array().unwrap();
     actions
         .iter()
         .map(|action| {
-            let information = part(&action["resource"], url).unwrap();
-            let code = |name: &str| part(information, name).unwrap()["valueCode"].as_str().unwrap();
+            let information = extension(&action["resource"], url).unwrap();
+            let code = |name: &str| {
+                extension(information, name).unwrap()["valueCode"]
+                    .as_str()
+                    .unwrap()
+            };
             (
                 action["resource"]["id"].as_str().unwrap(),
                 code("covered"),
@@ -121,17 +128,17 @@ fn said(hook: &Value) -> Vec<(&str, &str, &str)> {
 }
 
 both! {
-    async fn every_order_that_is_signed_is_answered(app: &TestApp) {
+    async fn every_signed_order_of_the_examples_gets_coverage_information(app: &TestApp) {
         let Some(folder) = folder() else { return };
         let ehr = app.ehr().await;
-        // Oxygen needs nothing in Amy Baxter's plan; the mammography's answer depends on which billing option is done.
+        // Oxygen needs no authorization in Amy Baxter's plan. For the mammography it depends on the billing option.
         let first = ehr.hook("order-sign-crd", &read(&folder.join("crd/CRDServiceRequest.json"))).await.json(200);
-        assert_eq!(said(&first), [("1357", "covered", "conditional"), ("2468", "covered", "no-auth")]);
+        assert_eq!(coverage_information(&first), [("1357", "covered", "conditional"), ("2468", "covered", "no-auth")]);
         let before = app.row_counts().await;
-        // No prefetch and no chart that can be read: no Coverage to hang an answer on (hook-13).
+        // No prefetch and no FHIR server that can be read: there is no Coverage for the response (hook-13).
         let third = ehr.hook("order-sign-crd", &read(&folder.join("crd/CRDServiceRequest3.json"))).await;
         assert_eq!(third.places(400), ["prefetch.coverage"]);
-        // Hooks of other kinds do not belong to this service.
+        // This service answers no other hooks.
         for name in ["crd/CRDServiceRequest2.json", "crd/CRDServiceRequest4.json"] {
             let places = ehr.hook("order-sign-crd", &read(&folder.join(name))).await.places(400);
             assert!(places.contains(&"hook".to_owned()), "{name}: {places:?}");
@@ -139,7 +146,7 @@ both! {
         assert_eq!(app.row_counts().await, before);
     }
 
-    async fn questionnaire_requests_are_answered(app: &TestApp) {
+    async fn the_questionnaire_requests_of_the_examples_get_a_response(app: &TestApp) {
         let Some(folder) = folder() else { return };
         let folder = folder.join("dtr-2.2.0");
         let ehr = app.ehr().await;
@@ -148,48 +155,48 @@ both! {
         let log = ehr.post("/dtr/2.2/Questionnaire/$log-questionnaire-errors", &log).await;
         assert_eq!(log.json(200)["resourceType"], "OperationOutcome");
         let before = app.row_counts().await;
-        // The card belongs to nobody of this plan, and the payer on it is another one.
+        // The Coverage belongs to no member of this plan, and its payer is another one.
         let package = ehr.package(&input("QuestionnairePackageInputParamsExample")).await;
         assert_eq!(package.places(422), ["Parameters.parameter[0].resource"]);
-        // Adaptive forms are not offered.
+        // Adaptive forms are not supported.
         let next = ehr.post("/dtr/2.2/Questionnaire/$next-question", &input("NextQuestionInputParamsExample")).await;
         assert!(next.status == 404 || next.status == 405, "{}", next.status);
         assert_eq!(next.json(next.status.as_u16())["resourceType"], "OperationOutcome");
         for (name, message) in files(&folder) {
             let reply = ehr.package(&message).await;
             let status = if name.starts_with("Parameters-") { 422 } else { 400 };
-            assert!(!reply.places(status).is_empty(), "{name} has no place");
+            assert!(!reply.places(status).is_empty(), "{name}: the error has no place");
         }
         assert_eq!(app.row_counts().await, before);
     }
 
-    async fn authorization_requests_are_answered_line_by_line(app: &TestApp) {
+    async fn the_authorization_requests_of_the_examples_are_decided_item_by_item(app: &TestApp) {
         let Some(folder) = folder() else { return };
         let folder = folder.join("pas-2.2.1");
         let ehr = app.ehr().await;
-        for (name, wanted) in REQUESTS {
+        for (name, expected) in REQUESTS {
             let request = read(&folder.join(name));
             let bundle = ehr.submit(&request).await.json(200);
-            check_answer(&bundle, Some(&request));
-            assert_eq!(actions(&bundle["entry"][0]["resource"]), wanted, "{name}");
+            assert_valid_response(&bundle, Some(&request));
+            assert_eq!(review_actions(&bundle["entry"][0]["resource"]), expected, "{name}");
         }
         let before = app.row_counts().await;
         let update = read(&folder.join(UPDATE));
         let bundle = ehr.submit(&update).await.json(200);
-        check_answer(&bundle, Some(&update));
-        let answer = &bundle["entry"][0]["resource"];
-        assert_eq!((&answer["outcome"], answer["error"].as_array().unwrap().len()), (&json!("error"), 1));
+        assert_valid_response(&bundle, Some(&update));
+        let claim_response = &bundle["entry"][0]["resource"];
+        assert_eq!((&claim_response["outcome"], claim_response["error"].as_array().unwrap().len()), (&json!("error"), 1));
         let inquiry = ehr.inquire(&read(&folder.join(INQUIRY))).await.json(200);
         assert_eq!(inquiry["resourceType"], "Parameters");
         let found = inquiry["parameter"].as_array().unwrap();
-        assert_eq!(found.len(), 1, "the home care that was asked about");
-        check_answer(&found[0]["resource"], None);
-        assert_eq!(actions(&found[0]["resource"]["entry"][0]["resource"]), ["A4", "NA"]);
+        assert_eq!(found.len(), 1, "the home care request of the inquiry");
+        assert_valid_response(&found[0]["resource"], None);
+        assert_eq!(review_actions(&found[0]["resource"]["entry"][0]["resource"]), ["A4", "NA"]);
         assert_eq!(app.row_counts().await, before);
         app.run_jobs().await;
     }
 
-    async fn what_is_no_request_gets_the_located_error(app: &TestApp) {
+    async fn examples_that_are_not_requests_get_located_errors(app: &TestApp) {
         let Some(folder) = folder() else { return };
         let folder = folder.join("pas-2.2.1");
         let ehr = app.ehr().await;
@@ -200,18 +207,18 @@ both! {
             }
             let reply = ehr.submit(&message).await;
             match NOT_SUBMITTED.iter().find(|(listed, _, _)| *listed == name) {
-                Some((_, status, wanted)) => {
+                Some((_, status, expected)) => {
                     let places = reply.places(*status);
-                    assert!(wanted.iter().all(|w| places.iter().any(|p| p == w)), "{name}: {places:?}");
-                    assert!(name == INQUIRY || places.len() == wanted.len(), "{name}: {places:?}");
+                    assert!(expected.iter().all(|e| places.iter().any(|p| p == e)), "{name}: {places:?}");
+                    assert!(name == INQUIRY || places.len() == expected.len(), "{name}: {places:?}");
                 }
                 None => {
-                    assert!(!name.starts_with("Bundle-"), "{name} stands in no table");
+                    assert!(!name.starts_with("Bundle-"), "{name} is in no table");
                     assert_eq!(reply.places(400), ["resourceType"], "{name}");
                 }
             }
         }
-        // Another plan's example: neither the endpoint nor the sending system is registered for the caller.
+        // In this example, neither the endpoint nor the sending system is registered for the client.
         let subscription = read(&folder.join("Subscription-PASSubscriptionExample.json"));
         let places = ehr.post("/pas/2.2/Subscription", &subscription).await.places(422);
         assert_eq!(places, ["Subscription.channel.endpoint", "Subscription.criteria.extension"]);

@@ -1,43 +1,46 @@
-//! Two servers on one database, one of which dies in the middle of its work: every effect happens exactly once, and
-//! event numbers have no gap.
+//! Two servers on one database, one of which is killed while it works: every job takes effect exactly once, and event
+//! numbers have no gaps.
 
 use crate::support::receiver::Receiver;
-use crate::support::{House, TestApp};
+use crate::support::{Installation, TestApp};
 use assent::clock::Clock;
-use assent::demo::walk::messages::Run;
+use assent::demo::walk::messages::Messages;
+use assent::store::fan_out::FanOutJob;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Decided cases with one subscription, and a job about each.
-async fn with_jobs(app: &TestApp, endpoint: &str, count: i64) {
+/// Stores decided cases, one subscription, and a fan-out job for each case.
+async fn store_jobs(app: &TestApp, endpoint: &str, count: i64) {
     let ehr = app.ehr().await;
-    ehr.submitted(&app.run().referral()).await;
-    ehr.post("/pas/2.2/Subscription", &Run::subscription(endpoint))
+    ehr.submitted(&app.messages().referral_request()).await;
+    ehr.post("/pas/2.2/Subscription", &Messages::subscription(endpoint))
         .await
         .json(201);
-    // What these made of themselves is not the subject.
+    // Remove the work that these requests caused; the test adds its own.
     app.sql("DELETE FROM job").await;
     app.sql("DELETE FROM outbox").await;
     app.sql("UPDATE subscription SET status = 'active'").await;
-    // The same case under many ids, with its history: an event's hash does not hold the id.
+    // Copy the case and its events to many ids. This is possible because an event's hash does not include the case id.
     let id = "('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid";
     let many = format!("generate_series(1, {count}) n");
     app.sql(&format!(
-        "INSERT INTO prior_auth SELECT {id}, client, member, coverage, request, line, status, queue, urgent, received, \
-         due_work, version, changed FROM prior_auth, {many}; \
+        "INSERT INTO prior_auth SELECT {id}, client, member, coverage, request, line_of_business, status, queue, urgent, \
+         received, due_internal, version, changed FROM prior_auth, {many}; \
          INSERT INTO event SELECT {id}, seq, at, kind, actor, role, credential, body, prev_hash, hash FROM event, {many}"
     ))
     .await;
-    let seq = app.number("SELECT MAX(seq) FROM event").await;
+    let seq = u32::try_from(app.number("SELECT MAX(seq) FROM event").await).unwrap();
     let now = Clock::System.now();
     let unit = app.state.store.write((seq, count, now), |tx, (seq, count, now)| {
         Box::pin(async move {
             for n in 1..=*count {
                 let case = format!("00000000-0000-7000-8000-{n:012x}");
-                let payload = serde_json::json!({ "case": case, "seq": seq }).to_string();
-                let id = assent::clock::new_id(*now);
-                tx.enqueue_job(id, "fan-out", &payload, &format!("lease/{n}"), *now)
-                    .await?;
+                let job = FanOutJob {
+                    case: case.parse().unwrap(),
+                    seq: *seq,
+                    in_submit_response: false,
+                };
+                tx.enqueue_fan_out_job(&job, *now).await?;
             }
             Ok(())
         })
@@ -45,20 +48,21 @@ async fn with_jobs(app: &TestApp, endpoint: &str, count: i64) {
     unit.await.unwrap();
 }
 
-fn house_on(app: &TestApp, outbox: bool) -> House {
-    let mut house = House::new();
-    house.set("DATABASE", &app.state.config.database);
-    house.set("WORKERS__LEASE_SECONDS", "2");
-    house.set("WORKERS__OUTBOX", if outbox { "true" } else { "false" });
-    house.set("POSTGRES__CONNECTIONS", "4");
-    house
+fn installation_on(app: &TestApp, outbox: bool) -> Installation {
+    let mut installation = Installation::new();
+    installation.set("DATABASE", &app.state.config.database);
+    installation.set("WORKERS__LEASE_SECONDS", "2");
+    installation.set("WORKERS__OUTBOX", if outbox { "true" } else { "false" });
+    installation.set("POSTGRES__CONNECTIONS", "4");
+    installation
 }
 
-async fn until(app: &TestApp, query: &str, held: impl Fn(i64) -> bool) {
+/// Waits until the number that a query returns meets a condition.
+async fn until(app: &TestApp, query: &str, condition: impl Fn(i64) -> bool) {
     let began = Instant::now();
     loop {
         let number = app.number(query).await;
-        if held(number) {
+        if condition(number) {
             return;
         }
         assert!(
@@ -70,31 +74,31 @@ async fn until(app: &TestApp, query: &str, held: impl Fn(i64) -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_jobs_happen_once_each_though_a_server_dies() {
+async fn each_of_a_thousand_jobs_takes_effect_once_although_a_server_is_killed() {
     let Some(app) = TestApp::postgres().await else {
         return;
     };
-    with_jobs(&app, "http://127.0.0.1:1/hook", 1000).await;
-    let (first, second) = (house_on(&app, false), house_on(&app, false));
-    let dies = first.serve();
-    until(&app, "SELECT next_event FROM subscription", |n| n >= 100).await;
-    let lives = second.serve();
-    let shared = app.number("SELECT next_event FROM subscription").await;
-    until(&app, "SELECT next_event FROM subscription", |n| n > shared).await;
-    dies.kill();
-    let at_death = app.number("SELECT COUNT(*) FROM job WHERE state = 'done'").await;
+    store_jobs(&app, "http://127.0.0.1:1/hook", 1000).await;
+    let (first, second) = (installation_on(&app, false), installation_on(&app, false));
+    let killed = first.serve();
+    until(&app, "SELECT event_count FROM subscription", |n| n >= 100).await;
+    let survivor = second.serve();
+    let shared = app.number("SELECT event_count FROM subscription").await;
+    until(&app, "SELECT event_count FROM subscription", |n| n > shared).await;
+    killed.kill();
+    let done_at_kill = app.number("SELECT COUNT(*) FROM job WHERE state = 'done'").await;
     until(&app, "SELECT COUNT(*) FROM job WHERE state = 'done'", |n| {
         n == 1000
     })
     .await;
     assert!(
-        (100..1000).contains(&at_death),
-        "{at_death} were done when the first died"
+        (100..1000).contains(&done_at_kill),
+        "{done_at_kill} jobs were done when the first server was killed"
     );
     assert_eq!(
-        app.number("SELECT next_event FROM subscription").await,
+        app.number("SELECT event_count FROM subscription").await,
         1000,
-        "numbers without a gap"
+        "event numbers have gaps"
     );
     assert_eq!(
         app.number("SELECT COUNT(*) FROM outbox WHERE kind = 'notification'")
@@ -106,36 +110,36 @@ async fn a_thousand_jobs_happen_once_each_though_a_server_dies() {
             .await,
         1000
     );
-    lives.ask_to_stop();
-    assert_eq!(lives.end(), 0);
+    survivor.terminate();
+    assert_eq!(survivor.wait_for_exit(), 0);
     app.leaves_work();
     app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subscriber_hears_every_event_though_a_server_dies() {
+async fn a_subscriber_is_notified_of_every_event_although_a_server_is_killed() {
     const EVENTS: i64 = 120;
     let Some(app) = TestApp::postgres().await else {
         return;
     };
-    let receiver = Receiver::answering(&[]).await;
-    with_jobs(&app, &receiver.url, EVENTS).await;
+    let receiver = Receiver::responding_with(&[]).await;
+    store_jobs(&app, &receiver.url, EVENTS).await;
     app.sql("UPDATE provider SET email = NULL").await;
     app.sql("UPDATE member_login SET email = NULL").await;
-    let (first, second) = (house_on(&app, true), house_on(&app, true));
-    let dies = first.serve();
-    let lives = second.serve();
+    let (first, second) = (installation_on(&app, true), installation_on(&app, true));
+    let killed = first.serve();
+    let survivor = second.serve();
     until(&app, "SELECT COUNT(*) FROM outbox WHERE state = 'sent'", |n| {
         n >= 10
     })
     .await;
-    dies.kill();
+    killed.kill();
     until(&app, "SELECT COUNT(*) FROM outbox WHERE state = 'sent'", |n| {
         n == EVENTS
     })
     .await;
-    let mut heard: BTreeMap<i64, usize> = BTreeMap::new();
-    for (_, body) in receiver.came() {
+    let mut received: BTreeMap<i64, usize> = BTreeMap::new();
+    for (_, body) in receiver.received() {
         let text = body.to_string();
         let number = text
             .split("\"eventNumber\"")
@@ -147,16 +151,20 @@ async fn a_subscriber_hears_every_event_though_a_server_dies() {
             .skip_while(|c| !c.is_ascii_digit())
             .take_while(char::is_ascii_digit)
             .collect();
-        *heard.entry(digits.parse().unwrap_or(-1)).or_default() += 1;
+        *received.entry(digits.parse().unwrap_or(-1)).or_default() += 1;
     }
-    let numbers: Vec<i64> = heard.keys().copied().collect();
-    assert_eq!(numbers, (1..=EVENTS).collect::<Vec<_>>(), "every number once");
-    let twice = heard.values().filter(|times| **times > 1).count();
+    let numbers: Vec<i64> = received.keys().copied().collect();
+    assert_eq!(
+        numbers,
+        (1..=EVENTS).collect::<Vec<_>>(),
+        "every event number is received"
+    );
+    let twice = received.values().filter(|times| **times > 1).count();
     assert!(
         twice <= 1,
-        "only what was under way at the death may come again: {heard:?}"
+        "only the notification in progress at the kill may be received twice: {received:?}"
     );
-    lives.ask_to_stop();
-    assert_eq!(lives.end(), 0);
+    survivor.terminate();
+    assert_eq!(survivor.wait_for_exit(), 0);
     app.finish().await;
 }

@@ -1,6 +1,6 @@
-//! The integration tests, one binary: one module per door, plus the checks on the project itself.
+//! The integration tests in one binary: one module per API, and the checks of the project itself.
 
-// Says to clippy that all of this is test code, the functions between the tests too.
+// Tells clippy that all of this is test code, including helper functions.
 #![cfg(test)]
 
 mod access;
@@ -15,7 +15,6 @@ mod gold_cards;
 mod lease;
 mod oauth;
 mod operator;
-mod pack;
 mod pages;
 mod pas;
 mod policy_commands;
@@ -23,6 +22,7 @@ mod publication;
 mod routes;
 mod runs;
 mod schema;
+mod shipped_policies;
 mod store;
 mod stored;
 mod support;

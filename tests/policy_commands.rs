@@ -1,7 +1,7 @@
-//! The policy analyst's commands with the real binary: a new policy that is sound from the first minute, exit codes, and
-//! the JSON that scripts read.
+//! Policy analysts' commands with the real binary: a new policy that passes every check, exit codes, and the JSON
+//! output for scripts.
 
-use crate::support::{Folders, House};
+use crate::support::{Folders, Installation};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,45 +16,45 @@ const NEW: [&str; 7] = [
     "Wheeled walkers: \"rollators\"",
 ];
 
-/// A house with copies of the policies and forms.
-fn house() -> (House, Folders) {
-    let mut house = House::new();
-    let folders = house.own_folders();
-    (house, folders)
+/// An installation with its own copies of the policies and forms.
+fn installation() -> (Installation, Folders) {
+    let mut installation = Installation::new();
+    let folders = installation.editable_folders();
+    (installation, folders)
 }
 
 /// Every file below the folders, by path.
 fn contents(folders: &Folders) -> BTreeMap<PathBuf, Vec<u8>> {
-    fn walk(folder: &Path, into: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    fn add(folder: &Path, contents: &mut BTreeMap<PathBuf, Vec<u8>>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                walk(&path, into);
+                add(&path, contents);
             } else {
-                into.insert(path.clone(), std::fs::read(&path).unwrap());
+                contents.insert(path.clone(), std::fs::read(&path).unwrap());
             }
         }
     }
-    let mut all = BTreeMap::new();
-    walk(&folders.rules, &mut all);
-    walk(&folders.forms, &mut all);
-    all
+    let mut contents = BTreeMap::new();
+    add(&folders.rules, &mut contents);
+    add(&folders.forms, &mut contents);
+    contents
 }
 
 /// Runs a command that prints JSON.
-fn json(house: &House, words: &[&str], expected: i32) -> Value {
-    let (code, out, err) = house.run(words);
+fn json(installation: &Installation, arguments: &[&str], expected: i32) -> Value {
+    let (code, out, err) = installation.run(arguments);
     assert_eq!(code, expected, "{out}{err}");
-    serde_json::from_str(&out).unwrap_or_else(|e| panic!("no JSON ({e}): {out}{err}"))
+    serde_json::from_str(&out).unwrap_or_else(|e| panic!("the output is not JSON ({e}): {out}{err}"))
 }
 
 #[test]
-fn a_new_policy_is_sound_and_its_tests_notice_every_change() {
-    let (house, folders) = house();
+fn a_new_policy_passes_every_check_and_its_tests_detect_every_mutant() {
+    let (installation, folders) = installation();
     let before = contents(&folders);
-    let (code, out, err) = house.run(&NEW);
+    let (code, out, err) = installation.run(&NEW);
     assert_eq!(code, 0, "{err}");
-    let named: Vec<PathBuf> = out
+    let printed: Vec<PathBuf> = out
         .lines()
         .map_while(|l| l.starts_with('/').then(|| l.into()))
         .collect();
@@ -62,22 +62,25 @@ fn a_new_policy_is_sound_and_its_tests_notice_every_change() {
         .into_keys()
         .filter(|path| !before.contains_key(path))
         .collect();
-    assert_eq!(named.len(), 3, "{out}");
+    assert_eq!(printed.len(), 3, "{out}");
     assert!(
-        added.iter().all(|path| named.contains(path)) && added.len() == 3,
+        added.iter().all(|path| printed.contains(path)) && added.len() == 3,
         "{added:?} {out}"
     );
 
-    let (code, out, err) = house.run(&["policy", "check"]);
+    let (code, out, err) = installation.run(&["policy", "check"]);
     assert_eq!(code, 0, "{out}{err}");
-    assert!(out.contains("15 policies are sound. Set sha256:"), "{out}");
-    let (code, out, err) = house.run(&["policy", "test", "walking-aid", "--mutate"]);
+    assert!(
+        out.contains("15 policies checked, no errors. Policy set sha256:"),
+        "{out}"
+    );
+    let (code, out, err) = installation.run(&["policy", "test", "walking-aid", "--mutate"]);
     assert_eq!(code, 0, "{out}{err}");
-    assert!(out.contains("5 tests of 1 policy, 0 failed"), "{out}");
-    assert!(out.contains(" mutants, 0 noticed by no test"), "{out}");
-    assert!(!out.contains("; 0 mutants"), "nothing was moved: {out}");
+    assert!(out.contains("5 tests of 1 policy: 0 failed"), "{out}");
+    assert!(out.contains(" mutants: 0 not detected by any test"), "{out}");
+    assert!(!out.contains("; 0 mutants"), "there were no mutants: {out}");
 
-    let listed = json(&house, &["policy", "list", "walking-aid", "--json"], 0);
+    let listed = json(&installation, &["policy", "list", "walking-aid", "--json"], 0);
     let listed = &listed["policies"][0];
     assert_eq!(
         (&listed["status"], &listed["title"]),
@@ -88,27 +91,27 @@ fn a_new_policy_is_sound_and_its_tests_notice_every_change() {
 }
 
 #[test]
-fn a_second_run_overwrites_nothing() {
-    let (house, folders) = house();
-    assert_eq!(house.run(&NEW).0, 0);
+fn running_new_again_overwrites_nothing() {
+    let (installation, folders) = installation();
+    assert_eq!(installation.run(&NEW).0, 0);
     let first = contents(&folders);
     let mut other = NEW;
     other[6] = "Another title";
-    let (code, _, err) = house.run(&other);
+    let (code, _, err) = installation.run(&other);
     assert_eq!(code, 1);
-    assert!(err.contains("is there already; nothing was written"), "{err}");
+    assert!(err.contains("exists already. Nothing was written"), "{err}");
     assert_eq!(contents(&folders), first);
-    // Also when one of the files alone is there.
+    // The same when only some of the files exist.
     std::fs::remove_dir_all(folders.rules.join("policies/dme/walking-aid")).unwrap();
-    let half = contents(&folders);
-    assert_eq!(house.run(&other).0, 1);
-    assert_eq!(contents(&folders), half);
+    let remaining = contents(&folders);
+    assert_eq!(installation.run(&other).0, 1);
+    assert_eq!(contents(&folders), remaining);
 }
 
 #[test]
-fn a_policy_for_several_ranges_and_another_line_is_sound_too() {
-    let (house, _) = house();
-    let words = [
+fn a_new_policy_for_a_range_of_codes_and_another_line_of_business_passes_every_check() {
+    let (installation, _) = installation();
+    let arguments = [
         "policy",
         "new",
         "dme.crutches",
@@ -116,20 +119,23 @@ fn a_policy_for_several_ranges_and_another_line_is_sound_too() {
         "E0110-E0114",
         "--code",
         "E0116",
-        "--line",
+        "--line-of-business",
         "QHP",
     ];
-    assert_eq!(house.run(&words).0, 0);
-    let (code, out, err) = house.run(&["policy", "check"]);
+    assert_eq!(installation.run(&arguments).0, 0);
+    let (code, out, err) = installation.run(&["policy", "check"]);
     assert_eq!(code, 0, "{out}{err}");
-    assert_eq!(house.run(&["policy", "test", "crutches", "--mutate"]).0, 0);
-    let listed = json(&house, &["policy", "list", "crutches", "--json"], 0);
-    assert_eq!(listed["policies"][0]["lines"], serde_json::json!(["QHP"]));
+    assert_eq!(installation.run(&["policy", "test", "crutches", "--mutate"]).0, 0);
+    let listed = json(&installation, &["policy", "list", "crutches", "--json"], 0);
+    assert_eq!(
+        listed["policies"][0]["lines_of_business"],
+        serde_json::json!(["QHP"])
+    );
 }
 
 #[test]
-fn names_and_codes_that_are_none_are_refused() {
-    let (house, folders) = house();
+fn invalid_names_and_codes_are_refused() {
+    let (installation, folders) = installation();
     let before = contents(&folders);
     for name in [
         "walking-aid",
@@ -142,22 +148,22 @@ fn names_and_codes_that_are_none_are_refused() {
         "../x.y",
         "dme.a.b",
     ] {
-        let (code, _, err) = house.run(&["policy", "new", name, "--code", "E0143"]);
+        let (code, _, err) = installation.run(&["policy", "new", name, "--code", "E0143"]);
         assert_eq!(code, 1, "{name}");
-        assert!(err.contains("small letters"), "{name}: {err}");
+        assert!(err.contains("lowercase letters"), "{name}: {err}");
     }
     for code in ["", "E0143 E0144", "E0146-E0143", "E0143-K0001", "E0143-E014"] {
-        let (exit, _, err) = house.run(&["policy", "new", "dme.walking-aid", "--code", code]);
+        let (exit, _, err) = installation.run(&["policy", "new", "dme.walking-aid", "--code", code]);
         assert_eq!(exit, 1, "{code}");
         assert!(err.starts_with("assent: "), "{code}: {err}");
     }
-    let (code, ..) = house.run(&["policy", "new", "dme.walking-aid"]);
-    assert_eq!(code, 2, "without a code");
+    let (code, ..) = installation.run(&["policy", "new", "dme.walking-aid"]);
+    assert_eq!(code, 2, "new without --code");
     assert_eq!(contents(&folders), before);
 }
 
-/// Two mistakes in one file and one in another.
-fn mistaken(folders: &Folders) {
+/// Introduces two errors in one file and one in another.
+fn add_errors(folders: &Folders) {
     let oxygen = "policies/dme/home-oxygen/2026.2.yaml";
     folders.edit(
         oxygen,
@@ -177,75 +183,79 @@ fn mistaken(folders: &Folders) {
 }
 
 #[test]
-fn check_answers_with_its_exit_code_and_tells_every_mistake_at_once() {
-    let (house, folders) = house();
-    let (code, out, _) = house.run(&["policy", "check"]);
+fn check_reports_every_error_at_once_and_exits_with_1() {
+    let (installation, folders) = installation();
+    let (code, out, _) = installation.run(&["policy", "check"]);
     assert_eq!(code, 0, "{out}");
-    mistaken(&folders);
-    let (code, out, err) = house.run(&["policy", "check"]);
+    add_errors(&folders);
+    let (code, out, err) = installation.run(&["policy", "check"]);
     assert_eq!(code, 1, "{out}{err}");
     for line in [
         "policies/dme/home-oxygen/2026.2.yaml:",
         "lists/2026.csv:",
-        "  mend: ",
-        " mistakes. Nothing is published while there is one",
+        "  fix: ",
+        " errors. The policy set cannot be published until every error is fixed",
     ] {
         assert!(out.contains(line), "{line}: {out}");
     }
-    let (code, _, err) = house.run(&["policy", "test"]);
-    assert_eq!(code, 1, "an unsound set has no tests to run");
+    let (code, _, err) = installation.run(&["policy", "test"]);
+    assert_eq!(code, 1, "test with errors in the files");
     assert!(err.contains("lists/2026.csv:"), "{err}");
     std::fs::remove_dir_all(&folders.rules).unwrap();
-    assert_eq!(house.run(&["policy", "check"]).0, 1, "without a folder");
+    assert_eq!(
+        installation.run(&["policy", "check"]).0,
+        1,
+        "check without the folder of rules"
+    );
 }
 
 #[test]
-fn a_failed_test_is_told_with_its_trace_and_an_exit_code() {
-    let (house, folders) = house();
+fn a_failed_test_is_reported_with_its_trace_and_exit_code_1() {
+    let (installation, folders) = installation();
     let oxygen = "policies/dme/home-oxygen/2026.2.yaml";
     folders.edit(oxygen, "at_most: \"88 %\"", "at_most: \"86 %\"");
-    let (code, out, _) = house.run(&["policy", "test", "home-oxygen"]);
+    let (code, out, _) = installation.run(&["policy", "test", "home-oxygen"]);
     assert_eq!(code, 1, "{out}");
     assert!(
-        out.contains("FAILED") && out.contains("wants at_most \"86 %\""),
+        out.contains("FAILED") && out.contains("required: 86% or less"),
         "{out}"
     );
-    assert_eq!(house.run(&["policy", "check"]).0, 1);
-    assert_eq!(house.run(&["policy", "check", "--no-tests"]).0, 0);
+    assert_eq!(installation.run(&["policy", "check"]).0, 1);
+    assert_eq!(installation.run(&["policy", "check", "--no-tests"]).0, 0);
     assert_eq!(
-        house.run(&["policy", "test", "hospital-bed"]).0,
+        installation.run(&["policy", "test", "hospital-bed"]).0,
         0,
-        "the others pass"
+        "the tests of another policy fail"
     );
-    let (code, _, err) = house.run(&["policy", "test", "no-such-policy"]);
+    let (code, _, err) = installation.run(&["policy", "test", "no-such-policy"]);
     assert_eq!(code, 1);
     assert!(err.contains("No policy has that name"), "{err}");
 }
 
 #[test]
 fn check_prints_json_for_scripts() {
-    let (house, folders) = house();
-    let sound = json(&house, &["policy", "check", "--no-tests", "--json"], 0);
-    assert_eq!(sound["findings"], serde_json::json!([]));
-    assert!(sound["warnings"].is_array());
-    mistaken(&folders);
-    let found = json(&house, &["policy", "check", "--no-tests", "--json"], 1);
+    let (installation, folders) = installation();
+    let valid = json(&installation, &["policy", "check", "--no-tests", "--json"], 0);
+    assert_eq!(valid["findings"], serde_json::json!([]));
+    assert!(valid["warnings"].is_array());
+    add_errors(&folders);
+    let invalid = json(&installation, &["policy", "check", "--no-tests", "--json"], 1);
     assert!(
-        found["findings"]
+        invalid["findings"]
             .as_array()
             .unwrap()
             .iter()
             .all(|finding| finding["line"].is_u64())
     );
-    insta::assert_json_snapshot!("check", found, { ".findings[].line" => "[a number]" });
+    insta::assert_json_snapshot!("check", invalid, { ".findings[].line" => "[a number]" });
 }
 
 #[test]
 fn test_prints_json_for_scripts() {
-    let (house, _) = house();
-    assert_eq!(house.run(&NEW).0, 0);
+    let (installation, _) = installation();
+    assert_eq!(installation.run(&NEW).0, 0);
     let tested = json(
-        &house,
+        &installation,
         &["policy", "test", "walking-aid", "--mutate", "--json"],
         0,
     );
@@ -257,17 +267,21 @@ fn test_prints_json_for_scripts() {
 
 #[test]
 fn list_prints_json_for_scripts() {
-    let (house, _) = house();
-    let listed = json(&house, &["policy", "list", "home-oxygen@2026.2", "--json"], 0);
+    let (installation, _) = installation();
+    let listed = json(
+        &installation,
+        &["policy", "list", "home-oxygen@2026.2", "--json"],
+        0,
+    );
     assert!(listed["policies"][0]["tests"].is_u64());
     insta::assert_json_snapshot!("list", listed, {
         ".hash" => "[of the set]", ".policies[].hash" => "[of the file]", ".policies[].tests" => "[a number]",
     });
-    let (code, out, _) = house.run(&["policy", "list"]);
+    let (code, out, _) = installation.run(&["policy", "list"]);
     assert_eq!(code, 0);
     assert_eq!(
         out.lines().count(),
         15,
-        "a head and a line for each policy: {out}"
+        "one header and one row per policy: {out}"
     );
 }

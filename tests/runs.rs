@@ -1,10 +1,10 @@
-//! What of the suite this machine cannot run: said in one line, and a failure where everything has to be there.
+//! Names in one line the parts of the suite that this machine cannot run; fails in CI, where all parts must run.
 
 use crate::support::{chromedriver, setting};
 use std::io::Write;
 
 #[test]
-fn what_does_not_run_is_said_in_one_line() {
+fn parts_that_do_not_run_are_named_in_one_line() {
     let parts = [
         (
             "PostgreSQL (TEST_POSTGRES_URL)",
@@ -18,18 +18,18 @@ fn what_does_not_run_is_said_in_one_line() {
     ];
     let missing: Vec<&str> = parts
         .iter()
-        .filter(|(_, there)| !there)
+        .filter(|(_, available)| !available)
         .map(|(name, _)| *name)
         .collect();
     if missing.is_empty() {
         return;
     }
     let line = format!("\nnot run on this machine: {}\n", missing.join(", "));
-    // Past the test harness, which keeps what a green test prints.
+    // Bypasses the test harness, which hides the output of a test that passes.
     std::io::stderr().write_all(line.as_bytes()).unwrap();
     assert!(
         setting("CI").is_none(),
-        "CI needs every part: {}",
+        "CI must run every part: {}",
         missing.join(", ")
     );
 }

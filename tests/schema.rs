@@ -1,15 +1,15 @@
-//! The two live schemas, as each database tells it: the same tables, columns, nullability, keys and indexes.
+//! The schemas of both databases have the same tables, columns, types, nullability, keys and indexes.
 
 use crate::support::TestApp;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What both databases can tell about a schema.
+/// The parts of a schema that can be read from both databases.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Schema {
-    /// `table.column`, with whether it may be empty.
+    /// `table.column`, with whether it may be NULL.
     columns: BTreeMap<String, bool>,
-    /// `table.column` of each column, with its type in SQLite's words.
+    /// `table.column`, with its SQLite type.
     types: BTreeMap<String, String>,
     /// `table: name (columns)`, with `unique`.
     indexes: BTreeSet<String>,
@@ -19,10 +19,10 @@ struct Schema {
     keys: BTreeSet<String>,
 }
 
-/// The book-keeping of the migrations themselves.
-const OWN: &str = "_sqlx_migrations";
+/// The table in which sqlx records the migrations.
+const MIGRATIONS: &str = "_sqlx_migrations";
 
-async fn of_sqlite(path: &str) -> Schema {
+async fn sqlite_schema(path: &str) -> Schema {
     let mut connection = SqliteConnection::connect(&format!("sqlite://{path}"))
         .await
         .unwrap();
@@ -32,14 +32,14 @@ async fn of_sqlite(path: &str) -> Schema {
         .fetch_all(&mut connection)
         .await
         .unwrap();
-    for table in tables.into_iter().filter(|t| t != OWN) {
+    for table in tables.into_iter().filter(|t| t != MIGRATIONS) {
         let rows = pragma(&mut connection, &format!("PRAGMA table_info(\"{table}\")")).await;
         let mut key: Vec<(i64, String)> = Vec::new();
         for row in rows {
-            let (name, empty) = (row.get::<String, _>("name"), row.get::<i64, _>("notnull") == 0);
-            let at = format!("{table}.{name}");
-            schema.columns.insert(at.clone(), empty);
-            schema.types.insert(at, row.get("type"));
+            let (name, nullable) = (row.get::<String, _>("name"), row.get::<i64, _>("notnull") == 0);
+            let column = format!("{table}.{name}");
+            schema.columns.insert(column.clone(), nullable);
+            schema.types.insert(column, row.get("type"));
             if row.get::<i64, _>("pk") > 0 {
                 key.push((row.get("pk"), name));
             }
@@ -83,14 +83,15 @@ const PG_COLUMNS: &str = "SELECT table_name::text, column_name::text, is_nullabl
 const PG_INDEXES: &str = "SELECT t.relname::text, i.relname::text, x.indisunique, x.indisprimary, \
     array_agg(a.attname::text ORDER BY array_position(x.indkey::int2[], a.attnum)) \
     FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid \
-    JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = ANY(x.indkey) \
+    JOIN pg_namespace n ON n.oid = t.relnamespace \
+    JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = ANY(x.indkey) \
     WHERE n.nspname = current_schema() GROUP BY 1, 2, 3, 4";
 const PG_REFERENCES: &str = "SELECT t.relname::text, a.attname::text, f.relname::text FROM pg_constraint c \
     JOIN pg_class t ON t.oid = c.conrelid JOIN pg_class f ON f.oid = c.confrelid \
     JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = ANY(c.conkey) \
     WHERE c.contype = 'f' AND c.connamespace = current_schema()::regnamespace";
 
-async fn of_postgres(url: &str) -> Schema {
+async fn postgres_schema(url: &str) -> Schema {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let mut schema = Schema::default();
     type Column = (String, String, String, String);
@@ -98,17 +99,17 @@ async fn of_postgres(url: &str) -> Schema {
         .fetch_all(&mut connection)
         .await
         .unwrap();
-    for (table, column, empty, kind) in columns.into_iter().filter(|c| c.0 != OWN) {
-        let at = format!("{table}.{column}");
-        schema.columns.insert(at.clone(), empty == "YES");
-        schema.types.insert(at, in_sqlite(&kind).to_owned());
+    for (table, name, nullable, data_type) in columns.into_iter().filter(|c| c.0 != MIGRATIONS) {
+        let column = format!("{table}.{name}");
+        schema.columns.insert(column.clone(), nullable == "YES");
+        schema.types.insert(column, sqlite_type(&data_type).to_owned());
     }
     type Index = (String, String, bool, bool, Vec<String>);
     let indexes: Vec<Index> = sqlx::query_as(PG_INDEXES)
         .fetch_all(&mut connection)
         .await
         .unwrap();
-    for (table, name, unique, primary, columns) in indexes.into_iter().filter(|i| i.0 != OWN) {
+    for (table, name, unique, primary, columns) in indexes.into_iter().filter(|i| i.0 != MIGRATIONS) {
         let columns = columns.join(", ");
         if primary {
             schema.keys.insert(format!("{table} ({columns})"));
@@ -132,9 +133,9 @@ async fn of_postgres(url: &str) -> Schema {
     schema
 }
 
-/// What holds the same on the embedded side: ids as bytes, days and instants as text.
-fn in_sqlite(kind: &str) -> &'static str {
-    match kind {
+/// The SQLite type for a PostgreSQL type: ids are bytes, dates and times are text.
+fn sqlite_type(data_type: &str) -> &'static str {
+    match data_type {
         "uuid" => "BLOB",
         "text" | "date" | "timestamp with time zone" => "TEXT",
         "boolean" | "bigint" => "INTEGER",
@@ -144,21 +145,24 @@ fn in_sqlite(kind: &str) -> &'static str {
 
 #[tokio::test]
 async fn both_databases_have_the_same_schema() {
-    let Some(server) = TestApp::postgres().await else {
+    let Some(postgres) = TestApp::postgres().await else {
         return;
     };
-    let embedded = TestApp::sqlite().await;
-    let theirs = of_postgres(&server.state.config.database).await;
-    let ours = of_sqlite(embedded.state.config.database.strip_prefix("sqlite:").unwrap()).await;
+    let sqlite = TestApp::sqlite().await;
+    let postgres_schema = postgres_schema(&postgres.state.config.database).await;
+    let sqlite_schema = sqlite_schema(sqlite.state.config.database.strip_prefix("sqlite:").unwrap()).await;
     assert!(
-        ours.columns.len() > 100 && ours.indexes.len() > 20,
-        "the check sees too little: {ours:?}"
+        sqlite_schema.columns.len() > 100 && sqlite_schema.indexes.len() > 20,
+        "the schema is incomplete: {sqlite_schema:?}"
     );
-    assert_eq!(ours.columns, theirs.columns, "columns and nullability");
-    assert_eq!(ours.types, theirs.types, "types");
-    assert_eq!(ours.indexes, theirs.indexes, "indexes");
-    assert_eq!(ours.keys, theirs.keys, "primary keys");
-    assert_eq!(ours.references, theirs.references, "references");
-    embedded.finish().await;
-    server.finish().await;
+    assert_eq!(
+        sqlite_schema.columns, postgres_schema.columns,
+        "columns and nullability"
+    );
+    assert_eq!(sqlite_schema.types, postgres_schema.types, "types");
+    assert_eq!(sqlite_schema.indexes, postgres_schema.indexes, "indexes");
+    assert_eq!(sqlite_schema.keys, postgres_schema.keys, "primary keys");
+    assert_eq!(sqlite_schema.references, postgres_schema.references, "references");
+    sqlite.finish().await;
+    postgres.finish().await;
 }

@@ -1,9 +1,9 @@
-//! What the store promises: units are all or nothing and harm nobody else, readers never wait for the writer, one
-//! server per file, times come back as they went in, the file is the owner's alone.
+//! The store: units of work are atomic and independent, readers never wait for the writer, one server uses a SQLite
+//! file, times are stored exactly, and only the owner can access the file.
 
 use crate::support::{TestApp, both, config};
-use assent::error::{Error, Kind};
-use assent::store::queues::{Effect, Queue};
+use assent::error::{Error, ErrorKind};
+use assent::store::queues::{OutboxMessage, Queue};
 use assent::store::{Store, Tx};
 use chrono::{DateTime, Duration, Utc};
 use futures_util::FutureExt;
@@ -14,69 +14,69 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// Adds one text; the smallest unit of work.
-async fn note(tx: &mut Tx, id: Uuid, kind: &str, now: DateTime<Utc>) -> assent::error::Result<()> {
+/// Stores one text: the smallest unit of work.
+async fn store_text(tx: &mut Tx, id: Uuid, kind: &str, now: DateTime<Utc>) -> assent::error::Result<()> {
     tx.add_blob(id, kind, "{}", now).await
 }
 
-async fn notes(app: &TestApp, kind: &str) -> i64 {
+async fn count_texts(app: &TestApp, kind: &str) -> i64 {
     app.number(&format!("SELECT COUNT(*) FROM blob WHERE kind = '{kind}'"))
         .await
 }
 
-/// Keeps the embedded writer busy until the answer is told to let go.
-async fn occupy(store: &Store) -> (Arc<Notify>, tokio::task::JoinHandle<assent::error::Result<()>>) {
-    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (store, own) = (store.clone(), (begun.clone(), go_on.clone()));
-    #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
-    let held = tokio::spawn(async move {
+/// Keeps the SQLite writer busy until the returned `Notify` is notified.
+async fn block_writer(store: &Store) -> (Arc<Notify>, tokio::task::JoinHandle<assent::error::Result<()>>) {
+    let (started, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (store, own) = (store.clone(), (started.clone(), release.clone()));
+    #[expect(clippy::disallowed_methods, reason = "the task ends with the test's runtime")]
+    let blocked = tokio::spawn(async move {
         store
-            .write(own, |_, (begun, go_on)| {
+            .write(own, |_, (started, release)| {
                 Box::pin(async move {
-                    begun.notify_one();
-                    go_on.notified().await;
+                    started.notify_one();
+                    release.notified().await;
                     Ok(())
                 })
             })
             .await
     });
-    begun.notified().await;
-    (go_on, held)
+    started.notified().await;
+    (release, blocked)
 }
 
 both! {
-    async fn units_that_fail_roll_back_alone(app: &TestApp) {
+    async fn a_failed_unit_of_work_is_rolled_back_alone(app: &TestApp) {
         let now = app.clock.now();
         let ids: Vec<(usize, Uuid)> = (0..60).map(|n| (n, app.state.new_id())).collect();
         let work = ids.iter().map(|&(n, id)| {
             app.state.store.write((n, id, now), |tx, (n, id, now)| {
                 Box::pin(async move {
-                    note(tx, *id, "together", *now).await?;
+                    store_text(tx, *id, "together", *now).await?;
                     match n % 3 {
                         0 => Ok(()),
-                        1 => Err(Error::forbidden("not this one")),
-                        // The same row again breaks a uniqueness inside the database.
-                        _ => note(tx, *id, "together", *now).await,
+                        1 => Err(Error::forbidden("rejected by the test")),
+                        // Storing the same row again violates a unique constraint.
+                        _ => store_text(tx, *id, "together", *now).await,
                     }
                 })
             })
         });
-        let done = futures_util::future::join_all(work).await;
-        for (n, answer) in done.iter().enumerate() {
-            let expected = [None, Some(Kind::Forbidden), Some(Kind::Conflict)][n % 3];
-            assert_eq!(answer.as_ref().err().map(Error::kind), expected, "unit {n}: {answer:?}");
+        let results = futures_util::future::join_all(work).await;
+        for (n, result) in results.iter().enumerate() {
+            let expected = [None, Some(ErrorKind::Forbidden), Some(ErrorKind::Conflict)][n % 3];
+            assert_eq!(result.as_ref().err().map(Error::kind), expected, "unit of work {n}: {result:?}");
         }
-        assert_eq!(notes(app, "together").await, 20);
+        assert_eq!(count_texts(app, "together").await, 20);
     }
 
-    async fn a_unit_may_read_what_it_wrote_and_nobody_else_may_before_the_commit(app: &TestApp) {
+    async fn uncommitted_writes_are_visible_only_inside_their_unit_of_work(app: &TestApp) {
         let (id, now) = (app.state.new_id(), app.clock.now());
         let unit = app.state.store.write((app.state.store.clone(), id, now), |tx, (store, id, now)| {
             Box::pin(async move {
-                note(tx, *id, "own", *now).await?;
+                store_text(tx, *id, "own", *now).await?;
                 let own = tx.request_text(*id).await?;
                 let elsewhere = store.read(*id, |tx, id| Box::pin(async move { tx.request_text(*id).await })).await;
-                assert!(elsewhere.is_err(), "it is seen before its commit");
+                assert!(elsewhere.is_err(), "an uncommitted text is visible to others");
                 Ok(own)
             })
         });
@@ -85,11 +85,11 @@ both! {
         assert_eq!(after.await.unwrap(), "{}");
     }
 
-    async fn a_read_that_is_given_up_leaves_its_connection_usable(app: &TestApp) {
+    async fn a_cancelled_read_leaves_its_connection_usable(app: &TestApp) {
         for _ in 0..40 {
             let slow = app.state.store.read((), |tx, ()| {
                 Box::pin(async move {
-                    tx.count_waiting(Queue::Job, "queued").await?;
+                    tx.count_by_state(Queue::Job, "queued").await?;
                     tokio::time::sleep(Time::from_secs(60)).await;
                     Ok(())
                 })
@@ -99,17 +99,19 @@ both! {
         app.state.store.ping().await.unwrap();
     }
 
-    async fn times_come_back_to_the_microsecond_and_in_their_order(app: &TestApp) {
+    async fn times_are_stored_to_the_microsecond_and_compared_in_order(app: &TestApp) {
         let base: DateTime<Utc> = "2026-11-20T15:04:05Z".parse().unwrap();
         let micros = [0, 1, 10, 100, 1000, 100_000, 123_000, 123_456, 500_000, 999_999, 1_000_000];
         for micro in micros {
             let at = base + Duration::microseconds(micro);
-            let beat = app.state.store.write(at, |tx, at| Box::pin(async move { tx.beat("times", *at, 0, 0).await }));
-            beat.await.unwrap();
-            let read = app.state.store.read((), |tx, ()| Box::pin(async move { tx.last_beat("times").await }));
+            let record = app.state.store.write(at, |tx, at| {
+                Box::pin(async move { tx.record_worker_run("times", *at, 0, 0).await })
+            });
+            record.await.unwrap();
+            let read = app.state.store.read((), |tx, ()| Box::pin(async move { tx.last_worker_run("times").await }));
             assert_eq!(read.await.unwrap(), Some(at));
         }
-        // Each is due by its own time and not a microsecond before.
+        // Each job is due at its own time and not a microsecond earlier.
         for (n, micro) in micros.into_iter().enumerate() {
             let job = (app.state.new_id(), format!("times/{n}"), base + Duration::microseconds(micro));
             let add = app.state.store.write(job, |tx, (id, key, at)| {
@@ -122,12 +124,12 @@ both! {
             let lease = app.state.store.write(now, |tx, now| {
                 Box::pin(async move { tx.lease(Queue::Job, *now, *now + Duration::hours(1), 50).await })
             });
-            assert_eq!(lease.await.unwrap().len(), 1, "the {n}th job at {now}");
+            assert_eq!(lease.await.unwrap().len(), 1, "job {n} is not due at {now}");
         }
         app.leaves_work();
     }
 
-    async fn work_whose_lease_was_lost_belongs_to_another(app: &TestApp) {
+    async fn work_with_a_lost_lease_belongs_to_another_worker(app: &TestApp) {
         let now = app.clock.now();
         let id = app.state.new_id();
         let lease = async |now: DateTime<Utc>| {
@@ -141,7 +143,7 @@ both! {
         });
         add.await.unwrap();
         let first = lease(now).await.pop().unwrap();
-        assert!(lease(now + Duration::seconds(59)).await.is_empty(), "the lease holds");
+        assert!(lease(now + Duration::seconds(59)).await.is_empty(), "the lease has not expired");
         let second = lease(now + Duration::seconds(61)).await.pop().unwrap();
         assert_eq!((first.attempts, second.attempts), (1, 2));
         let late = now + Duration::seconds(62);
@@ -149,23 +151,31 @@ both! {
             let unit = app.state.store.write(work, |tx, work| Box::pin(async move { tx.finish_job(work).await }));
             unit.await.unwrap()
         };
-        assert!(!finish(first.clone()).await, "the first has lost it");
+        assert!(!finish(first.clone()).await, "the first worker has lost the lease");
         assert!(finish(second).await);
-        let back = app.state.store.write((first, late), |tx, (work, late)| {
-            Box::pin(async move { tx.put_back(Queue::Job, work, Some(*late), "too late", *late).await })
+        let failure = app.state.store.write((first, late), |tx, (work, late)| {
+            Box::pin(async move { tx.record_failure(Queue::Job, work, Some(*late), "too late", *late).await })
         });
-        back.await.unwrap();
-        assert_eq!(app.number("SELECT COUNT(*) FROM job WHERE state = 'done'").await, 1, "done stays done");
+        failure.await.unwrap();
+        let done = app.number("SELECT COUNT(*) FROM job WHERE state = 'done'").await;
+        assert_eq!(done, 1, "a finished job stays finished");
     }
 
-    async fn an_effect_given_back_counts_as_no_try(app: &TestApp) {
+    async fn a_released_message_does_not_count_as_an_attempt(app: &TestApp) {
         let now = app.clock.now();
         for key in ["first", "second", "third", "fourth"] {
             let unit = app.state.store.write((key, now), |tx, (key, at)| {
                 Box::pin(async move {
                     let id = assent::clock::new_id(*at);
-                    let effect = Effect { id, case: None, kind: "none", to_ref: "x", payload: "{}", dedupe_key: key };
-                    tx.enqueue_effect(&effect, *at).await
+                    let message = OutboxMessage {
+                        id,
+                        case: None,
+                        kind: "none",
+                        recipient: "x",
+                        payload: "{}",
+                        dedupe_key: key,
+                    };
+                    tx.enqueue_message(&message, *at).await
                 })
             });
             assert!(unit.await.unwrap());
@@ -174,20 +184,20 @@ both! {
             let unit = app.state.store.write(now, |tx, now| {
                 Box::pin(async move {
                     let leased = tx.lease(Queue::Outbox, *now, *now + Duration::seconds(60), 50).await?;
-                    for effect in &leased {
-                        tx.hand_back(effect, *now).await?;
+                    for message in &leased {
+                        tx.release(message, *now).await?;
                     }
                     Ok(leased)
                 })
             });
             let leased = unit.await.unwrap();
             assert_eq!(leased.len(), 4);
-            assert!(leased.iter().all(|effect| effect.attempts == 1), "{leased:?}");
+            assert!(leased.iter().all(|message| message.attempts == 1), "{leased:?}");
         }
         app.leaves_work();
     }
 
-    async fn who_waits_for_work_sleeps_until_there_is_some(app: &TestApp) {
+    async fn workers_are_woken_only_by_new_work(app: &TestApp) {
         let wake = app.state.store.wake();
         let mut woken = std::pin::pin!(wake.notified());
         woken.as_mut().enable();
@@ -197,18 +207,18 @@ both! {
         });
         assert!(idle.await.unwrap().is_empty());
         let early = tokio::time::timeout(Time::from_millis(100), woken.as_mut()).await;
-        assert!(early.is_err(), "a look for work wakes the others, who look in turn");
+        assert!(early.is_err(), "looking for work wakes other workers");
         let add = app.state.store.write((app.state.new_id(), now), |tx, (id, now)| {
             Box::pin(async move { tx.enqueue_job(*id, "nothing", "{}", "wake", *now).await })
         });
         add.await.unwrap();
-        tokio::time::timeout(Time::from_secs(5), woken).await.expect("new work wakes");
+        tokio::time::timeout(Time::from_secs(5), woken).await.expect("new work does not wake a worker");
         app.leaves_work();
     }
 }
 
 #[tokio::test]
-async fn a_unit_that_panics_harms_nobody() {
+async fn a_unit_of_work_that_panics_does_not_affect_others() {
     let app = TestApp::sqlite().await;
     let now = app.clock.now();
     let work = (0..12).map(|n| {
@@ -216,54 +226,62 @@ async fn a_unit_that_panics_harms_nobody() {
             .store
             .write((n, app.state.new_id(), now), |tx, (n, id, now)| {
                 Box::pin(async move {
-                    note(tx, *id, "panic", *now).await?;
-                    assert!(n % 4 != 3, "this unit breaks on purpose");
+                    store_text(tx, *id, "panic", *now).await?;
+                    assert!(n % 4 != 3, "this unit of work panics on purpose");
                     Ok(())
                 })
             })
     });
-    let done = futures_util::future::join_all(work).await;
-    for (n, answer) in done.iter().enumerate() {
-        let expected = (n % 4 == 3).then_some(Kind::Internal);
-        assert_eq!(answer.as_ref().err().map(Error::kind), expected, "unit {n}");
+    let results = futures_util::future::join_all(work).await;
+    for (n, result) in results.iter().enumerate() {
+        let expected = (n % 4 == 3).then_some(ErrorKind::Internal);
+        assert_eq!(
+            result.as_ref().err().map(Error::kind),
+            expected,
+            "unit of work {n}"
+        );
     }
-    assert_eq!(notes(&app, "panic").await, 9);
+    assert_eq!(count_texts(&app, "panic").await, 9);
     app.state.store.ping().await.unwrap();
     app.finish().await;
 }
 
 #[tokio::test]
-async fn more_than_the_queue_holds_is_told_to_come_back() {
+async fn writes_beyond_the_queue_limit_fail_as_unavailable() {
     let app = TestApp::sqlite().await;
-    let (go_on, held) = occupy(&app.state.store).await;
+    let (release, blocked) = block_writer(&app.state.store).await;
     let unit = || {
         app.state.store.write((), |tx, ()| {
-            Box::pin(async move { tx.count_waiting(Queue::Job, "queued").await })
+            Box::pin(async move { tx.count_by_state(Queue::Job, "queued").await })
         })
     };
     let mut waiting = Vec::new();
     for _ in 0..1200 {
         let mut one = Box::pin(unit());
-        if let Some(answer) = (&mut one).now_or_never() {
-            assert_eq!(answer.unwrap_err().kind(), Kind::Unavailable);
+        if let Some(result) = (&mut one).now_or_never() {
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::Unavailable);
             break;
         }
         waiting.push(one);
     }
-    assert!((900..=1100).contains(&waiting.len()), "{} wait", waiting.len());
-    go_on.notify_one();
-    held.await.unwrap().unwrap();
-    for answer in futures_util::future::join_all(waiting).await {
-        answer.expect("what was taken in is done");
+    assert!(
+        (900..=1100).contains(&waiting.len()),
+        "{} units of work are queued",
+        waiting.len()
+    );
+    release.notify_one();
+    blocked.await.unwrap().unwrap();
+    for result in futures_util::future::join_all(waiting).await {
+        result.expect("a queued unit of work is run");
     }
-    unit().await.expect("and there is room again");
+    unit().await.expect("the queue has space again");
     app.finish().await;
 }
 
 #[tokio::test]
 async fn readers_do_not_wait_for_the_writer() {
     let app = TestApp::sqlite().await;
-    let (go_on, held) = occupy(&app.state.store).await;
+    let (release, blocked) = block_writer(&app.state.store).await;
     let began = Instant::now();
     for _ in 0..20 {
         app.state.store.ping().await.unwrap();
@@ -273,45 +291,48 @@ async fn readers_do_not_wait_for_the_writer() {
         "reads took {:?}",
         began.elapsed()
     );
-    go_on.notify_one();
-    held.await.unwrap().unwrap();
+    release.notify_one();
+    blocked.await.unwrap().unwrap();
     app.finish().await;
 }
 
 #[tokio::test]
-async fn a_second_server_on_the_file_is_refused_and_a_command_is_not() {
+async fn a_second_server_on_the_same_file_is_rejected_and_a_command_is_not() {
     let app = TestApp::sqlite().await;
-    let file = app.state.config.clone();
-    let first = Store::open(&file).await.unwrap();
-    let lock = first.lock().unwrap().expect("an embedded file has a lock");
-    let second = Store::open(&file).await.unwrap();
+    let config = app.state.config.clone();
+    let first = Store::open(&config).await.unwrap();
+    let lock = first.lock().unwrap().expect("SQLite has a lock");
+    let second = Store::open(&config).await.unwrap();
     let refused = second.lock().unwrap_err();
-    assert_eq!(refused.kind(), Kind::Conflict);
-    assert!(refused.message().contains("Another server runs on"), "{refused}");
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert!(
+        refused.message().contains("Another server is using the database"),
+        "{refused}"
+    );
     let id = app.state.new_id();
     let write = second.write((id, app.clock.now()), |tx, (id, now)| {
-        Box::pin(note(tx, *id, "command", *now))
+        Box::pin(store_text(tx, *id, "command", *now))
     });
-    write.await.expect("a command writes beside the server");
-    assert_eq!(notes(&app, "command").await, 1);
+    write.await.expect("a command can write while the server runs");
+    assert_eq!(count_texts(&app, "command").await, 1);
     let seen = first
         .read(id, |tx, id| Box::pin(async move { tx.request_text(*id).await }))
         .await;
-    assert_eq!(seen.unwrap(), "{}", "the server sees it at once");
+    assert_eq!(seen.unwrap(), "{}", "the server sees the write immediately");
     drop(lock);
-    second.lock().expect("the lock ends with its holder");
+    second.lock().expect("the lock is released with its holder");
     app.finish().await;
 }
 
 #[tokio::test]
-async fn the_file_and_its_folder_are_the_owners_alone() {
+async fn only_the_owner_can_access_the_file_and_its_folder() {
     let data = TempDir::new().unwrap();
     let folder = data.path().join("new/folder");
     let mut config = config(&data);
     config.database = format!("sqlite:{}", folder.join("assent.db").display());
     let store = Store::open(&config).await.unwrap();
     let write = store.write((Uuid::nil(), crate::support::start()), |tx, (id, now)| {
-        Box::pin(note(tx, *id, "x", *now))
+        Box::pin(store_text(tx, *id, "x", *now))
     });
     write.await.unwrap();
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
@@ -322,6 +343,6 @@ async fn the_file_and_its_folder_are_the_owners_alone() {
         assert_eq!(mode(&path), 0o600, "{}", path.display());
         seen += 1;
     }
-    assert!(seen >= 2, "the write-ahead log was not seen");
+    assert!(seen >= 2, "the write-ahead log was not checked");
     store.close().await;
 }

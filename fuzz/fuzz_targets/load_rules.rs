@@ -1,5 +1,5 @@
-//! The first byte picks a file of the small set, the others become its text. Loading ends with a set or with findings;
-//! a set that came out answers the set's own case.
+//! The first byte selects a file of the small rule set, and the other bytes become its text. Loading must end with a rule
+//! set or with findings; a rule set must be able to evaluate the case document of the small set.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut files = files();
     files[usize::from(*pick) % FILES.len()].1 = String::from_utf8_lossy(text).into_owned();
     match load(&files) {
-        Err(findings) => assert!(!findings.is_empty(), "refused without a word"),
+        Err(findings) => assert!(!findings.is_empty(), "refused without a finding"),
         Ok(set) => {
             let (_, case) = FILES
                 .iter()

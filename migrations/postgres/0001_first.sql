@@ -1,6 +1,6 @@
--- The first schema. Same number, name, tables, columns and indexes as migrations/sqlite/0001_first.sql; a test
--- compares the two. Ids are version 7 UUIDs (uuid), instants timestamptz, JSON is text as received; big
--- texts are compressed with lz4.
+-- The base schema. Version, name, tables, columns and indexes are the same as in migrations/sqlite/0001_first.sql; a
+-- test compares the two. Ids are version 7 UUIDs, times timestamptz, and JSON is text as received. Large texts are
+-- compressed with lz4.
 
 CREATE TABLE client (
     id UUID NOT NULL PRIMARY KEY,
@@ -15,7 +15,7 @@ CREATE TABLE client (
 CREATE UNIQUE INDEX client_client_id ON client (client_id);
 CREATE UNIQUE INDEX client_issuer ON client (issuer);
 
-CREATE TABLE person (
+CREATE TABLE staff_member (
     id UUID NOT NULL PRIMARY KEY,
     username TEXT COLLATE "C" NOT NULL,
     name TEXT COLLATE "C" NOT NULL,
@@ -25,7 +25,7 @@ CREATE TABLE person (
     disabled BOOLEAN NOT NULL,
     created TIMESTAMPTZ NOT NULL
 );
-CREATE UNIQUE INDEX person_username ON person (username);
+CREATE UNIQUE INDEX staff_member_username ON staff_member (username);
 
 CREATE TABLE member (
     id UUID NOT NULL PRIMARY KEY,
@@ -57,7 +57,7 @@ CREATE TABLE coverage (
     coverage_key TEXT COLLATE "C" NOT NULL,
     member UUID NOT NULL REFERENCES member (id),
     plan TEXT COLLATE "C" NOT NULL,
-    line TEXT COLLATE "C" NOT NULL,
+    line_of_business TEXT COLLATE "C" NOT NULL,
     state TEXT COLLATE "C",
     zone TEXT COLLATE "C" NOT NULL,
     subscriber_id TEXT COLLATE "C",
@@ -97,16 +97,16 @@ CREATE TABLE prior_auth (
     member UUID NOT NULL REFERENCES member (id),
     coverage UUID NOT NULL REFERENCES coverage (id),
     request UUID NOT NULL REFERENCES blob (id),
-    line TEXT COLLATE "C" NOT NULL,
+    line_of_business TEXT COLLATE "C" NOT NULL,
     status TEXT COLLATE "C" NOT NULL,
     queue TEXT COLLATE "C",
     urgent BOOLEAN NOT NULL,
     received TIMESTAMPTZ NOT NULL,
-    due_work TIMESTAMPTZ NOT NULL,
+    due_internal TIMESTAMPTZ NOT NULL,
     version BIGINT NOT NULL,
     changed TIMESTAMPTZ NOT NULL
 );
-CREATE INDEX prior_auth_status_due ON prior_auth (status, due_work, received, id);
+CREATE INDEX prior_auth_status_due ON prior_auth (status, due_internal, received, id);
 CREATE INDEX prior_auth_member_changed ON prior_auth (member, changed);
 CREATE INDEX prior_auth_client ON prior_auth (client);
 
@@ -167,7 +167,7 @@ CREATE TABLE assertion (
     policy_version TEXT COLLATE "C",
     policy_hash TEXT COLLATE "C" NOT NULL,
     case_document TEXT COMPRESSION lz4 NOT NULL,
-    answer_json TEXT COMPRESSION lz4 NOT NULL,
+    coverage_information TEXT COMPRESSION lz4 NOT NULL,
     forms TEXT COLLATE "C" NOT NULL,
     created TIMESTAMPTZ NOT NULL
 );
@@ -178,7 +178,7 @@ CREATE TABLE outbox (
     id UUID NOT NULL PRIMARY KEY,
     case_id UUID REFERENCES prior_auth (id),
     kind TEXT COLLATE "C" NOT NULL,
-    to_ref TEXT COLLATE "C" NOT NULL,
+    recipient TEXT COLLATE "C" NOT NULL,
     payload TEXT COMPRESSION lz4 NOT NULL,
     dedupe_key TEXT COLLATE "C" NOT NULL,
     state TEXT COLLATE "C" NOT NULL,
@@ -192,7 +192,7 @@ CREATE TABLE outbox (
 CREATE UNIQUE INDEX outbox_dedupe_key ON outbox (dedupe_key);
 CREATE INDEX outbox_state_next_at ON outbox (state, next_at);
 CREATE INDEX outbox_case_id ON outbox (case_id);
-CREATE INDEX outbox_to_ref ON outbox (to_ref, id);
+CREATE INDEX outbox_recipient ON outbox (recipient, id);
 
 CREATE TABLE job (
     id UUID NOT NULL PRIMARY KEY,
@@ -230,7 +230,7 @@ CREATE TABLE subscription (
     status TEXT COLLATE "C" NOT NULL,
     doc TEXT COMPRESSION lz4 NOT NULL,
     senders TEXT COLLATE "C" NOT NULL,
-    next_event BIGINT NOT NULL,
+    event_count BIGINT NOT NULL,
     error TEXT COLLATE "C",
     created TIMESTAMPTZ NOT NULL,
     changed TIMESTAMPTZ NOT NULL
@@ -250,7 +250,7 @@ CREATE TABLE "grant" (
 );
 CREATE INDEX grant_member ON "grant" (member);
 
-CREATE TABLE oauth_code (
+CREATE TABLE authorization_code (
     code_hash TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     grant_id UUID NOT NULL REFERENCES "grant" (id),
     redirect_uri TEXT COLLATE "C" NOT NULL,
@@ -258,7 +258,7 @@ CREATE TABLE oauth_code (
     expires TIMESTAMPTZ NOT NULL,
     used TIMESTAMPTZ
 );
-CREATE INDEX oauth_code_expires ON oauth_code (expires);
+CREATE INDEX authorization_code_expires ON authorization_code (expires);
 
 CREATE TABLE token (
     hash TEXT COLLATE "C" NOT NULL PRIMARY KEY,
@@ -288,5 +288,5 @@ CREATE INDEX session_expires ON session (expires);
 CREATE TABLE policy_set (
     hash TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     files TEXT COMPRESSION lz4 NOT NULL,
-    published TIMESTAMPTZ NOT NULL
+    created TIMESTAMPTZ NOT NULL
 );

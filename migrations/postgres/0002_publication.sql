@@ -1,7 +1,6 @@
--- The log of publications, the public list of each, and proposals that wait for a second person. Same number, name,
--- tables, columns and indexes as migrations/sqlite/0002_publication.sql; a test compares the two. policy_set.files holds
--- [path, text] pairs; since this migration the paths begin with rules/ or questionnaires/, and its `published` is when
--- the set was stored first.
+-- The publication log, the public list of each publication, and proposals that wait for a second person. Tables,
+-- columns and indexes are the same as in migrations/sqlite/0002_publication.sql; a test compares the two. The column
+-- policy_set.files holds a JSON array of [path, text] pairs; paths begin with rules/ or questionnaires/.
 
 CREATE TABLE public_list (
     hash TEXT COLLATE "C" NOT NULL PRIMARY KEY,
@@ -15,9 +14,9 @@ CREATE TABLE publication (
     set_hash TEXT COLLATE "C" NOT NULL REFERENCES policy_set (hash),
     list_hash TEXT COLLATE "C" NOT NULL REFERENCES public_list (hash),
     at TIMESTAMPTZ NOT NULL,
-    how TEXT NOT NULL,
-    proposed_by UUID REFERENCES person (id),
-    confirmed_by UUID REFERENCES person (id)
+    method TEXT NOT NULL,
+    proposed_by UUID REFERENCES staff_member (id),
+    confirmed_by UUID REFERENCES staff_member (id)
 );
 CREATE UNIQUE INDEX publication_number ON publication (number);
 CREATE INDEX publication_at ON publication (at);
@@ -27,9 +26,9 @@ CREATE TABLE proposal (
     set_hash TEXT COLLATE "C" NOT NULL REFERENCES policy_set (hash),
     base BIGINT NOT NULL,
     state TEXT NOT NULL,
-    proposed_by UUID NOT NULL REFERENCES person (id),
-    proposed TIMESTAMPTZ NOT NULL,
-    closed_by UUID REFERENCES person (id),
-    closed TIMESTAMPTZ
+    proposed_by UUID NOT NULL REFERENCES staff_member (id),
+    proposed_at TIMESTAMPTZ NOT NULL,
+    closed_by UUID REFERENCES staff_member (id),
+    closed_at TIMESTAMPTZ
 );
 CREATE UNIQUE INDEX proposal_pending ON proposal (state) WHERE state = 'pending';

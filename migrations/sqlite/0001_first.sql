@@ -1,5 +1,5 @@
--- The first schema. Same number, name, tables, columns and indexes as migrations/postgres/0001_first.sql; a test
--- compares the two. Ids are version 7 UUIDs (16 bytes), instants RFC 3339 text in UTC, JSON is text as received.
+-- The base schema. Version, name, tables, columns and indexes are the same as in migrations/postgres/0001_first.sql; a
+-- test compares the two. Ids are version 7 UUIDs (16 bytes), times RFC 3339 text in UTC, and JSON is text as received.
 
 CREATE TABLE client (
     id BLOB NOT NULL PRIMARY KEY,
@@ -14,7 +14,7 @@ CREATE TABLE client (
 CREATE UNIQUE INDEX client_client_id ON client (client_id);
 CREATE UNIQUE INDEX client_issuer ON client (issuer);
 
-CREATE TABLE person (
+CREATE TABLE staff_member (
     id BLOB NOT NULL PRIMARY KEY,
     username TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -24,7 +24,7 @@ CREATE TABLE person (
     disabled INTEGER NOT NULL,
     created TEXT NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX person_username ON person (username);
+CREATE UNIQUE INDEX staff_member_username ON staff_member (username);
 
 CREATE TABLE member (
     id BLOB NOT NULL PRIMARY KEY,
@@ -56,7 +56,7 @@ CREATE TABLE coverage (
     coverage_key TEXT NOT NULL,
     member BLOB NOT NULL REFERENCES member (id),
     plan TEXT NOT NULL,
-    line TEXT NOT NULL,
+    line_of_business TEXT NOT NULL,
     state TEXT,
     zone TEXT NOT NULL,
     subscriber_id TEXT,
@@ -96,16 +96,16 @@ CREATE TABLE prior_auth (
     member BLOB NOT NULL REFERENCES member (id),
     coverage BLOB NOT NULL REFERENCES coverage (id),
     request BLOB NOT NULL REFERENCES blob (id),
-    line TEXT NOT NULL,
+    line_of_business TEXT NOT NULL,
     status TEXT NOT NULL,
     queue TEXT,
     urgent INTEGER NOT NULL,
     received TEXT NOT NULL,
-    due_work TEXT NOT NULL,
+    due_internal TEXT NOT NULL,
     version INTEGER NOT NULL,
     changed TEXT NOT NULL
 ) STRICT;
-CREATE INDEX prior_auth_status_due ON prior_auth (status, due_work, received, id);
+CREATE INDEX prior_auth_status_due ON prior_auth (status, due_internal, received, id);
 CREATE INDEX prior_auth_member_changed ON prior_auth (member, changed);
 CREATE INDEX prior_auth_client ON prior_auth (client);
 
@@ -166,7 +166,7 @@ CREATE TABLE assertion (
     policy_version TEXT,
     policy_hash TEXT NOT NULL,
     case_document TEXT NOT NULL,
-    answer_json TEXT NOT NULL,
+    coverage_information TEXT NOT NULL,
     forms TEXT NOT NULL,
     created TEXT NOT NULL
 ) STRICT;
@@ -177,7 +177,7 @@ CREATE TABLE outbox (
     id BLOB NOT NULL PRIMARY KEY,
     case_id BLOB REFERENCES prior_auth (id),
     kind TEXT NOT NULL,
-    to_ref TEXT NOT NULL,
+    recipient TEXT NOT NULL,
     payload TEXT NOT NULL,
     dedupe_key TEXT NOT NULL,
     state TEXT NOT NULL,
@@ -191,7 +191,7 @@ CREATE TABLE outbox (
 CREATE UNIQUE INDEX outbox_dedupe_key ON outbox (dedupe_key);
 CREATE INDEX outbox_state_next_at ON outbox (state, next_at);
 CREATE INDEX outbox_case_id ON outbox (case_id);
-CREATE INDEX outbox_to_ref ON outbox (to_ref, id);
+CREATE INDEX outbox_recipient ON outbox (recipient, id);
 
 CREATE TABLE job (
     id BLOB NOT NULL PRIMARY KEY,
@@ -229,7 +229,7 @@ CREATE TABLE subscription (
     status TEXT NOT NULL,
     doc TEXT NOT NULL,
     senders TEXT NOT NULL,
-    next_event INTEGER NOT NULL,
+    event_count INTEGER NOT NULL,
     error TEXT,
     created TEXT NOT NULL,
     changed TEXT NOT NULL
@@ -249,7 +249,7 @@ CREATE TABLE "grant" (
 ) STRICT;
 CREATE INDEX grant_member ON "grant" (member);
 
-CREATE TABLE oauth_code (
+CREATE TABLE authorization_code (
     code_hash TEXT NOT NULL PRIMARY KEY,
     grant_id BLOB NOT NULL REFERENCES "grant" (id),
     redirect_uri TEXT NOT NULL,
@@ -257,7 +257,7 @@ CREATE TABLE oauth_code (
     expires TEXT NOT NULL,
     used TEXT
 ) STRICT;
-CREATE INDEX oauth_code_expires ON oauth_code (expires);
+CREATE INDEX authorization_code_expires ON authorization_code (expires);
 
 CREATE TABLE token (
     hash TEXT NOT NULL PRIMARY KEY,
@@ -287,5 +287,5 @@ CREATE INDEX session_expires ON session (expires);
 CREATE TABLE policy_set (
     hash TEXT NOT NULL PRIMARY KEY,
     files TEXT NOT NULL,
-    published TEXT NOT NULL
+    created TEXT NOT NULL
 ) STRICT;

@@ -1,7 +1,6 @@
--- The log of publications, the public list of each, and proposals that wait for a second person. Same number, name,
--- tables, columns and indexes as migrations/postgres/0002_publication.sql; a test compares the two. policy_set.files holds
--- [path, text] pairs; since this migration the paths begin with rules/ or questionnaires/, and its `published` is when
--- the set was stored first.
+-- The publication log, the public list of each publication, and proposals that wait for a second person. Tables,
+-- columns and indexes are the same as in migrations/postgres/0002_publication.sql; a test compares the two. The column
+-- policy_set.files holds a JSON array of [path, text] pairs; paths begin with rules/ or questionnaires/.
 
 CREATE TABLE public_list (
     hash TEXT NOT NULL PRIMARY KEY,
@@ -15,9 +14,9 @@ CREATE TABLE publication (
     set_hash TEXT NOT NULL REFERENCES policy_set (hash),
     list_hash TEXT NOT NULL REFERENCES public_list (hash),
     at TEXT NOT NULL,
-    how TEXT NOT NULL,
-    proposed_by BLOB REFERENCES person (id),
-    confirmed_by BLOB REFERENCES person (id)
+    method TEXT NOT NULL,
+    proposed_by BLOB REFERENCES staff_member (id),
+    confirmed_by BLOB REFERENCES staff_member (id)
 ) STRICT;
 CREATE UNIQUE INDEX publication_number ON publication (number);
 CREATE INDEX publication_at ON publication (at);
@@ -27,9 +26,9 @@ CREATE TABLE proposal (
     set_hash TEXT NOT NULL REFERENCES policy_set (hash),
     base INTEGER NOT NULL,
     state TEXT NOT NULL,
-    proposed_by BLOB NOT NULL REFERENCES person (id),
-    proposed TEXT NOT NULL,
-    closed_by BLOB REFERENCES person (id),
-    closed TEXT
+    proposed_by BLOB NOT NULL REFERENCES staff_member (id),
+    proposed_at TEXT NOT NULL,
+    closed_by BLOB REFERENCES staff_member (id),
+    closed_at TEXT
 ) STRICT;
 CREATE UNIQUE INDEX proposal_pending ON proposal (state) WHERE state = 'pending';

@@ -1,43 +1,48 @@
-//! The adjudications of a line and of the whole, inside the closed slices of PDex 2.2.0: kinds of amount, allowed units,
-//! denial reason. There is no slice for a decision alone, so it hangs on the one that fits: approved on allowed units,
-//! denied on the denial reason, pended on the amount asked or, with no price, on zero allowed units.
+//! The `adjudication` entries of the items and of the whole request (PDex 2.2.0). The slicing is closed: amount types,
+//! allowed units and denial reason. There is no slice for a decision alone, so the review action is attached to the
+//! slice that fits: an approval to the allowed units, a denial to the denial reason, a pended item to the requested
+//! amount or, without a price, to zero allowed units.
 
-use super::build::{put_list, put_some};
-use super::names;
+use super::json::{put_nonempty, put_optional};
 use crate::fhir::dates::instant_text;
 use crate::fhir::{self, put};
-use crate::prior_auth::{Decided, Denial, Item, Outcome};
+use crate::ig::pdex;
+use crate::prior_auth::{Denial, Item, ItemDecision, Outcome};
 use crate::rules::DenialReason;
 use serde_json::{Value, json};
 
-/// The adjudications of one line; `asked` is the claim's line.
-pub fn of_line(item: &Item, asked: &Value, reasons: &[DenialReason]) -> Vec<Value> {
+/// The adjudications of an item. `requested` is the item of the claim.
+pub fn item_adjudications(item: &Item, requested: &Value, denial_reasons: &[DenialReason]) -> Vec<Value> {
     let code = item.status.review_action();
-    let price = amount(asked).map(|amount| submitted(&amount));
-    match item.decision.as_ref().map(|decided| (decided, &decided.outcome)) {
-        Some((decided, Outcome::Approved(approval))) => {
+    let price = amount(requested).map(|amount| submitted(&amount));
+    match item
+        .decision
+        .as_ref()
+        .map(|decision| (decision, &decision.outcome))
+    {
+        Some((decision, Outcome::Approved(approval))) => {
             let action = review_action(Some(code), Some(&approval.number), None);
-            let units = with_extensions(allowed_units(&units(item)), action, Some(decided));
+            let units = with_extensions(allowed_units(&units(item)), action, Some(decision));
             std::iter::once(units).chain(price).collect()
         }
-        Some((decided, Outcome::Denied(denial))) => {
+        Some((decision, Outcome::Denied(denial))) => {
             let action = review_action(Some(code), None, Some(denial.reason_code()));
-            let reason = with_extensions(denial_reason(denial, reasons), action, Some(decided));
+            let reason = with_extensions(denial_reason(denial, denial_reasons), action, Some(decision));
             std::iter::once(reason).chain(price).collect()
         }
-        Some((decided, Outcome::NotRequired { .. })) => {
-            // Nothing limits the units of a service that needs no authorization: what was asked stands.
-            let bearer = price.unwrap_or_else(|| allowed_units(&units(item)));
+        Some((decision, Outcome::NotRequired { .. })) => {
+            // A service that needs no authorization has no limit; the requested units are shown.
+            let adjudication = price.unwrap_or_else(|| allowed_units(&units(item)));
             vec![with_extensions(
-                bearer,
+                adjudication,
                 review_action(Some(code), None, None),
-                Some(decided),
+                Some(decision),
             )]
         }
         None => {
-            let bearer = price.unwrap_or_else(|| allowed_units(&json!(0)));
+            let adjudication = price.unwrap_or_else(|| allowed_units(&json!(0)));
             vec![with_extensions(
-                bearer,
+                adjudication,
                 review_action(Some(code), None, None),
                 None,
             )]
@@ -45,20 +50,25 @@ pub fn of_line(item: &Item, asked: &Value, reasons: &[DenialReason]) -> Vec<Valu
     }
 }
 
-/// The adjudications of the whole: each denial once, and the amount asked with the number granted. The action code
-/// may stand on lines only (the extension's context), so here are number and reason alone.
-pub fn of_header(items: &[&Item], total: Option<&Value>, reasons: &[DenialReason]) -> Vec<Value> {
-    let decided = |item: &&Item| item.decision.clone();
+/// The adjudications of the whole request: one for each denial, and one for the requested amount with the authorization
+/// number. The context of the extension allows the review action code on items only, so these have just the number and
+/// the reason.
+pub fn header_adjudications(
+    items: &[&Item],
+    total: Option<&Value>,
+    denial_reasons: &[DenialReason],
+) -> Vec<Value> {
+    let decision_of = |item: &&Item| item.decision.clone();
     let mut adjudications: Vec<Value> = items
         .iter()
-        .filter_map(decided)
-        .filter_map(|decided| match &decided.outcome {
+        .filter_map(decision_of)
+        .filter_map(|decision| match &decision.outcome {
             Outcome::Denied(denial) => {
                 let action = review_action(None, None, Some(denial.reason_code()));
                 Some(with_extensions(
-                    denial_reason(denial, reasons),
+                    denial_reason(denial, denial_reasons),
                     action,
-                    Some(&decided),
+                    Some(&decision),
                 ))
             }
             _ => None,
@@ -66,39 +76,40 @@ pub fn of_header(items: &[&Item], total: Option<&Value>, reasons: &[DenialReason
         .collect();
     if let Some(total) = total {
         let mut amount = submitted(total);
-        let granted = items
+        let approval = items
             .iter()
-            .filter_map(decided)
-            .find_map(|decided| match &decided.outcome {
-                Outcome::Approved(approval) => {
-                    Some((review_action(None, Some(&approval.number), None), decided.clone()))
-                }
+            .filter_map(decision_of)
+            .find_map(|decision| match &decision.outcome {
+                Outcome::Approved(approval) => Some((
+                    review_action(None, Some(&approval.number), None),
+                    decision.clone(),
+                )),
                 _ => None,
             });
-        if let Some((action, decided)) = granted {
-            amount = with_extensions(amount, action, Some(&decided));
+        if let Some((action, decision)) = approval {
+            amount = with_extensions(amount, action, Some(&decision));
         }
         adjudications.push(amount);
     }
     adjudications
 }
 
-/// What a line was priced at by its provider: its net, else unit price times quantity.
-pub fn amount(asked: &Value) -> Option<Value> {
-    if let Some(net) = asked.get("net").filter(|net| net.get("value").is_some()) {
+/// The price of an item as the provider sent it: `net`, otherwise the unit price times the quantity.
+pub fn amount(requested: &Value) -> Option<Value> {
+    if let Some(net) = requested.get("net").filter(|net| net.get("value").is_some()) {
         return Some(net.clone());
     }
-    let price = asked.get("unitPrice")?;
-    let quantity = fhir::get(asked, &["quantity", "value"])
+    let price = requested.get("unitPrice")?;
+    let quantity = fhir::get(requested, &["quantity", "value"])
         .and_then(Value::as_f64)
         .unwrap_or(1.0);
-    let value = to_cents(price.get("value")?.as_f64()? * quantity);
+    let value = round_to_cents(price.get("value")?.as_f64()? * quantity);
     let mut amount = json!({ "value": value });
-    put_some(&mut amount, "currency", price.get("currency").cloned());
+    put_optional(&mut amount, "currency", price.get("currency").cloned());
     Some(amount)
 }
 
-/// The sum of amounts of one currency; none when they differ or there are none.
+/// The sum of the amounts. `None` if there are no amounts or their currencies differ.
 pub fn sum(amounts: &[Value]) -> Option<Value> {
     let currency = amounts.first()?.get("currency");
     if amounts.iter().any(|amount| amount.get("currency") != currency) {
@@ -108,16 +119,16 @@ pub fn sum(amounts: &[Value]) -> Option<Value> {
         .iter()
         .filter_map(|amount| amount.get("value")?.as_f64())
         .sum();
-    let mut total = json!({ "value": to_cents(value) });
-    put_some(&mut total, "currency", currency.cloned());
+    let mut total = json!({ "value": round_to_cents(value) });
+    put_optional(&mut total, "currency", currency.cloned());
     Some(total)
 }
 
-fn to_cents(value: f64) -> f64 {
+fn round_to_cents(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// The units asked: the quantity's number as sent; a line without one asks for one.
+/// The requested units. An item without a quantity requests one.
 fn units(item: &Item) -> Value {
     item.quantity
         .as_ref()
@@ -128,7 +139,7 @@ fn units(item: &Item) -> Value {
 
 fn submitted(amount: &Value) -> Value {
     json!({
-        "category": { "coding": [{ "system": names::ADJUDICATION, "code": "submitted" }] },
+        "category": { "coding": [{ "system": pdex::ADJUDICATION, "code": "submitted" }] },
         "amount": amount,
     })
 }
@@ -137,44 +148,45 @@ fn allowed_units(value: &Value) -> Value {
     json!({ "category": category("allowedunits"), "value": value })
 }
 
-fn denial_reason(denial: &Denial, reasons: &[DenialReason]) -> Value {
-    let carc = reasons
+fn denial_reason(denial: &Denial, denial_reasons: &[DenialReason]) -> Value {
+    let carc = denial_reasons
         .iter()
         .find(|reason| reason.code == denial.reason_code())
-        .map(|reason| json!({ "system": names::CARC, "code": reason.carc }));
+        .map(|reason| json!({ "system": pdex::CARC, "code": reason.carc }));
     let mut reason = json!({ "text": denial.reason() });
-    put_list(&mut reason, "coding", carc.into_iter().collect());
+    put_nonempty(&mut reason, "coding", carc.into_iter().collect());
     json!({ "category": category("denialreason"), "reason": reason })
 }
 
-/// The second coding is for PDex 2.0.0, whose required value set leaves out the codes of its own slices.
+/// A category with two codings. The second one is for PDex 2.0.0, whose required value set lacks the codes of its own
+/// slices.
 fn category(code: &str) -> Value {
     json!({ "coding": [
-        { "system": names::DISCRIMINATOR, "code": code },
-        { "system": names::PAYER_STATUS, "code": "other" },
+        { "system": pdex::DISCRIMINATOR, "code": code },
+        { "system": pdex::PAYER_STATUS, "code": "other" },
     ] })
 }
 
-/// PDex's review action: the code under its full url, number and reason under short ones.
+/// The PDex extension `reviewAction`. Its code has a full URL, its number and reason have short ones.
 fn review_action(code: Option<&str>, number: Option<&str>, reason: Option<&str>) -> Value {
     let mut parts = Vec::new();
     if let Some(number) = number {
         parts.push(json!({ "url": "number", "valueString": number }));
     }
     if let Some(reason) = reason {
-        let concept = json!({ "coding": [{ "system": names::X12_886, "code": reason }] });
+        let concept = json!({ "coding": [{ "system": crate::ig::pas::DECISION_REASONS, "code": reason }] });
         parts.push(json!({ "url": "reasonCode", "valueCodeableConcept": concept }));
     }
     if let Some(code) = code {
-        let concept = json!({ "coding": [{ "system": names::X12_306, "code": code }] });
-        parts.push(json!({ "url": names::REVIEW_ACTION_CODE, "valueCodeableConcept": concept }));
+        let concept = json!({ "coding": [{ "system": crate::ig::pas::x12_system("306"), "code": code }] });
+        parts.push(json!({ "url": pdex::REVIEW_ACTION_CODE, "valueCodeableConcept": concept }));
     }
-    json!({ "url": names::REVIEW_ACTION, "extension": parts })
+    json!({ "url": pdex::REVIEW_ACTION, "extension": parts })
 }
 
-fn with_extensions(mut adjudication: Value, action: Value, decided: Option<&Decided>) -> Value {
-    let when = decided
-        .map(|decided| json!({ "url": names::WHEN_ADJUDICATED, "valueDateTime": instant_text(decided.at) }));
+fn with_extensions(mut adjudication: Value, action: Value, decision: Option<&ItemDecision>) -> Value {
+    let when = decision
+        .map(|decision| json!({ "url": pdex::WHEN_ADJUDICATED, "valueDateTime": instant_text(decision.at) }));
     put(
         &mut adjudication,
         "extension",

@@ -1,34 +1,36 @@
-//! The CapabilityStatement of the member's API: made from the same tables that answer the searches, and readable
+//! The CapabilityStatement of the member API. It is built from the tables that evaluate the searches, and can be read
 //! without a token (PDex 2.2.0; SMART App Launch 2.2, section "Capability Statement").
 
-use super::kinds;
-use super::names;
-use super::search::Kind;
+use super::search::SearchableType;
+use super::searchable;
+use crate::ig::pdex;
 use serde_json::{Value, json};
 
-/// The day on which this statement last changed.
-const CHANGED: &str = "2026-11-22";
+/// The date of the last change to this statement.
+const LAST_CHANGED: &str = "2026-11-22";
 
-/// The statement for a server at this public address.
+/// The statement of a server with this public URL.
 pub fn statement(public_url: &str) -> Value {
-    let searchable = kinds::ALL.iter().map(|kind| searchable(kind));
+    let searchable = searchable::ALL
+        .iter()
+        .map(|searchable| searchable_resource(searchable));
     let readable = [
-        ("Organization", Some(names::US_CORE_ORGANIZATION)),
-        ("Practitioner", Some(names::US_CORE_PRACTITIONER)),
-        ("Location", Some(names::US_CORE_LOCATION)),
+        ("Organization", Some(pdex::US_CORE_ORGANIZATION)),
+        ("Practitioner", Some(pdex::US_CORE_PRACTITIONER)),
+        ("Location", Some(pdex::US_CORE_LOCATION)),
         ("QuestionnaireResponse", None),
     ];
     let readable = readable
         .iter()
-        .map(|(name, profile)| readable_only(name, *profile));
+        .map(|(name, profile)| read_only_resource(name, *profile));
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
-        "date": CHANGED,
+        "date": LAST_CHANGED,
         "kind": "instance",
         "software": { "name": "Assent", "version": env!("CARGO_PKG_VERSION") },
         "implementation": {
-            "description": "A member's prior authorizations, for apps of the member's choice",
+            "description": "A member's prior authorizations for the apps that the member chooses",
             "url": format!("{public_url}{}", super::BASE),
         },
         "fhirVersion": "4.0.1",
@@ -62,33 +64,33 @@ fn security(public_url: &str) -> Value {
     })
 }
 
-fn searchable(kind: &Kind) -> Value {
-    let parameters: Vec<Value> = kind
+fn searchable_resource(searchable: &SearchableType) -> Value {
+    let parameters: Vec<Value> = searchable
         .parameters
         .iter()
-        .map(|p| json!({ "name": p.name, "type": p.form.as_str() }))
+        .map(|parameter| json!({ "name": parameter.name, "type": parameter.parameter_type.code() }))
         .collect();
     let mut resource = json!({
-        "type": kind.name,
-        "supportedProfile": [kind.profile],
+        "type": searchable.name,
+        "supportedProfile": [searchable.profile],
         "interaction": [{ "code": "read" }, { "code": "search-type" }],
         "searchParam": parameters,
     });
-    let mut includes: Vec<Value> = kind
+    let mut includes: Vec<Value> = searchable
         .includes
         .iter()
-        .map(|(name, _)| json!(format!("{}:{name}", kind.name)))
+        .map(|(name, _)| json!(format!("{}:{name}", searchable.name)))
         .collect();
     if !includes.is_empty() {
-        includes.push(json!(format!("{}:*", kind.name)));
+        includes.push(json!(format!("{}:*", searchable.name)));
     }
-    super::build::put_list(&mut resource, "searchInclude", includes);
+    super::json::put_nonempty(&mut resource, "searchInclude", includes);
     resource
 }
 
-fn readable_only(name: &str, profile: Option<&str>) -> Value {
+fn read_only_resource(name: &str, profile: Option<&str>) -> Value {
     let mut resource = json!({ "type": name, "interaction": [{ "code": "read" }] });
-    super::build::put_list(
+    super::json::put_nonempty(
         &mut resource,
         "supportedProfile",
         profile.map(|p| json!(p)).into_iter().collect(),
@@ -101,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_parameter_that_pdex_asks_for_is_there() {
+    fn the_statement_lists_every_search_parameter_that_pdex_requires() {
         let statement = statement("https://plan.example");
         let parameters = statement
             .pointer("/rest/0/resource/0/searchParam")

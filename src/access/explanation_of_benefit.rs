@@ -1,136 +1,151 @@
-//! A case as PDex's prior authorization (`ExplanationOfBenefit`, PDex 2.2.0, readable as 2.0.0 too). Computed from the
-//! case and the stored request at every read; there is no copy that could fall behind. What review does inside never
-//! shows: a proposed denial is "in review" (ground rules, section 6).
+//! Builds the PDex prior authorization of a case (`ExplanationOfBenefit`, PDex 2.2.0, also valid for 2.0.0). It is
+//! computed from the case and the stored request at every read, so it is always current. Steps inside the review are
+//! never visible: an item with a proposed denial is "In review" (ground rules, section 6).
 
 use super::adjudication;
-use super::build::{copy, put_list, put_some};
-use super::line;
-use super::names;
-use super::parties;
-use super::request::Request;
-use super::words::{Standing, disposition};
+use super::item;
+use super::json::{copy_fields, put_nonempty, put_optional};
+use super::member_status::{MemberStatus, disposition};
+use super::related;
+use super::stored_request::StoredRequest;
 use crate::config::Payer;
 use crate::fhir::dates::instant_text;
 use crate::fhir::{self, put};
+use crate::ig::pas::{self, extension_url};
+use crate::ig::pdex::{self, PdexVersion};
 use crate::prior_auth::{Item, Outcome, PriorAuth};
 use crate::rules::DenialReason;
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// What an answer is computed with, beside the cases.
+/// What a response needs in addition to the member's records.
 #[derive(Debug, Clone, Copy)]
-pub struct Setting<'a> {
-    /// The server's public address; makes identifier systems and full URLs.
+pub struct ResponseContext<'a> {
+    /// The server's public URL, used for identifier systems and full URLs.
     pub public_url: &'a str,
-    /// Who the plan is.
+    /// The plan.
     pub payer: &'a Payer,
     /// The table of denial reasons.
-    pub reasons: &'a [DenialReason],
-    /// Now.
+    pub denial_reasons: &'a [DenialReason],
+    /// The current time.
     pub now: DateTime<Utc>,
 }
 
-/// The resource; `None` when nothing of the case may be shown.
-pub fn explanation_of_benefit(request: &Request<'_>, setting: Setting<'_>) -> Option<Value> {
+/// Builds the resource. `None` if no item of the case may be shown.
+pub fn explanation_of_benefit(request: &StoredRequest<'_>, context: ResponseContext<'_>) -> Option<Value> {
     let case = request.case;
     let items: Vec<&Item> = case
         .items
         .iter()
-        .filter(|item| line::is_shown(item, request.line(item.sequence)))
+        .filter(|item| item::is_shown(item, request.item(item.sequence)))
         .collect();
     if items.is_empty() {
         return None;
     }
-    let today = setting.now.with_timezone(&case.received.zone).date_naive();
-    let standings: Vec<Standing> = items.iter().map(|item| Standing::of(item, today)).collect();
+    let today = context.now.with_timezone(&case.received.zone).date_naive();
+    let statuses: Vec<MemberStatus> = items
+        .iter()
+        .map(|item| MemberStatus::from_item(item, today))
+        .collect();
     let mut eob = json!({
         "resourceType": "ExplanationOfBenefit",
         "id": case.id.to_string(),
         "meta": {
-            "lastUpdated": instant_text(last_updated(case, &standings, setting.now)),
-            "profile": [names::PROFILE, format!("{}|2.0.0", names::PROFILE)],
+            "lastUpdated": instant_text(last_updated(case, &statuses, context.now)),
+            "profile": PdexVersion::NEWEST.guide().prior_authorization_profiles,
         },
-        "identifier": identifiers(request, &items, setting),
+        "identifier": identifiers(request, &items, context),
         "status": "active",
         "use": "preauthorization",
         "patient": { "reference": format!("Patient/{}", case.received.member) },
         "created": instant_text(case.received_at),
-        "insurer": parties::insurer(setting.payer),
-        "outcome": outcome(&standings),
-        "disposition": disposition(&standings),
+        "insurer": related::insurer(context.payer),
+        "outcome": outcome(&statuses),
+        "disposition": disposition(&statuses),
         "insurance": [{
             "focal": true,
             "coverage": { "reference": format!("Coverage/{}", case.received.coverage) },
         }],
     });
-    put_asked(&mut eob, request);
-    put_decided(&mut eob, request, &items, setting);
+    put_requested(&mut eob, request);
+    put_decided(&mut eob, request, &items, context);
     Some(eob)
 }
 
-/// When the answer last changed: with the last event, or with the day after an approval ended.
-fn last_updated(case: &PriorAuth, standings: &[Standing], now: DateTime<Utc>) -> DateTime<Utc> {
-    let ended = standings.iter().filter_map(|standing| match standing {
-        Standing::Ended { on } => {
-            let next = on.succ_opt()?.and_hms_opt(0, 0, 0)?;
+/// When the resource last changed: at the last event, or at the start of the day after an approval ended.
+fn last_updated(case: &PriorAuth, statuses: &[MemberStatus], now: DateTime<Utc>) -> DateTime<Utc> {
+    let ends = statuses.iter().filter_map(|status| match status {
+        MemberStatus::Ended { on } => {
+            let day_after = on.succ_opt()?.and_hms_opt(0, 0, 0)?;
             Some(
                 case.received
                     .zone
-                    .from_local_datetime(&next)
+                    .from_local_datetime(&day_after)
                     .earliest()?
                     .with_timezone(&Utc),
             )
         }
         _ => None,
     });
-    ended.filter(|at| *at <= now).fold(case.changed, DateTime::max)
+    ends.filter(|at| *at <= now).fold(case.changed, DateTime::max)
 }
 
-/// The case itself, the plan's tracking numbers, and the trace numbers of the request.
-fn identifiers(request: &Request<'_>, items: &[&Item], setting: Setting<'_>) -> Vec<Value> {
-    let system = format!("{}/fhir/pdex/reference-number", setting.public_url);
+/// The case id, the plan's reference numbers, and the identifiers of the claim.
+fn identifiers(request: &StoredRequest<'_>, items: &[&Item], context: ResponseContext<'_>) -> Vec<Value> {
+    let system = format!("{}{}/reference-number", context.public_url, super::BASE);
     let case = json!({ "system": "urn:ietf:rfc:3986", "value": request.case.id.urn().to_string() });
-    let numbers = items
+    let reference_numbers = items
         .iter()
         .map(|item| json!({ "system": system, "value": item.reference_number }));
-    let traces = fhir::list(request.claim, "identifier")
-        .filter(|i| i.get("value").is_some())
+    let claim_identifiers = fhir::list(request.claim, "identifier")
+        .filter(|identifier| identifier.get("value").is_some())
         .map(|sent| {
-            let mut trace = json!({});
-            copy(&mut trace, sent, &["type", "system", "value"]);
-            trace
+            let mut identifier = json!({});
+            copy_fields(&mut identifier, sent, &["type", "system", "value"]);
+            identifier
         });
-    std::iter::once(case).chain(numbers).chain(traces).collect()
+    std::iter::once(case)
+        .chain(reference_numbers)
+        .chain(claim_identifiers)
+        .collect()
 }
 
-fn outcome(standings: &[Standing]) -> &'static str {
-    let open = standings.iter().filter(|standing| standing.is_open()).count();
+fn outcome(statuses: &[MemberStatus]) -> &'static str {
+    let open = statuses.iter().filter(|status| status.is_open()).count();
     match open {
         0 => "complete",
-        all if all == standings.len() => "queued",
+        all if all == statuses.len() => "queued",
         _ => "partial",
     }
 }
 
-/// What the request said.
-fn put_asked(eob: &mut Value, request: &Request<'_>) {
+/// Adds what the provider requested.
+fn put_requested(eob: &mut Value, request: &StoredRequest<'_>) {
     let (claim, received) = (request.claim, &request.case.received);
-    let unknown = || json!({ "coding": [{ "system": names::DATA_ABSENT, "code": "unknown" }] });
+    let unknown = || json!({ "coding": [{ "system": pdex::DATA_ABSENT, "code": "unknown" }] });
     put(eob, "type", claim.get("type").cloned().unwrap_or_else(unknown));
-    let by_npi = || {
-        let mut provider = json!({ "display": received.requester });
+    let requester_by_npi = || {
+        let mut provider = json!({ "display": received.requester_name });
         let identifier = received
             .requester_npi
             .as_ref()
             .map(|npi| json!({ "system": fhir::NPI, "value": npi }));
-        put_some(&mut provider, "identifier", identifier);
+        put_optional(&mut provider, "identifier", identifier);
         provider
     };
-    let actor = |name: &str| claim.get(name).and_then(|element| request.actor(element));
-    put(eob, "provider", actor("provider").unwrap_or_else(by_npi));
-    put_some(eob, "enterer", actor("enterer"));
-    put_some(eob, "facility", actor("facility"));
+    let reference_to = |name: &str| {
+        claim
+            .get(name)
+            .and_then(|element| request.named_reference(element))
+    };
+    put(
+        eob,
+        "provider",
+        reference_to("provider").unwrap_or_else(requester_by_npi),
+    );
+    put_optional(eob, "enterer", reference_to("enterer"));
+    put_optional(eob, "facility", reference_to("facility"));
     let priority = if received.urgent { "stat" } else { "normal" };
     let priority = json!({ "coding": [
         { "system": "http://terminology.hl7.org/CodeSystem/processpriority", "code": priority },
@@ -140,26 +155,26 @@ fn put_asked(eob: &mut Value, request: &Request<'_>) {
         "priority",
         claim.get("priority").cloned().unwrap_or(priority),
     );
-    copy(eob, claim, &["billablePeriod"]);
-    let level = fhir::extension(claim, names::PAS_LEVEL_OF_SERVICE)
+    copy_fields(eob, claim, &["billablePeriod"]);
+    let level = fhir::extension(claim, &extension_url("levelOfServiceCode"))
         .and_then(|extension| extension.get("valueCodeableConcept"))
-        .map(|level| json!({ "url": names::LEVEL_OF_SERVICE, "valueCodeableConcept": level }));
-    put_list(eob, "extension", level.into_iter().collect());
-    put_list(eob, "careTeam", care_team(request));
-    put_list(eob, "diagnosis", diagnoses(claim));
-    put_list(eob, "supportingInfo", papers(request));
+        .map(|level| json!({ "url": pdex::LEVEL_OF_SERVICE, "valueCodeableConcept": level }));
+    put_nonempty(eob, "extension", level.into_iter().collect());
+    put_nonempty(eob, "careTeam", care_team(request));
+    put_nonempty(eob, "diagnosis", diagnoses(claim));
+    put_nonempty(eob, "supportingInfo", supporting_info(request));
 }
 
-fn care_team(request: &Request<'_>) -> Vec<Value> {
+fn care_team(request: &StoredRequest<'_>) -> Vec<Value> {
     fhir::list(request.claim, "careTeam")
         .filter_map(|sent| {
-            let mut one = json!({ "provider": request.actor(sent.get("provider")?)? });
-            copy(
-                &mut one,
+            let mut care_team_member = json!({ "provider": request.named_reference(sent.get("provider")?)? });
+            copy_fields(
+                &mut care_team_member,
                 sent,
                 &["sequence", "responsible", "role", "qualification"],
             );
-            Some(one)
+            Some(care_team_member)
         })
         .collect()
 }
@@ -169,7 +184,7 @@ fn diagnoses(claim: &Value) -> Vec<Value> {
         .filter(|sent| sent.get("diagnosisCodeableConcept").is_some())
         .map(|sent| {
             let mut diagnosis = json!({});
-            copy(
+            copy_fields(
                 &mut diagnosis,
                 sent,
                 &["sequence", "diagnosisCodeableConcept", "type", "onAdmission"],
@@ -179,54 +194,58 @@ fn diagnoses(claim: &Value) -> Vec<Value> {
         .collect()
 }
 
-/// The structured papers that came with the request. The guide's text names a code system that no package holds; the
-/// second coding is the one that PAS ships.
-fn papers(request: &Request<'_>) -> Vec<Value> {
+/// The completed questionnaires that came with the request. The guide's text names a code system that is not in its
+/// package, so the category has a second coding from the system that PAS publishes.
+fn supporting_info(request: &StoredRequest<'_>) -> Vec<Value> {
     let category = json!({ "coding": [
         {
             "system": "http://hl7.org/fhir/us/davinci-pas/CodeSystem/PASSupportingInfoType",
             "code": "additionalInformation",
         },
-        { "system": "http://hl7.org/fhir/us/davinci-pas/CodeSystem/PASTempCodes", "code": "additionalInformation" },
+        { "system": pas::TEMPORARY_CODES, "code": "additionalInformation" },
     ] });
     (1..)
-        .zip(request.forms())
-        .map(|(sequence, address)| {
-            json!({ "sequence": sequence, "category": category, "valueReference": { "reference": address } })
+        .zip(request.questionnaire_responses())
+        .map(|(sequence, reference)| {
+            json!({ "sequence": sequence, "category": category, "valueReference": { "reference": reference } })
         })
         .collect()
 }
 
-/// What was decided, line by line and over all.
-fn put_decided(eob: &mut Value, request: &Request<'_>, items: &[&Item], setting: Setting<'_>) {
-    let notes = Notes::of(items, setting.payer);
-    let lines = items
+/// Adds the decisions: of each item and of the whole request.
+fn put_decided(eob: &mut Value, request: &StoredRequest<'_>, items: &[&Item], context: ResponseContext<'_>) {
+    let notes = Notes::new(items, context.payer);
+    let built = items
         .iter()
-        .map(|item| line::line(item, request, &notes.numbers(item), setting.reasons));
-    put_list(eob, "item", lines.collect());
-    let asked: Vec<Value> = amounts(request, items);
-    let whole = items.len() == request.case.items.len();
-    let claimed = request
+        .map(|item| item::item_json(item, request, &notes.numbers(item), context.denial_reasons));
+    put_nonempty(eob, "item", built.collect());
+    let requested: Vec<Value> = amounts(request, items);
+    let shows_all_items = items.len() == request.case.items.len();
+    let claimed_total = request
         .claim
         .get("total")
-        .filter(|total| whole && total.get("value").is_some())
+        .filter(|total| shows_all_items && total.get("value").is_some())
         .cloned();
-    let submitted = claimed.or_else(|| adjudication::sum(&asked).filter(|_| asked.len() == items.len()));
-    let header = adjudication::of_header(items, submitted.as_ref(), setting.reasons);
-    put_list(eob, "adjudication", header);
-    put_list(eob, "total", totals(request, items, submitted));
-    put_list(eob, "processNote", notes.json());
+    let submitted =
+        claimed_total.or_else(|| adjudication::sum(&requested).filter(|_| requested.len() == items.len()));
+    let header = adjudication::header_adjudications(items, submitted.as_ref(), context.denial_reasons);
+    put_nonempty(eob, "adjudication", header);
+    put_nonempty(eob, "total", totals(request, items, submitted));
+    put_nonempty(eob, "processNote", notes.json());
     let approvals: Vec<_> = items.iter().filter_map(|item| approval(item)).collect();
-    let numbers: BTreeSet<&str> = approvals.iter().map(|a| a.number.as_str()).collect();
-    put_list(
+    let authorization_numbers: BTreeSet<&str> = approvals
+        .iter()
+        .map(|approval| approval.number.as_str())
+        .collect();
+    put_nonempty(
         eob,
         "preAuthRef",
-        numbers.iter().map(|number| json!(number)).collect(),
+        authorization_numbers.iter().map(|number| json!(number)).collect(),
     );
-    if let Some(start) = approvals.iter().map(|a| a.start).min() {
-        let ends: Option<Vec<NaiveDate>> = approvals.iter().map(|a| a.end).collect();
+    if let Some(start) = approvals.iter().map(|approval| approval.start).min() {
+        let ends: Option<Vec<NaiveDate>> = approvals.iter().map(|approval| approval.end).collect();
         let mut period = json!({ "start": start });
-        put_some(
+        put_optional(
             &mut period,
             "end",
             ends.and_then(|ends| ends.into_iter().max()).map(|end| json!(end)),
@@ -242,16 +261,16 @@ fn approval(item: &Item) -> Option<&crate::prior_auth::Approval> {
     }
 }
 
-fn amounts(request: &Request<'_>, items: &[&Item]) -> Vec<Value> {
+fn amounts(request: &StoredRequest<'_>, items: &[&Item]) -> Vec<Value> {
     items
         .iter()
-        .filter_map(|item| adjudication::amount(request.line(item.sequence)?))
+        .filter_map(|item| adjudication::amount(request.item(item.sequence)?))
         .collect()
 }
 
-/// The amount asked, and the part of it that is approved where every approved line has a price.
-fn totals(request: &Request<'_>, items: &[&Item], submitted: Option<Value>) -> Vec<Value> {
-    let total = |code: &str, amount: Value| json!({ "category": { "coding": [{ "system": names::VALUE_CODES, "code": code }] }, "amount": amount });
+/// The requested amount, and the approved amount if every approved item has a price.
+fn totals(request: &StoredRequest<'_>, items: &[&Item], submitted: Option<Value>) -> Vec<Value> {
+    let total = |code: &str, amount: Value| json!({ "category": { "coding": [{ "system": pdex::VALUE_CODES, "code": code }] }, "amount": amount });
     let approved: Vec<&Item> = items
         .iter()
         .copied()
@@ -266,14 +285,14 @@ fn totals(request: &Request<'_>, items: &[&Item], submitted: Option<Value>) -> V
         .collect()
 }
 
-/// The notes in words: why a line was not approved or needs no authorization, and how to appeal.
+/// The process notes: why an item was denied or needs no authorization, and how to appeal.
 struct Notes {
-    /// The line that a note speaks of; none for the way to appeal.
+    /// The sequence of the item that a note belongs to (`None` for how to appeal), and the text.
     notes: Vec<(Option<u32>, String)>,
 }
 
 impl Notes {
-    fn of(items: &[&Item], payer: &Payer) -> Self {
+    fn new(items: &[&Item], payer: &Payer) -> Self {
         let mut notes: Vec<(Option<u32>, String)> = items
             .iter()
             .filter_map(|item| match &item.decision.as_ref()?.outcome {
@@ -293,13 +312,13 @@ impl Notes {
         Self { notes }
     }
 
-    /// The numbers of a line's notes; the way to appeal belongs to every denied line.
+    /// The numbers of an item's notes. How to appeal belongs to every denied item.
     fn numbers(&self, item: &Item) -> Vec<usize> {
         let denied = item.status == crate::prior_auth::ItemStatus::Denied;
-        let speaks = |line: Option<u32>| line.map_or(denied, |line| line == item.sequence);
+        let belongs = |sequence: Option<u32>| sequence.map_or(denied, |sequence| sequence == item.sequence);
         (1..)
             .zip(&self.notes)
-            .filter(|(_, (line, _))| speaks(*line))
+            .filter(|(_, (sequence, _))| belongs(*sequence))
             .map(|(number, _)| number)
             .collect()
     }

@@ -1,84 +1,102 @@
-//! The member's side: prior authorizations as a FHIR API for apps of the member's choice (42 CFR 422.119(b)(1)(iv) and
-//! its twins; PDex 2.2.0), and the same in words for the member's page.
+//! The member API: a member's prior authorizations in FHIR for the apps that the member chooses (42 CFR
+//! 422.119(b)(1)(iv) and the same rule in 431.60, 457.730 and 45 CFR 156.221; PDex 2.2.0). The module also provides the
+//! same information in plain words for the member's page (`summary`).
 //!
-//! Answers are computed from the case at every read, so there is nothing to bring up to date. Every token is for one
-//! member; whatever is asked, only that member's records are looked at. This door reads; it changes nothing and decides
-//! nothing.
+//! Responses are computed from the case at every read, so they are always current. Every token is for one member, and
+//! only that member's records are loaded. This module only reads; it changes nothing and decides nothing.
 
 mod adjudication;
-mod answer;
-mod build;
 mod capability;
-mod chart;
+mod codes;
+mod date_range;
 mod explanation_of_benefit;
-mod kinds;
-mod line;
-mod names;
-mod parties;
-mod request;
+mod item;
+mod json;
+mod member_status;
+mod records;
+mod related;
 mod search;
+mod searchable;
+mod searchset;
 mod sensitive;
-mod span;
-pub mod timeline;
-mod words;
+mod stored_request;
+pub mod summary;
 
 #[cfg(test)]
-mod door_tests;
+mod api_tests;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod tests;
 
-pub use words::Standing;
+pub use member_status::MemberStatus;
 
-use crate::auth::App;
-use crate::error::{Error, Kind as Failed};
+use crate::auth::{AppCaller, Permission};
+use crate::error::{Error, ErrorKind};
+use crate::ig::pdex::PdexVersion;
 use crate::state::State;
-use crate::wire::{AppToken, FhirFailure, FhirResponse, not_allowed};
+use crate::wire::interaction;
+use crate::wire::resource::{
+    Coverage, ExplanationOfBenefit, Location, Organization, Patient, Practitioner, QuestionnaireResponse,
+    ResourceType,
+};
+use crate::wire::{AppToken, FhirFailure, FhirResponse, method_not_allowed};
 use axum::Router;
 use axum::extract::rejection::RawFormRejection;
-use axum::extract::{Path, RawForm, RawQuery, State as Shared};
+use axum::extract::{self, Path, RawForm, RawQuery};
 use axum::http::{Method, header};
-use axum::routing::get;
-use chart::{Cases, Chart};
-use explanation_of_benefit::Setting;
-use search::{Kind, Search};
+use axum::routing::{get, post};
+use explanation_of_benefit::ResponseContext;
+use records::{CaseSelection, MemberRecords};
+use search::{Search, SearchableType};
 use tower_http::cors::{Any, CorsLayer};
 
-/// The path of this FHIR base below the public address.
-pub const BASE: &str = "/fhir/pdex";
+/// The path of this FHIR base below the server's public URL.
+pub const BASE: &str = PdexVersion::NEWEST.guide().base_path;
 
-/// Types that can be read and not searched.
-const READABLE: [&str; 4] = request::SERVED;
+/// A resource type that apps can search, with its search parameters.
+trait Searchable: ResourceType {
+    /// The search parameters of the type.
+    const SEARCH: &'static SearchableType;
+}
 
-/// The routes of the member's FHIR API. Browser apps of any origin may call: what counts is the token.
+impl Searchable for ExplanationOfBenefit {
+    const SEARCH: &'static SearchableType = &searchable::EXPLANATION_OF_BENEFIT;
+}
+
+impl Searchable for Patient {
+    const SEARCH: &'static SearchableType = &searchable::PATIENT;
+}
+
+impl Searchable for Coverage {
+    const SEARCH: &'static SearchableType = &searchable::COVERAGE;
+}
+
+/// The routes of the member's FHIR API. Browser apps of any origin may call it; access depends on the token alone.
 pub fn routes() -> Router<State> {
-    let mut router = Router::new().route(&format!("{BASE}/metadata"), get(metadata));
-    for kind in kinds::ALL {
-        let by_query = move |Shared(state): Shared<State>,
-                             AppToken(app): AppToken,
-                             RawQuery(query): RawQuery| async move {
-            find(kind, &state, &app, query.as_deref().unwrap_or(""), b"").await
-        };
-        let by_form = move |Shared(state): Shared<State>,
-                            AppToken(app): AppToken,
-                            RawQuery(query): RawQuery,
-                            form: Result<RawForm, RawFormRejection>| async move {
-            let RawForm(form) = form.map_err(|_| not_a_form())?;
-            find(kind, &state, &app, query.as_deref().unwrap_or(""), &form).await
-        };
-        router = router
-            .route(&format!("{BASE}/{}", kind.name), get(by_query))
-            .route(
-                &format!("{BASE}/{}/_search", kind.name),
-                axum::routing::post(by_form),
-            )
-            .route(&format!("{BASE}/{}/{{id}}", kind.name), read_of(kind.name));
-    }
-    for name in READABLE {
-        router = router.route(&format!("{BASE}/{name}/{{id}}"), read_of(name));
-    }
-    router.method_not_allowed_fallback(not_allowed).layer(cors())
+    Router::new()
+        .route(&format!("{BASE}/metadata"), get(metadata))
+        .merge(searchable_routes::<ExplanationOfBenefit>())
+        .merge(searchable_routes::<Patient>())
+        .merge(searchable_routes::<Coverage>())
+        .merge(read_route::<Organization>())
+        .merge(read_route::<Practitioner>())
+        .merge(read_route::<Location>())
+        .merge(read_route::<QuestionnaireResponse>())
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(cors())
+}
+
+/// Search by GET and by POST, and read, of one resource type.
+fn searchable_routes<R: Searchable>() -> Router<State> {
+    Router::new()
+        .route(&format!("{BASE}/{}", R::NAME), get(search_by_query::<R>))
+        .route(&format!("{BASE}/{}/_search", R::NAME), post(search_by_form::<R>))
+        .merge(read_route::<R>())
+}
+
+fn read_route<R: ResourceType>() -> Router<State> {
+    Router::new().route(&format!("{BASE}/{}/{{id}}", R::NAME), get(read::<R>))
 }
 
 fn cors() -> CorsLayer {
@@ -90,70 +108,86 @@ fn cors() -> CorsLayer {
 
 fn not_a_form() -> Error {
     Error::new(
-        Failed::UnsupportedMedia,
-        "Send the search as application/x-www-form-urlencoded",
+        ErrorKind::UnsupportedMediaType,
+        "The body must be a form: set Content-Type to application/x-www-form-urlencoded",
     )
 }
 
-fn read_of(kind: &'static str) -> axum::routing::MethodRouter<State> {
-    get(
-        move |Shared(state): Shared<State>, AppToken(app): AppToken, Path(id): Path<String>| async move {
-            read(kind, &state, &app, &id).await
-        },
-    )
-}
-
-async fn metadata(Shared(state): Shared<State>) -> FhirResponse {
+async fn metadata(extract::State(state): extract::State<State>) -> FhirResponse {
     FhirResponse::ok(&capability::statement(&state.config.public_url))
 }
 
-async fn find(
-    kind: &'static Kind,
+/// `GET [type]?…`.
+async fn search_by_query<R: Searchable>(
+    extract::State(state): extract::State<State>,
+    AppToken { caller, .. }: AppToken<R, interaction::Search>,
+    RawQuery(query): RawQuery,
+) -> Result<FhirResponse, FhirFailure> {
+    search(R::SEARCH, &state, &caller, query.as_deref().unwrap_or(""), b"").await
+}
+
+/// `POST [type]/_search`, with parameters in the query, the form, or both.
+async fn search_by_form<R: Searchable>(
+    extract::State(state): extract::State<State>,
+    AppToken { caller, .. }: AppToken<R, interaction::Search>,
+    RawQuery(query): RawQuery,
+    form: Result<RawForm, RawFormRejection>,
+) -> Result<FhirResponse, FhirFailure> {
+    let RawForm(form) = form.map_err(|_| not_a_form())?;
+    search(R::SEARCH, &state, &caller, query.as_deref().unwrap_or(""), &form).await
+}
+
+async fn search(
+    searchable: &'static SearchableType,
     state: &State,
-    app: &App,
+    caller: &AppCaller,
     query: &str,
     form: &[u8],
 ) -> Result<FhirResponse, FhirFailure> {
-    app.require(kind.name, 's')?;
     let pairs = [query.as_bytes(), form]
         .into_iter()
         .flat_map(|text| url::form_urlencoded::parse(text).into_owned());
-    let search = Search::read(kind, pairs.collect(), &state.url(BASE))?;
-    let chart = Chart::load(&state.store, app, Cases::All).await?;
-    let published = state.published();
-    let setting = setting(state, published.rules.denial_reasons());
-    let may = |kind: &str| app.require(kind, 'r').is_ok();
-    Ok(FhirResponse::ok(&answer::searchset(
-        &chart, kind, &search, setting, &may,
+    let search = Search::parse(searchable, pairs.collect(), &state.url(BASE))?;
+    let records = MemberRecords::load(&state.store, caller, CaseSelection::All).await?;
+    let policy_set = state.policy_set();
+    let context = context(state, policy_set.rules.denial_reasons());
+    let may_read = |resource_type: &str| caller.may(resource_type, Permission::Read);
+    Ok(FhirResponse::ok(&searchset::searchset(
+        &records, searchable, &search, context, &may_read,
     )))
 }
 
-async fn read(kind: &'static str, state: &State, app: &App, id: &str) -> Result<FhirResponse, FhirFailure> {
-    app.require(kind, 'r')?;
-    let cases = match kind {
-        "Patient" | "Coverage" => Cases::None,
-        "ExplanationOfBenefit" => id.parse().map_or(Cases::None, Cases::One),
-        _ => Cases::All,
+/// `GET [type]/[id]`.
+async fn read<R: ResourceType>(
+    extract::State(state): extract::State<State>,
+    AppToken { caller, .. }: AppToken<R, interaction::Read>,
+    Path(id): Path<String>,
+) -> Result<FhirResponse, FhirFailure> {
+    let resource_type = R::NAME;
+    let cases = match resource_type {
+        "Patient" | "Coverage" => CaseSelection::None,
+        "ExplanationOfBenefit" => id.parse().map_or(CaseSelection::None, CaseSelection::One),
+        _ => CaseSelection::All,
     };
-    let chart = Chart::load(&state.store, app, cases).await?;
-    let published = state.published();
-    let setting = setting(state, published.rules.denial_reasons());
-    let found = chart.at(&format!("{kind}/{id}"), setting);
-    // The id is not repeated: it may be anything that a caller typed.
+    let records = MemberRecords::load(&state.store, &caller, cases).await?;
+    let policy_set = state.policy_set();
+    let context = context(&state, policy_set.rules.denial_reasons());
+    let found = records.resource_at(&format!("{resource_type}/{id}"), context);
+    // The id is not repeated because the caller may have typed anything.
     let found = found.ok_or_else(|| {
         Error::new(
-            Failed::NotFound,
-            format!("There is no such {kind} for this member"),
+            ErrorKind::NotFound,
+            format!("{resource_type} not found for this member"),
         )
     })?;
     Ok(FhirResponse::ok(&found))
 }
 
-fn setting<'a>(state: &'a State, reasons: &'a [crate::rules::DenialReason]) -> Setting<'a> {
-    Setting {
+fn context<'a>(state: &'a State, denial_reasons: &'a [crate::rules::DenialReason]) -> ResponseContext<'a> {
+    ResponseContext {
         public_url: &state.config.public_url,
         payer: &state.config.payer,
-        reasons,
+        denial_reasons,
         now: state.now(),
     }
 }

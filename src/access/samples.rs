@@ -1,14 +1,18 @@
-//! Cases and a request for the tests of this door, built by hand.
+//! Sample cases and a sample request for the tests of this module.
 
-use super::explanation_of_benefit::Setting;
+use super::explanation_of_benefit::ResponseContext;
 use crate::config::{Config, Payer};
-use crate::deadlines::Due;
+use crate::deadlines::DueTime;
 use crate::plan::{Coverage, Member};
 use crate::prior_auth::{
-    Approve, Credential, CredentialKind, Deny, Event, ItemOpening, Opening, PriorAuth, Received, Refer,
-    Reviewer, Role,
+    Approve, Credential, CredentialKind, Deny, Event, NewCase, NewItem, PriorAuth, Received, Refer, Reviewer,
+    Role,
 };
-use crate::rules::{CoverageAnswer, Decision, DenialReason, Grant, Pend, Source, Verdict};
+use crate::rules::{
+    ApprovalTerms, CoverageAnswer, Decision, DenialReason, EmbeddedTests, LoadOptions, Pend, Verdict,
+    VerdictSource,
+};
+use crate::state::{PolicySet, PolicySetFiles};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -29,7 +33,7 @@ pub fn payer() -> Payer {
     Config::defaults().unwrap().payer
 }
 
-pub fn reasons() -> Vec<DenialReason> {
+pub fn denial_reasons() -> Vec<DenialReason> {
     vec![DenialReason {
         code: "0F".into(),
         text: "Not medically necessary".into(),
@@ -37,11 +41,25 @@ pub fn reasons() -> Vec<DenialReason> {
     }]
 }
 
-pub fn setting<'a>(payer: &'a Payer, reasons: &'a [DenialReason]) -> Setting<'a> {
-    Setting {
+/// A policy set without policies. It has a plain name for E1390 only.
+pub fn policy_set() -> PolicySet {
+    let services = format!(
+        "system,code,name\n{},E1390,\"Oxygen concentrator, home\"\n",
+        crate::fhir::coding::HCPCS
+    );
+    let options = LoadOptions {
+        embedded_tests: EmbeddedTests::Skip,
+        ..LoadOptions::default()
+    };
+    let files = PolicySetFiles::new(&[("codes/services.csv".to_owned(), services)], &[]);
+    PolicySet::from_files(files, &options).unwrap()
+}
+
+pub fn context<'a>(payer: &'a Payer, denial_reasons: &'a [DenialReason]) -> ResponseContext<'a> {
+    ResponseContext {
         public_url: "https://plan.example",
         payer,
-        reasons,
+        denial_reasons,
         now: now(),
     }
 }
@@ -50,12 +68,12 @@ pub fn pend(queue: &str) -> Decision {
     Decision::Pend(Pend {
         queue: queue.into(),
         reason: "clinical-review".into(),
-        ask: Vec::new(),
+        documents_needed: Vec::new(),
     })
 }
 
 pub fn approve() -> Decision {
-    Decision::Approve(Grant {
+    Decision::Approve(ApprovalTerms {
         reason: "All criteria are met".into(),
         period: Some("12 months".into()),
     })
@@ -69,7 +87,7 @@ pub fn not_required() -> Decision {
 
 fn verdict(decision: Decision) -> Verdict {
     Verdict {
-        source: Source::Policy {
+        source: VerdictSource::Policy {
             policy: "dme.home-oxygen".into(),
             version: "1.0.0".into(),
             hash: "sha256:0".into(),
@@ -89,30 +107,30 @@ fn received() -> Received {
         client: Uuid::from_u128(1),
         member: MEMBER,
         coverage: COVERAGE,
-        line: "MA".into(),
+        line_of_business: "MA".into(),
         zone: chrono_tz::America::New_York,
         channel: "pas-2.2".into(),
         urgent: false,
-        due: Due {
-            work: at("2026-10-12T15:00:00Z"),
+        due: DueTime {
+            internal: at("2026-10-12T15:00:00Z"),
             legal: at("2026-10-13T03:59:59Z"),
-            rule: "ma.standard".into(),
+            clock: "ma.standard".into(),
             source: "42 CFR 422.568(b)(1)".into(),
         },
         request: Uuid::from_u128(2),
-        rules: "sha256:0".into(),
+        policy_set: "sha256:0".into(),
         requester_npi: Some("8189991234".into()),
-        requester: "Dr. Smith Corporation".into(),
+        requester_name: "Dr. Smith Corporation".into(),
         senders: Vec::new(),
         assertion: None,
-        facts: None,
+        member_facts: None,
     }
 }
 
-/// The events of a case whose first line is home oxygen, the second a code of its own; one decision for each.
+/// The events of a case with one item for each decision: E1390 (home oxygen), then E0431.
 pub fn events(id: Uuid, decisions: Vec<Decision>) -> Vec<Event> {
     let codes = ["E1390", "E0431"];
-    let items = (1..).zip(codes).zip(decisions).map(|((sequence, code), decision)| ItemOpening {
+    let items = (1..).zip(codes).zip(decisions).map(|((sequence, code), decision)| NewItem {
         sequence,
         system: crate::fhir::coding::HCPCS.into(),
         code: code.into(),
@@ -124,7 +142,7 @@ pub fn events(id: Uuid, decisions: Vec<Decision>) -> Vec<Event> {
         gold_card: Vec::new(),
         shadow: Vec::new(),
     });
-    let opening = Opening {
+    let opening = NewCase {
         id,
         at: at("2026-10-05T15:00:00.123456Z"),
         received: received(),
@@ -133,7 +151,7 @@ pub fn events(id: Uuid, decisions: Vec<Decision>) -> Vec<Event> {
     PriorAuth::open(opening)
 }
 
-/// The case that those events add up to.
+/// The case with these events.
 pub fn case(id: Uuid, decisions: Vec<Decision>) -> PriorAuth {
     PriorAuth::replay(id, &events(id, decisions)).unwrap()
 }
@@ -155,13 +173,13 @@ pub fn physician() -> Reviewer {
     }
 }
 
-/// The case after a physician denied a line.
+/// The case after a physician denied an item.
 pub fn denied(mut case: PriorAuth, sequence: u32) -> PriorAuth {
     let by = physician();
     let reason = "The saturation on room air was 93 percent; coverage needs 88 percent or less.";
     let command = Deny {
         by: &by,
-        seen: case.version,
+        version_seen: case.version,
         sequence,
         reason_code: "0F".into(),
         reason: reason.into(),
@@ -173,14 +191,14 @@ pub fn denied(mut case: PriorAuth, sequence: u32) -> PriorAuth {
     case
 }
 
-/// The case after a reviewer sent a line up to a physician.
+/// The case after a reviewer referred an item to a physician.
 pub fn referred(mut case: PriorAuth) -> PriorAuth {
     let by = physician();
     let command = Refer {
         by: &by,
-        seen: case.version,
+        version_seen: case.version,
         sequence: 1,
-        question: "I would deny this".into(),
+        question: "Proposed: deny this item".into(),
     };
     let events = case.refer(command, at("2026-10-06T09:00:00Z")).unwrap();
     for event in &events {
@@ -189,12 +207,12 @@ pub fn referred(mut case: PriorAuth) -> PriorAuth {
     case
 }
 
-/// The case after a reviewer approved a line until a day.
+/// The case after a reviewer approved an item through a day.
 pub fn approved_until(mut case: PriorAuth, end: &str) -> PriorAuth {
     let by = physician();
     let command = Approve {
         by: &by,
-        seen: case.version,
+        version_seen: case.version,
         sequence: 1,
         number: "PA9".into(),
         end: Some(end.parse().unwrap()),
@@ -234,7 +252,7 @@ pub fn coverage() -> Coverage {
         key: "http://example.org/cov|1".into(),
         member: MEMBER,
         plan: "MA-OH-1".into(),
-        line: "MA".into(),
+        line_of_business: "MA".into(),
         state: Some("OH".into()),
         zone: chrono_tz::America::New_York,
         subscriber_id: Some("1122334455".into()),
@@ -252,20 +270,25 @@ pub fn coverage() -> Coverage {
     }
 }
 
-/// A PAS request for two lines, the second with a price.
+/// A PAS request with two items, the second with a price.
 pub fn request() -> Value {
-    let url = |rest: &str| format!("https://ehr.example/fhir/{rest}");
-    let pas = |name: &str| super::names::pas_extension(name);
-    let hcpcs = |code: &str| json!({ "coding": [{ "system": "https://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "code": code }] });
-    let category =
-        json!({ "coding": [{ "system": "https://codesystem.x12.org/005010/1365", "code": "12" }] });
-    let quantity =
-        json!({ "value": 12, "unit": "MO", "system": "https://codesystem.x12.org/005010/673", "code": "MO" });
-    let claim = json!({
+    let entries: Vec<Value> = std::iter::once(claim())
+        .chain(related_resources())
+        .map(|resource| {
+            let resource_type = resource.get("resourceType").and_then(Value::as_str).unwrap();
+            let id = resource.get("id").and_then(Value::as_str).unwrap();
+            json!({ "fullUrl": format!("https://ehr.example/fhir/{resource_type}/{id}"), "resource": resource })
+        })
+        .collect();
+    json!({ "resourceType": "Bundle", "type": "collection", "entry": entries })
+}
+
+fn claim() -> Value {
+    json!({
         "resourceType": "Claim",
         "id": "1",
         "extension": [{
-            "url": pas("levelOfServiceCode"),
+            "url": pas_extension("levelOfServiceCode"),
             "valueCodeableConcept": { "coding": [{ "system": "https://codesystem.x12.org/005010/1338", "code": "E" }] },
         }],
         "identifier": [{ "system": "http://example.org/trace", "value": "T-1", "assigner": { "display": "x" } }],
@@ -283,32 +306,48 @@ pub fn request() -> Value {
             "diagnosisCodeableConcept": { "coding": [{ "system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "J44.9" }] },
         }],
         "insurance": [{ "sequence": 1, "focal": true, "coverage": { "reference": "Coverage/c" } }],
-        "item": [
-            {
-                "extension": [
-                    { "url": pas("itemTraceNumber"), "valueIdentifier": { "system": "http://example.org/item", "value": "I-1" } },
-                    { "url": pas("authorizationNumber"), "valueString": "OLD-1" },
-                    { "url": pas("certificationType"), "valueCodeableConcept": { "text": "not for members" } },
-                ],
-                "sequence": 1,
-                "careTeamSequence": [1],
-                "diagnosisSequence": [1],
-                "category": category,
-                "productOrService": hcpcs("E1390"),
-                "servicedPeriod": { "start": "2026-10-10", "end": "2027-10-09" },
-                "quantity": quantity,
-            },
-            {
-                "sequence": 2,
-                "category": category,
-                "productOrService": hcpcs("E0431"),
-                "servicedDate": "2026-10-12",
-                "quantity": quantity,
-                "unitPrice": { "value": 35.1, "currency": "USD" },
-            },
+        "item": claim_items(),
+    })
+}
+
+fn claim_items() -> Vec<Value> {
+    let hcpcs = |code: &str| json!({ "coding": [{ "system": "https://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "code": code }] });
+    let category =
+        json!({ "coding": [{ "system": "https://codesystem.x12.org/005010/1365", "code": "12" }] });
+    let quantity =
+        json!({ "value": 12, "unit": "MO", "system": "https://codesystem.x12.org/005010/673", "code": "MO" });
+    let first = json!({
+        "extension": [
+            { "url": pas_extension("itemTraceNumber"), "valueIdentifier": { "system": "http://example.org/item", "value": "I-1" } },
+            { "url": pas_extension("authorizationNumber"), "valueString": "OLD-1" },
+            { "url": pas_extension("certificationType"), "valueCodeableConcept": { "text": "not shown to members" } },
         ],
+        "sequence": 1,
+        "careTeamSequence": [1],
+        "diagnosisSequence": [1],
+        "category": category,
+        "productOrService": hcpcs("E1390"),
+        "servicedPeriod": { "start": "2026-10-10", "end": "2027-10-09" },
+        "quantity": quantity,
     });
-    let others = [
+    let second = json!({
+        "sequence": 2,
+        "category": category,
+        "productOrService": hcpcs("E0431"),
+        "servicedDate": "2026-10-12",
+        "quantity": quantity,
+        "unitPrice": { "value": 35.1, "currency": "USD" },
+    });
+    vec![first, second]
+}
+
+fn pas_extension(name: &str) -> String {
+    crate::ig::pas::extension_url(name)
+}
+
+/// The other resources of the request.
+fn related_resources() -> Vec<Value> {
+    vec![
         json!({ "resourceType": "Patient", "id": "p", "name": [{ "family": "Smith" }] }),
         json!({ "resourceType": "Organization", "id": "ins", "name": "The plan" }),
         json!({
@@ -328,14 +367,5 @@ pub fn request() -> Value {
             "author": { "reference": "Device/elsewhere" },
             "item": [{ "linkId": "oxygen.spo2", "answer": [{ "valueDecimal": 86 }] }],
         }),
-    ];
-    let entries: Vec<Value> = std::iter::once(claim)
-        .chain(others)
-        .map(|resource| {
-            let kind = resource.get("resourceType").and_then(Value::as_str).unwrap();
-            let id = resource.get("id").and_then(Value::as_str).unwrap();
-            json!({ "fullUrl": url(&format!("{kind}/{id}")), "resource": resource })
-        })
-        .collect();
-    json!({ "resourceType": "Bundle", "type": "collection", "entry": entries })
+    ]
 }

@@ -1,264 +1,315 @@
-//! Searches (FHIR R4, section 3.1.1): parameters read against a table per resource type, matched on the resources as
-//! they are shown. Values of one parameter are alternatives, parameters add up. Error sentences name parameters, never
-//! their values.
+//! Reads and evaluates searches of the member API (FHIR R4, section 3.1.1).
+//!
+//! Parameters are looked up in the table of the resource type (`searchable`) and compared with the resources as they
+//! are shown. Several values of one parameter are alternatives (OR); several parameters must all match (AND). Error
+//! texts name the parameter and never repeat its value.
 
-use super::span::{Prefix, Span};
+use super::date_range::{DateRange, Prefix};
 use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-/// A type that can be searched.
+/// A resource type that can be searched.
 #[derive(Debug)]
-pub struct Kind {
-    /// The resource type.
+pub struct SearchableType {
+    /// The resource type, such as `Coverage`.
     pub name: &'static str,
-    /// Its profile, for the capability statement.
+    /// The profile's canonical URL, for the capability statement.
     pub profile: &'static str,
-    /// Its parameters.
-    pub parameters: &'static [Parameter],
-    /// Its `_include` values: parameter name and the elements that it follows (JSON pointers, `*` = each).
+    /// The supported search parameters.
+    pub parameters: &'static [SearchParameter],
+    /// The supported `_include` values: the parameter name and the paths of the references that it follows (JSON
+    /// pointers; `*` stands for every element of a list).
     pub includes: &'static [(&'static str, &'static [&'static str])],
 }
 
-/// One search parameter.
+/// A search parameter.
 #[derive(Debug)]
-pub struct Parameter {
-    /// Its name.
+pub struct SearchParameter {
+    /// The name, such as `service-date`.
     pub name: &'static str,
-    /// How its values are written.
-    pub form: Form,
-    /// What a resource has to compare them with.
-    pub found: fn(&Value) -> Vec<Found>,
+    /// How its values are written and compared.
+    pub parameter_type: ParameterType,
+    /// Returns the values of a resource that the parameter is compared with.
+    pub values: fn(&Value) -> Vec<IndexedValue>,
 }
 
-/// How values of a parameter are written.
+/// The type of a search parameter (FHIR R4, section 3.1.1.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// `system|code`
+pub enum ParameterType {
+    /// `code` or `system|code`.
     Token,
-    /// With a prefix.
+    /// A date or an instant, with an optional prefix such as `ge`.
     Date,
-    /// To this resource type: `id`, `Type/id` or a full URL.
+    /// A reference to this resource type: `id`, `Type/id` or a full URL.
     Reference(&'static str),
-    /// The beginning of a text, letters alone counted.
-    Text,
-    /// A canonical, with or without its version.
+    /// The beginning of a text. Case and punctuation are ignored.
+    String,
+    /// A canonical URL, with or without a version.
     Canonical,
 }
 
-impl Form {
-    /// The code in a capability statement.
-    pub fn as_str(self) -> &'static str {
+impl ParameterType {
+    /// The code that a capability statement uses (value set `search-param-type`).
+    pub fn code(self) -> &'static str {
         match self {
             Self::Token => "token",
             Self::Date => "date",
             Self::Reference(_) => "reference",
-            Self::Text => "string",
+            Self::String => "string",
             Self::Canonical => "uri",
         }
     }
 }
 
-/// Something of a resource that a value is compared with.
+/// A value of a resource that a search parameter is compared with.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Found {
-    /// A code and its system (empty = none).
+pub enum IndexedValue {
+    /// A system (empty if there is none) and a code.
     Code(String, String),
-    /// A time.
-    Time(Span),
-    /// A reference `Type/id`, a name or a canonical.
+    /// A date, an instant or a period.
+    Date(DateRange),
+    /// A reference `Type/id`, a name or a canonical URL.
     Text(String),
 }
 
-/// One value of a query.
+/// A value that the caller searches for.
 #[derive(Debug, Clone, PartialEq)]
-enum Wanted {
+enum QueryValue {
     Token {
         system: Option<String>,
         code: Option<String>,
     },
-    Date(Prefix, Span),
+    Date(Prefix, DateRange),
     Text(String),
 }
 
-/// A search that was read.
+/// A parsed search.
 #[derive(Debug)]
 pub struct Search {
-    clauses: Vec<(&'static Parameter, Vec<Wanted>)>,
-    /// The includes that were asked for: the element paths to follow.
-    pub follow: Vec<&'static str>,
-    /// Whether the payors of included coverages are wanted too.
-    pub follow_payor: bool,
-    /// How many matches a page holds.
+    conditions: Vec<(&'static SearchParameter, Vec<QueryValue>)>,
+    /// The paths of the references to include (JSON pointers; `*` stands for every element of a list).
+    pub include_paths: Vec<&'static str>,
+    /// Whether to include the payer of every included coverage.
+    pub include_payor: bool,
+    /// The number of matches per page.
     pub count: usize,
-    /// The last match of the page before.
+    /// The id of the last match on the previous page.
     pub after: Option<String>,
-    asked: Vec<(String, String)>,
+    /// The query as received, for the links of the response.
+    query_pairs: Vec<(String, String)>,
 }
 
-/// How many matches a page holds when nothing else is asked.
-const PAGE: usize = 50;
-/// How many matches a page holds at most.
-const MOST: usize = 200;
-/// Parameters about the answer that change nothing here.
-const WITHOUT_EFFECT: [&str; 3] = ["_pretty", "_total", "_revinclude"];
+/// The number of matches per page when the caller does not set `_count`.
+const DEFAULT_PAGE_SIZE: usize = 50;
+/// The largest number of matches per page.
+const MAX_PAGE_SIZE: usize = 200;
+/// Parameters that are accepted and have no effect.
+const IGNORED_PARAMETERS: [&str; 3] = ["_pretty", "_total", "_revinclude"];
 
 impl Search {
-    /// Reads the pairs of a query and of a posted form. `base` is this FHIR base.
-    pub fn read(kind: &'static Kind, pairs: Vec<(String, String)>, base: &str) -> Result<Self> {
+    /// Parses the name-value pairs of a query string and of a posted form. `base` is the URL of this FHIR base.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed` for an unsupported parameter, modifier or `_include`, and for a value that cannot be read.
+    pub fn parse(
+        searchable: &'static SearchableType,
+        pairs: Vec<(String, String)>,
+        base: &str,
+    ) -> Result<Self> {
         let mut search = Self {
-            clauses: Vec::new(),
-            follow: Vec::new(),
-            follow_payor: false,
-            count: PAGE,
+            conditions: Vec::new(),
+            include_paths: Vec::new(),
+            include_payor: false,
+            count: DEFAULT_PAGE_SIZE,
             after: None,
-            asked: Vec::new(),
+            query_pairs: Vec::new(),
         };
         for (name, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
-            search.add(kind, &name, &value, base)?;
-            search.asked.push((name, value));
+            search.add_pair(searchable, &name, &value, base)?;
+            search.query_pairs.push((name, value));
         }
         Ok(search)
     }
 
-    fn add(&mut self, kind: &'static Kind, name: &str, value: &str, base: &str) -> Result<()> {
+    fn add_pair(
+        &mut self,
+        searchable: &'static SearchableType,
+        name: &str,
+        value: &str,
+        base: &str,
+    ) -> Result<()> {
         match name {
             "_count" => {
-                let count: usize = value.parse().map_err(|_| bad(name, "takes a whole number"))?;
-                self.count = count.min(MOST);
+                let count: usize = value
+                    .parse()
+                    .map_err(|_| invalid_parameter(name, "must be a whole number"))?;
+                self.count = count.min(MAX_PAGE_SIZE);
             }
             "_after" => self.after = Some(value.to_owned()),
-            "_format" if !value.contains("json") => return Err(bad(name, "can only be json here")),
+            "_format" if !value.contains("json") => {
+                return Err(invalid_parameter(name, "must be json"));
+            }
             "_format" => {}
-            "_include" | "_include:iterate" => self.include(kind, name, value)?,
-            _ if WITHOUT_EFFECT.contains(&name) => {}
+            "_include" | "_include:iterate" => self.add_include(searchable, name, value)?,
+            _ if IGNORED_PARAMETERS.contains(&name) => {}
             _ => {
-                let parameter = parameter(kind, name)?;
-                let wanted: Result<Vec<Wanted>> =
-                    value.split(',').map(|one| wanted(parameter, one, base)).collect();
-                self.clauses.push((parameter, wanted?));
+                let parameter = find_parameter(searchable, name)?;
+                let values: Result<Vec<QueryValue>> = value
+                    .split(',')
+                    .map(|one| parse_value(parameter, one, base))
+                    .collect();
+                self.conditions.push((parameter, values?));
             }
         }
         Ok(())
     }
 
-    fn include(&mut self, kind: &'static Kind, name: &str, value: &str) -> Result<()> {
+    fn add_include(&mut self, searchable: &'static SearchableType, name: &str, value: &str) -> Result<()> {
         if value == "Coverage:payor" {
-            self.follow_payor = true;
-            if kind.name != "Coverage" {
+            self.include_payor = true;
+            if searchable.name != "Coverage" {
                 return Ok(());
             }
         }
         let parameter = value
             .split_once(':')
-            .filter(|(of, _)| *of == kind.name)
+            .filter(|(source_type, _)| *source_type == searchable.name)
             .map(|(_, parameter)| parameter);
         let parameter = parameter.and_then(|p| p.split(':').next());
-        let known = kind
+        let supported = searchable
             .includes
             .iter()
             .filter(|(name, _)| parameter == Some("*") || parameter == Some(*name));
-        let before = self.follow.len();
-        self.follow
-            .extend(known.flat_map(|(_, paths)| paths.iter().copied()));
-        if self.follow.len() > before {
+        let before = self.include_paths.len();
+        self.include_paths
+            .extend(supported.flat_map(|(_, paths)| paths.iter().copied()));
+        if self.include_paths.len() > before {
             Ok(())
         } else {
-            Err(bad(name, "names a reference that is not known here"))
+            Err(invalid_parameter(
+                name,
+                "has a value that is not supported; the capability statement lists the supported values",
+            ))
         }
     }
 
-    /// Whether a resource is a match.
+    /// Whether a resource matches. `now` is used by the prefix `ap`.
     pub fn matches(&self, resource: &Value, now: DateTime<Utc>) -> bool {
-        self.clauses.iter().all(|(parameter, any)| {
-            let found = (parameter.found)(resource);
-            any.iter()
-                .any(|wanted| found.iter().any(|found| fits(parameter.form, wanted, found, now)))
+        self.conditions.iter().all(|(parameter, alternatives)| {
+            let indexed = (parameter.values)(resource);
+            alternatives.iter().any(|wanted| {
+                indexed
+                    .iter()
+                    .any(|value| value_matches(parameter.parameter_type, wanted, value, now))
+            })
         })
     }
 
-    /// The query as it was understood, for the link to this page, or to the one after `last`.
-    pub fn query(&self, last: Option<&str>) -> String {
+    /// The query string of this page, or of the page that follows the match with the id `after`.
+    pub fn to_query(&self, after: Option<&str>) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(
-            self.asked
+            self.query_pairs
                 .iter()
-                .filter(|(name, _)| last.is_none() || name != "_after"),
+                .filter(|(name, _)| after.is_none() || name != "_after"),
         );
-        if let Some(last) = last {
-            query.append_pair("_after", last);
+        if let Some(after) = after {
+            query.append_pair("_after", after);
         }
         query.finish()
     }
 }
 
-fn bad(name: &str, why: &str) -> Error {
-    Error::malformed(format!("The parameter {name} {why}"))
+fn invalid_parameter(name: &str, why: &str) -> Error {
+    Error::malformed(format!("The search parameter {name} {why}"))
 }
 
-/// The parameter of this name; a reference may carry its type as modifier.
-fn parameter(kind: &'static Kind, name: &str) -> Result<&'static Parameter> {
-    let (bare, modifier) = name
+/// Finds the parameter with this name. A reference parameter may carry its target type as a modifier.
+fn find_parameter(searchable: &'static SearchableType, name: &str) -> Result<&'static SearchParameter> {
+    let (bare_name, modifier) = name
         .split_once(':')
         .map_or((name, None), |(bare, modifier)| (bare, Some(modifier)));
-    let parameter = kind.parameters.iter().find(|parameter| parameter.name == bare);
+    let parameter = searchable
+        .parameters
+        .iter()
+        .find(|parameter| parameter.name == bare_name);
     let Some(parameter) = parameter else {
-        let known: Vec<&str> = kind.parameters.iter().map(|parameter| parameter.name).collect();
-        return Err(bad(
+        let supported: Vec<&str> = searchable
+            .parameters
+            .iter()
+            .map(|parameter| parameter.name)
+            .collect();
+        return Err(invalid_parameter(
             name,
-            &format!("is not known for {}; known are {}", kind.name, known.join(", ")),
+            &format!(
+                "is not supported for {}. Supported: {}",
+                searchable.name,
+                supported.join(", ")
+            ),
         ));
     };
-    match (modifier, parameter.form) {
+    match (modifier, parameter.parameter_type) {
         (None, _) => Ok(parameter),
-        (Some(modifier), Form::Reference(target)) if modifier == target => Ok(parameter),
-        _ => Err(bad(name, "has a modifier that is not known here")),
+        (Some(modifier), ParameterType::Reference(target)) if modifier == target => Ok(parameter),
+        _ => Err(invalid_parameter(name, "has a modifier that is not supported")),
     }
 }
 
-fn wanted(parameter: &Parameter, value: &str, base: &str) -> Result<Wanted> {
-    Ok(match parameter.form {
-        Form::Token => match value.split_once('|') {
-            Some((system, code)) => Wanted::Token {
+fn parse_value(parameter: &SearchParameter, value: &str, base: &str) -> Result<QueryValue> {
+    Ok(match parameter.parameter_type {
+        ParameterType::Token => match value.split_once('|') {
+            Some((system, code)) => QueryValue::Token {
                 system: Some(system.to_owned()),
                 code: Some(code.to_owned()).filter(|code| !code.is_empty()),
             },
-            None => Wanted::Token {
+            None => QueryValue::Token {
                 system: None,
                 code: Some(value.to_owned()),
             },
         },
-        Form::Date => {
-            let (prefix, date) = Prefix::split(value);
-            let span = Span::read(date).ok_or_else(|| bad(parameter.name, "takes a date or an instant"))?;
-            Wanted::Date(prefix, span)
+        ParameterType::Date => {
+            let (prefix, date) = Prefix::split_from(value);
+            let range = DateRange::parse(date)
+                .ok_or_else(|| invalid_parameter(parameter.name, "must be a date or an instant"))?;
+            QueryValue::Date(prefix, range)
         }
-        Form::Reference(target) => {
-            let own = value
+        ParameterType::Reference(target) => {
+            let relative = value
                 .strip_prefix(base)
                 .map_or(value, |rest| rest.trim_start_matches('/'));
-            Wanted::Text(if own.contains('/') {
-                own.to_owned()
+            QueryValue::Text(if relative.contains('/') {
+                relative.to_owned()
             } else {
-                format!("{target}/{own}")
+                format!("{target}/{relative}")
             })
         }
-        Form::Text => Wanted::Text(crate::plan::fold(value)),
-        Form::Canonical => Wanted::Text(value.to_owned()),
+        ParameterType::String => QueryValue::Text(crate::plan::fold_name(value)),
+        ParameterType::Canonical => QueryValue::Text(value.to_owned()),
     })
 }
 
-fn fits(form: Form, wanted: &Wanted, found: &Found, now: DateTime<Utc>) -> bool {
-    match (wanted, found) {
-        (Wanted::Token { system, code }, Found::Code(has_system, has_code)) => {
-            system.as_ref().is_none_or(|system| system == has_system)
-                && code.as_ref().is_none_or(|code| code == has_code)
+fn value_matches(
+    parameter_type: ParameterType,
+    wanted: &QueryValue,
+    indexed: &IndexedValue,
+    now: DateTime<Utc>,
+) -> bool {
+    match (wanted, indexed) {
+        (QueryValue::Token { system, code }, IndexedValue::Code(indexed_system, indexed_code)) => {
+            system.as_ref().is_none_or(|system| system == indexed_system)
+                && code.as_ref().is_none_or(|code| code == indexed_code)
         }
-        (Wanted::Date(prefix, asked), Found::Time(found)) => prefix.holds(*found, *asked, now),
-        (Wanted::Text(wanted), Found::Text(found)) if form == Form::Text => {
-            crate::plan::fold(found).starts_with(wanted)
+        (QueryValue::Date(prefix, wanted), IndexedValue::Date(indexed)) => {
+            prefix.matches(*indexed, *wanted, now)
         }
-        (Wanted::Text(wanted), Found::Text(found)) => wanted == found,
+        (QueryValue::Text(wanted), IndexedValue::Text(indexed))
+            if parameter_type == ParameterType::String =>
+        {
+            crate::plan::fold_name(indexed).starts_with(wanted)
+        }
+        (QueryValue::Text(wanted), IndexedValue::Text(indexed)) => wanted == indexed,
         _ => false,
     }
 }

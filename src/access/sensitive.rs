@@ -1,36 +1,39 @@
-//! Which requests are sensitive, so that a member can keep them from an app (PDex, section "Member authorization":
-//! behavioral health and the like). Two grounds: a label that the sender set, or codes for mental health, substance
-//! use or HIV. Codes cannot tell everything; what is labelled counts whatever its codes are.
+//! Decides which requests are sensitive, so that a member can withhold them from an app (PDex, section "Member
+//! authorization": behavioral health and similar). A request is sensitive if the sender labeled any of its resources,
+//! or if it has a code for mental health, substance use or HIV. Codes do not find every sensitive request, so a label
+//! counts regardless of the codes.
 
-use super::request::bundle;
-use crate::fhir::{self, bundle::Index, coding};
+use crate::fhir::{self, bundle::BundleIndex, coding};
 use serde_json::Value;
 
 const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
 const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 
-/// Labels of `v3-ActCode` that mean sensitive information.
+/// Security labels of `v3-ActCode` that mark sensitive information.
 const LABELS: [&str; 14] = [
     "ETH", "ETHUD", "OPIOIDUD", "SUD", "ALC", "DRUGS", "PSY", "PSYTHPN", "MH", "BH", "HIV", "STD", "SDV",
     "SEX",
 ];
 
-/// X12 service types of mental health and substance use.
+/// X12 service types for mental health and substance use.
 const SERVICE_TYPES: [&str; 13] = [
     "A4", "A5", "A6", "A7", "A8", "AI", "AJ", "AK", "CE", "CF", "CG", "CH", "MH",
 ];
 
-/// Beginnings of ICD-10-CM codes: mental and behavioral disorders, HIV.
-const DIAGNOSES: [&str; 3] = ["F", "B20", "Z21"];
+/// The beginnings of ICD-10-CM codes for mental and behavioral disorders and for HIV.
+const DIAGNOSIS_PREFIXES: [&str; 3] = ["F", "B20", "Z21"];
 
 /// Whether a stored request is sensitive.
 pub fn is_sensitive(message: &Value) -> bool {
-    let index = Index::of(bundle(message));
-    let labelled = index.entries().any(|entry| is_labelled(entry.resource));
-    labelled || index.of_type("Claim").any(|entry| speaks_of_it(entry.resource))
+    let index = BundleIndex::new(message);
+    let labeled = index.entries().any(|entry| has_sensitive_label(entry.resource));
+    labeled
+        || index
+            .of_type("Claim")
+            .any(|entry| has_sensitive_code(entry.resource))
 }
 
-fn is_labelled(resource: &Value) -> bool {
+fn has_sensitive_label(resource: &Value) -> bool {
     let meta = resource.get("meta").unwrap_or(&Value::Null);
     fhir::list(meta, "security")
         .filter_map(coding::Coding::read)
@@ -41,13 +44,13 @@ fn is_labelled(resource: &Value) -> bool {
         })
 }
 
-fn speaks_of_it(claim: &Value) -> bool {
+fn has_sensitive_code(claim: &Value) -> bool {
     let diagnoses = fhir::list(claim, "diagnosis").filter_map(|d| d.get("diagnosisCodeableConcept"));
     let services = fhir::list(claim, "item")
         .flat_map(|i| [i.get("category"), i.get("productOrService")])
         .flatten();
     diagnoses.flat_map(coding::codings).any(|c| {
-        c.system == coding::ICD10CM && DIAGNOSES.iter().any(|beginning| c.code.starts_with(beginning))
+        c.system == coding::ICD10CM && DIAGNOSIS_PREFIXES.iter().any(|prefix| c.code.starts_with(prefix))
     }) || services
         .flat_map(coding::codings)
         .any(|c| c.system == coding::SERVICE_TYPE && SERVICE_TYPES.contains(&c.code))
@@ -65,15 +68,15 @@ mod tests {
     #[test]
     fn a_label_or_a_code_makes_a_request_sensitive() {
         let label = json!({ "system": CONFIDENTIALITY, "code": "R" });
-        let labelled = json!({ "resourceType": "Claim", "meta": { "security": [label] } });
-        assert!(is_sensitive(&message(&labelled)));
-        let of = |code: &str| {
+        let labeled = json!({ "resourceType": "Claim", "meta": { "security": [label] } });
+        assert!(is_sensitive(&message(&labeled)));
+        let with_diagnosis = |code: &str| {
             let concept = json!({ "coding": [{ "system": coding::ICD10CM, "code": code }] });
             message(
                 &json!({ "resourceType": "Claim", "diagnosis": [{ "diagnosisCodeableConcept": concept }] }),
             )
         };
-        assert!(is_sensitive(&of("F11.20")));
-        assert!(!is_sensitive(&of("J44.9")));
+        assert!(is_sensitive(&with_diagnosis("F11.20")));
+        assert!(!is_sensitive(&with_diagnosis("J44.9")));
     }
 }

@@ -1,15 +1,16 @@
-//! One authorization per state, as an app sees it; the closed slices; the searches; the words of the member's page.
+//! Tests of this module without a database: one authorization per status, the closed slices, the searches, and the text
+//! of the member's page.
 
-use super::answer::searchset;
-use super::chart::Chart;
 use super::explanation_of_benefit::explanation_of_benefit;
-use super::kinds;
-use super::names;
-use super::request::Request;
+use super::records::MemberRecords;
 use super::samples::*;
-use super::search::{Kind, Search};
-use super::timeline::timeline;
+use super::search::{Search, SearchableType};
+use super::searchable;
+use super::searchset::searchset;
+use super::stored_request::StoredRequest;
+use super::summary::summarize;
 use crate::fhir;
+use crate::ig::pdex;
 use crate::prior_auth::PriorAuth;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -19,28 +20,30 @@ fn eob(case: &PriorAuth) -> Value {
 }
 
 fn shown(case: &PriorAuth, message: &Value) -> Option<Value> {
-    let (payer, reasons) = (payer(), reasons());
-    let request = Request::open(case, message).unwrap();
-    let eob = explanation_of_benefit(&request, setting(&payer, &reasons))?;
+    let (payer, denial_reasons) = (payer(), denial_reasons());
+    let request = StoredRequest::parse(case, message).unwrap();
+    let eob = explanation_of_benefit(&request, context(&payer, &denial_reasons))?;
     check_slices(&eob);
     Some(eob)
 }
 
-/// Each adjudication must fall into exactly one closed slice, with what that slice asks for and at most as often.
+/// Checks that every adjudication is in exactly one slice of the closed slicing, has that slice's required elements and
+/// does not repeat more often than the slice allows.
 fn check_slices(eob: &Value) {
     let header = fhir::list(eob, "adjudication").collect::<Vec<_>>();
     check_adjudications(&header, false);
     for item in fhir::list(eob, "item") {
         let adjudications = fhir::list(item, "adjudication").collect::<Vec<_>>();
-        assert!(
-            !adjudications.is_empty(),
-            "a line says nothing of where it stands"
-        );
+        assert!(!adjudications.is_empty(), "an item has no adjudication");
         check_adjudications(&adjudications, true);
         let actions = adjudications
             .iter()
-            .filter(|a| fhir::extension(a, names::REVIEW_ACTION).is_some());
-        assert_eq!(actions.count(), 1, "one review action per line: {item}");
+            .filter(|a| fhir::extension(a, pdex::REVIEW_ACTION).is_some());
+        assert_eq!(
+            actions.count(),
+            1,
+            "an item needs exactly one review action: {item}"
+        );
     }
     for total in fhir::list(eob, "total") {
         assert!(
@@ -51,13 +54,13 @@ fn check_slices(eob: &Value) {
     check_nothing_is_empty(eob);
 }
 
-fn check_adjudications(adjudications: &[&Value], of_line: bool) {
+fn check_adjudications(adjudications: &[&Value], of_item: bool) {
     let mut allowed = 0;
     for adjudication in adjudications {
         let category = adjudication.get("category").unwrap();
         let in_system = |system| fhir::coding::code_in(category, system);
-        match (in_system(names::DISCRIMINATOR), in_system(names::ADJUDICATION)) {
-            (Some("allowedunits"), None) if of_line => {
+        match (in_system(pdex::DISCRIMINATOR), in_system(pdex::ADJUDICATION)) {
+            (Some("allowedunits"), None) if of_item => {
                 allowed += 1;
                 assert!(adjudication.get("value").is_some_and(Value::is_number));
             }
@@ -69,17 +72,17 @@ fn check_adjudications(adjudications: &[&Value], of_line: bool) {
                 );
             }
             (None, Some("submitted")) => assert!(adjudication.pointer("/amount/value").is_some()),
-            _ => panic!("no slice takes {adjudication}"),
+            _ => panic!("the adjudication fits no slice: {adjudication}"),
         }
-        let action = fhir::extension(adjudication, names::REVIEW_ACTION);
-        let code = action.and_then(|action| fhir::extension(action, names::REVIEW_ACTION_CODE));
+        let action = fhir::extension(adjudication, pdex::REVIEW_ACTION);
+        let code = action.and_then(|action| fhir::extension(action, pdex::REVIEW_ACTION_CODE));
         assert_eq!(
             code.is_some(),
-            action.is_some() && of_line,
-            "the code stands on lines alone"
+            action.is_some() && of_item,
+            "only items have a review action code"
         );
     }
-    assert!(allowed <= 1, "allowedunits repeats");
+    assert!(allowed <= 1, "allowedunits is repeated");
 }
 
 fn check_nothing_is_empty(value: &Value) {
@@ -92,13 +95,13 @@ fn check_nothing_is_empty(value: &Value) {
             assert!(!list.is_empty());
             list.iter().for_each(check_nothing_is_empty);
         }
-        Value::Null => panic!("null"),
+        Value::Null => panic!("a value is null"),
         _ => {}
     }
 }
 
 #[test]
-fn a_pended_request_reads_as_in_review() {
+fn a_pended_request_is_in_review() {
     insta::assert_json_snapshot!(
         "pended",
         eob(&case(CASE, vec![pend("clinical"), pend("clinical")]))
@@ -111,7 +114,7 @@ fn an_approved_request_shows_number_period_and_units() {
 }
 
 #[test]
-fn a_denied_request_shows_why_and_how_to_appeal() {
+fn a_denied_request_shows_the_reason_and_how_to_appeal() {
     let case = denied(denied(case(CASE, vec![pend("clinical"), pend("clinical")]), 1), 2);
     insta::assert_json_snapshot!("denied", eob(&case));
 }
@@ -125,25 +128,26 @@ fn a_request_that_needs_no_authorization_says_so() {
 }
 
 #[test]
-fn the_reason_of_a_denial_is_there_as_code_and_as_text() {
+fn a_denial_has_its_reason_as_code_and_as_text() {
     let eob = eob(&denied(case(CASE, vec![pend("clinical")]), 1));
-    let line = eob.pointer("/item/0/adjudication/0").unwrap();
+    let adjudication = eob.pointer("/item/0/adjudication/0").unwrap();
     assert_eq!(
-        line.pointer("/reason/coding/0"),
-        Some(&json!({ "system": names::CARC, "code": "50" }))
+        adjudication.pointer("/reason/coding/0"),
+        Some(&json!({ "system": pdex::CARC, "code": "50" }))
     );
     assert!(
-        line.pointer("/reason/text")
+        adjudication
+            .pointer("/reason/text")
             .unwrap()
             .as_str()
             .unwrap()
             .contains("93 percent")
     );
-    let action = fhir::extension(line, names::REVIEW_ACTION).unwrap();
+    let action = fhir::extension(adjudication, pdex::REVIEW_ACTION).unwrap();
     let reason = fhir::extension(action, "reasonCode").unwrap();
     assert_eq!(
         reason.pointer("/valueCodeableConcept/coding/0"),
-        Some(&json!({ "system": names::X12_886, "code": "0F" }))
+        Some(&json!({ "system": crate::ig::pas::DECISION_REASONS, "code": "0F" }))
     );
     assert_eq!(
         eob.pointer("/adjudication/0/reason/coding/0/code"),
@@ -157,7 +161,7 @@ fn the_reason_of_a_denial_is_there_as_code_and_as_text() {
 }
 
 #[test]
-fn a_proposed_denial_does_not_leak() {
+fn a_proposed_denial_is_not_visible() {
     let before = case(CASE, vec![pend("clinical"), pend("clinical")]);
     let mut plain = eob(&before);
     let mut after = eob(&referred(before));
@@ -172,26 +176,29 @@ fn a_proposed_denial_does_not_leak() {
 }
 
 #[test]
-fn decided_in_part_is_partial_and_then_part_of_it_approved() {
+fn a_partly_decided_request_has_the_outcome_partial() {
     let half = case(CASE, vec![approve(), pend("clinical")]);
     assert_eq!(eob(&half).get("outcome"), Some(&json!("partial")));
     let whole = eob(&denied(half, 2));
     assert_eq!(whole.get("outcome"), Some(&json!("complete")));
-    assert_eq!(whole.get("disposition"), Some(&json!("Part of it approved")));
+    assert_eq!(
+        whole.get("disposition"),
+        Some(&json!("Some services are approved, others are not"))
+    );
 }
 
 #[test]
-fn an_approval_that_ended_says_so_and_counts_as_changed_that_day() {
+fn an_ended_approval_says_so_and_changes_last_updated() {
     let ended = approved_until(case(CASE, vec![pend("clinical")]), "2026-10-12");
     let message = request();
-    let (payer, reasons) = (payer(), reasons());
-    let request = Request::open(&ended, &message).unwrap();
-    let mut setting = setting(&payer, &reasons);
-    setting.now = at("2026-11-20T00:00:00Z");
-    let eob = explanation_of_benefit(&request, setting).unwrap();
+    let (payer, denial_reasons) = (payer(), denial_reasons());
+    let request = StoredRequest::parse(&ended, &message).unwrap();
+    let mut context = context(&payer, &denial_reasons);
+    context.now = at("2026-11-20T00:00:00Z");
+    let eob = explanation_of_benefit(&request, context).unwrap();
     assert_eq!(
         eob.get("disposition"),
-        Some(&json!("Approval ended on October 12, 2026"))
+        Some(&json!("Approval ended on Oct 12, 2026"))
     );
     assert_eq!(
         eob.pointer("/meta/lastUpdated"),
@@ -200,7 +207,7 @@ fn an_approval_that_ended_says_so_and_counts_as_changed_that_day() {
 }
 
 #[test]
-fn drug_lines_are_not_shown() {
+fn drug_items_are_not_shown() {
     let mut message = request();
     let ndc = json!({ "coding": [{ "system": "http://hl7.org/fhir/sid/ndc", "code": "0409-4887-10" }] });
     *message
@@ -217,17 +224,17 @@ fn drug_lines_are_not_shown() {
 }
 
 #[test]
-fn every_reference_leads_to_something_that_can_be_read() {
-    let chart = chart(1);
-    let (payer, reasons) = (payer(), reasons());
-    let setting = setting(&payer, &reasons);
+fn every_reference_can_be_read() {
+    let records = records(1);
+    let (payer, denial_reasons) = (payer(), denial_reasons());
+    let context = context(&payer, &denial_reasons);
     let mut count = 0;
-    let mut resources = chart.all("ExplanationOfBenefit", setting);
+    let mut resources = records.resources_of_type("ExplanationOfBenefit", context);
     while let Some(resource) = resources.pop() {
         fhir::reference::walk(&resource, "", &mut |address, at| {
             count += 1;
-            let found = chart
-                .at(address, setting)
+            let found = records
+                .resource_at(address, context)
                 .unwrap_or_else(|| panic!("{address} at {at}"));
             if fhir::resource_type(&resource) == Some("ExplanationOfBenefit") {
                 resources.push(found);
@@ -238,13 +245,16 @@ fn every_reference_leads_to_something_that_can_be_read() {
 }
 
 #[test]
-fn a_form_comes_with_its_answers_and_without_the_senders_links() {
-    let (payer, reasons) = (payer(), reasons());
-    let setting = setting(&payer, &reasons);
-    let chart = chart(1);
-    let eob = chart.all("ExplanationOfBenefit", setting).pop().unwrap();
+fn a_questionnaire_response_keeps_its_answers_and_loses_foreign_references() {
+    let (payer, denial_reasons) = (payer(), denial_reasons());
+    let context = context(&payer, &denial_reasons);
+    let records = records(1);
+    let eob = records
+        .resources_of_type("ExplanationOfBenefit", context)
+        .pop()
+        .unwrap();
     let address = fhir::text(&eob, &["supportingInfo", "valueReference", "reference"]).unwrap();
-    let form = chart.at(address, setting).unwrap();
+    let form = records.resource_at(address, context).unwrap();
     assert_eq!(form.pointer("/item/0/answer/0/valueDecimal"), Some(&json!(86)));
     assert_eq!(
         form.pointer("/subject/reference"),
@@ -253,41 +263,49 @@ fn a_form_comes_with_its_answers_and_without_the_senders_links() {
     assert_eq!(form.get("author"), None);
 }
 
-/// A member with this many cases, each a second apart.
-fn chart(cases: u128) -> Chart {
+/// A member's records with this many cases.
+fn records(cases: u128) -> MemberRecords {
     let cases = (0..cases).map(|n| {
         (
             case(Uuid::from_u128(0xa1 + n), vec![approve(), pend("clinical")]),
             request(),
         )
     });
-    Chart::new(member(), vec![coverage()], cases.collect())
+    MemberRecords::new(member(), vec![coverage()], cases.collect())
 }
 
-fn search(kind: &'static Kind, query: &str) -> crate::error::Result<Search> {
+fn search(searchable: &'static SearchableType, query: &str) -> crate::error::Result<Search> {
     let pairs = url::form_urlencoded::parse(query.as_bytes())
         .into_owned()
         .collect();
-    Search::read(kind, pairs, "https://plan.example/fhir/pdex")
+    Search::parse(searchable, pairs, "https://plan.example/fhir/pdex")
 }
 
-fn found(chart: &Chart, kind: &'static Kind, query: &str) -> Value {
-    let (payer, reasons) = (payer(), reasons());
-    let search = search(kind, query).unwrap_or_else(|e| panic!("{query}: {e}"));
-    let bundle = searchset(chart, kind, &search, setting(&payer, &reasons), &|kind| {
-        kind != "Practitioner"
-    });
+fn found(records: &MemberRecords, searchable: &'static SearchableType, query: &str) -> Value {
+    let (payer, denial_reasons) = (payer(), denial_reasons());
+    let search = search(searchable, query).unwrap_or_else(|e| panic!("{query}: {e}"));
+    let bundle = searchset(
+        records,
+        searchable,
+        &search,
+        context(&payer, &denial_reasons),
+        &|resource_type| resource_type != "Practitioner",
+    );
     check_nothing_is_empty(&bundle);
     bundle
 }
 
-fn total(chart: &Chart, kind: &'static Kind, query: &str) -> u64 {
-    found(chart, kind, query).get("total").unwrap().as_u64().unwrap()
+fn total(records: &MemberRecords, searchable: &'static SearchableType, query: &str) -> u64 {
+    found(records, searchable, query)
+        .get("total")
+        .unwrap()
+        .as_u64()
+        .unwrap()
 }
 
 #[test]
-fn every_parameter_finds_and_refuses_to_find() {
-    let chart = chart(1);
+fn every_search_parameter_matches_and_excludes() {
+    let records = records(1);
     let me = MEMBER;
     for (query, count) in [
         (String::new(), 1),
@@ -320,37 +338,43 @@ fn every_parameter_finds_and_refuses_to_find() {
         ("_lastUpdated=2026-10-05T15:00:00.123Z".into(), 1),
         ("_lastUpdated=gt2026-10-05T15:00:00.123456Z".into(), 0),
         ("_lastUpdated=ge2026-10-05&type=professional".into(), 1),
-        (format!("_profile={}", names::PROFILE), 1),
-        (format!("_profile={}|2.0.0", names::PROFILE), 1),
+        (format!("_profile={}", pdex::PRIOR_AUTHORIZATION), 1),
+        (format!("_profile={}|2.0.0", pdex::PRIOR_AUTHORIZATION), 1),
         (
             "_profile=http://hl7.org/fhir/us/carin-bb/StructureDefinition/x".into(),
             0,
         ),
     ] {
         assert_eq!(
-            total(&chart, &kinds::EXPLANATION_OF_BENEFIT, &query),
+            total(&records, &searchable::EXPLANATION_OF_BENEFIT, &query),
             count,
             "{query}"
         );
     }
-    assert_eq!(total(&chart, &kinds::PATIENT, "identifier=12345678901"), 1);
-    assert_eq!(total(&chart, &kinds::PATIENT, "name=smi&birthdate=1950-03-04"), 1);
-    assert_eq!(total(&chart, &kinds::PATIENT, "gender=female&name=smi"), 0);
-    assert_eq!(total(&chart, &kinds::COVERAGE, &format!("patient={me}")), 1);
+    assert_eq!(total(&records, &searchable::PATIENT, "identifier=12345678901"), 1);
+    assert_eq!(
+        total(&records, &searchable::PATIENT, "name=smi&birthdate=1950-03-04"),
+        1
+    );
+    assert_eq!(total(&records, &searchable::PATIENT, "gender=female&name=smi"), 0);
+    assert_eq!(
+        total(&records, &searchable::COVERAGE, &format!("patient={me}")),
+        1
+    );
 }
 
 #[test]
-fn a_bad_parameter_is_refused_by_name() {
+fn an_invalid_parameter_is_named_in_the_error() {
     for query in [
-        "colour=red",
+        "color=red",
         "service-date=soon",
         "_count=many",
         "_format=xml",
         "type:not=x",
         "_include=Claim:item",
     ] {
-        let error = search(&kinds::EXPLANATION_OF_BENEFIT, query).unwrap_err();
-        assert_eq!(error.kind(), crate::error::Kind::Malformed, "{query}");
+        let error = search(&searchable::EXPLANATION_OF_BENEFIT, query).unwrap_err();
+        assert_eq!(error.kind(), crate::error::ErrorKind::Malformed, "{query}");
         let name = query.split('=').next().unwrap();
         assert!(error.message().contains(name), "{}", error.message());
         assert!(!error.message().contains("soon"), "{}", error.message());
@@ -358,10 +382,10 @@ fn a_bad_parameter_is_refused_by_name() {
 }
 
 #[test]
-fn what_comes_along_stays_inside_the_scopes() {
+fn included_resources_stay_within_the_scopes() {
     let bundle = found(
-        &chart(1),
-        &kinds::EXPLANATION_OF_BENEFIT,
+        &records(1),
+        &searchable::EXPLANATION_OF_BENEFIT,
         "_include=ExplanationOfBenefit:*&_include:iterate=Coverage:payor",
     );
     let modes: Vec<(&str, &str)> = fhir::list(&bundle, "entry")
@@ -385,12 +409,12 @@ fn what_comes_along_stays_inside_the_scopes() {
 }
 
 #[test]
-fn pages_lead_through_every_match_once() {
-    let chart = chart(5);
+fn paging_returns_every_match_once() {
+    let records = records(5);
     let mut query = "_count=2".to_owned();
     let mut seen = Vec::new();
     for _ in 0..3 {
-        let page = found(&chart, &kinds::EXPLANATION_OF_BENEFIT, &query);
+        let page = found(&records, &searchable::EXPLANATION_OF_BENEFIT, &query);
         assert_eq!(page.get("total"), Some(&json!(5)));
         seen.extend(
             fhir::list(&page, "entry").map(|e| fhir::text(e, &["resource", "id"]).unwrap().to_owned()),
@@ -406,7 +430,7 @@ fn pages_lead_through_every_match_once() {
     }
     seen.dedup();
     assert_eq!(seen.len(), 5, "{seen:?}");
-    let counted = found(&chart, &kinds::EXPLANATION_OF_BENEFIT, "_count=0");
+    let counted = found(&records, &searchable::EXPLANATION_OF_BENEFIT, "_count=0");
     assert_eq!(
         (counted.get("total"), counted.get("entry")),
         (Some(&json!(5)), None)
@@ -414,32 +438,39 @@ fn pages_lead_through_every_match_once() {
 }
 
 #[test]
-fn the_members_page_says_the_same_in_words() {
+fn the_summary_for_the_member_page_uses_the_same_texts() {
     let appeal = payer().appeal;
-    let open = timeline(
+    let rules = policy_set().rules;
+    let open = summarize(
         &case(CASE, vec![pend("intake"), pend("clinical")]),
+        &rules,
         &appeal,
         now(),
     );
     assert_eq!(
-        (open.words.as_str(), open.answer_by),
+        (open.status_text.as_str(), open.decision_due),
         ("In review", Some(at("2026-10-13T03:59:59Z")))
     );
-    assert_eq!(open.lines.first().unwrap().words, "Received.");
-    let decided = timeline(
+    assert_eq!(open.items.first().unwrap().status_text, "Received.");
+    let decided = summarize(
         &denied(case(CASE, vec![approve(), pend("clinical")]), 2),
+        &rules,
         &appeal,
         now(),
     );
     assert_eq!(
-        (decided.words.as_str(), decided.answer_by),
-        ("Part of it approved", None)
+        (decided.status_text.as_str(), decided.decision_due),
+        ("Some services are approved, others are not", None)
     );
-    let words: Vec<&str> = decided.lines.iter().map(|line| line.words.as_str()).collect();
-    assert_eq!(words, ["Approved until October 9, 2027.", "Not approved."]);
+    let texts: Vec<&str> = decided
+        .items
+        .iter()
+        .map(|item| item.status_text.as_str())
+        .collect();
+    assert_eq!(texts, ["Approved through Oct 9, 2027.", "Not approved."]);
     assert!(
         decided
-            .lines
+            .items
             .last()
             .unwrap()
             .reason
@@ -447,6 +478,7 @@ fn the_members_page_says_the_same_in_words() {
             .unwrap()
             .contains("93 percent")
     );
-    assert_eq!(decided.appeal, Some(appeal));
-    assert_eq!(decided.lines.first().unwrap().service, "Home oxygen");
+    assert_eq!(decided.appeal_instructions, Some(appeal));
+    let services: Vec<&str> = decided.items.iter().map(|item| item.service.as_str()).collect();
+    assert_eq!(services, ["Oxygen concentrator, home", "Home oxygen"]);
 }

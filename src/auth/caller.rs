@@ -1,91 +1,91 @@
-//! From a token to a caller: a back end, a member's app, an EHR that fires a hook. A token that is over, a client
-//! that is disabled, a grant that was ended: all the same 401. Reads alone; a hook's `jti` is spent by the unit of
-//! work that stores the answer.
+//! From an access token to a caller: a backend service, a member's app, or an EHR that calls a hook.
+//!
+//! A caller of the FHIR APIs is only ever returned together with a scope check: whoever asks for one names the resource
+//! type and the permission that the token must hold. An expired token, a disabled client and a revoked grant all get
+//! the same 401. This module only reads from the store; the `jti` of a hook call is spent in the unit of work that
+//! stores the response.
 
 use super::client::{Client, JtiReplay};
-use super::jwt::{self, Fault};
-use super::scopes::{Level, Scopes};
+use super::jwt::{self, JwtError};
+use super::scopes::{Permission, ScopeLevel, Scopes};
 use super::{fingerprint, jwks};
 use crate::error::{Error, Result};
+use crate::ig::pdex::PdexVersion;
 use crate::state::State;
 use crate::store::oauth::{Token, TokenKind};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// A partner's system with a backend-services token.
+/// A partner system that called with a token for backend services (SMART Backend Services).
 #[derive(Debug, Clone)]
-pub struct Backend {
-    /// The system.
+pub struct BackendCaller {
+    /// The client that the token was issued to.
     pub client: Client,
-    /// What its token allows.
-    pub scopes: Scopes,
 }
 
-/// A member's app with a token for one patient.
+/// A member's app that called with a token for one patient (SMART App Launch).
 #[derive(Debug, Clone)]
-pub struct App {
-    /// The app.
+pub struct AppCaller {
+    /// The client that the token was issued to.
     pub client: Client,
-    /// The member's permission.
+    /// The id of the grant: what the member allowed this app.
     pub grant: Uuid,
-    /// The one member whose data it may see.
+    /// The row of the member; the app may see no one else's data.
     pub member: Uuid,
-    /// What its token allows.
-    pub scopes: Scopes,
-    /// Whether the member shares what is marked sensitive.
+    /// Whether the member shares records that are marked sensitive.
     pub sensitive: bool,
+    scopes: Scopes,
 }
 
-/// The id of a signed token, to be spent once (`tx.spend_jti`) in the unit that stores what the call did.
+impl AppCaller {
+    /// Whether the token also allows `permission` on `resource_type`, for resources included in a search.
+    pub fn may(&self, resource_type: &str, permission: Permission) -> bool {
+        self.scopes.allow(ScopeLevel::Patient, resource_type, permission)
+    }
+}
+
+/// The id of a signed JWT. It may be used once: `tx.spend_jti` in the unit of work that stores what the call did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Jti {
-    /// Who signed.
+    /// The JWT's `iss`.
     pub issuer: String,
-    /// The token's own id.
+    /// The JWT's `jti`.
     pub jti: String,
-    /// When it may be forgotten.
+    /// When the stored `jti` may be deleted.
     pub expires: DateTime<Utc>,
-    /// What a second use means.
+    /// What to do when the same `jti` arrives again.
     pub replay: JtiReplay,
-    /// When it came.
+    /// When the JWT was received.
     pub seen: DateTime<Utc>,
 }
 
-impl Backend {
-    /// 403 unless the token allows this right (`c r u d s`) on this type.
-    pub fn require(&self, kind: &str, right: char) -> Result<()> {
-        require(&self.scopes, Level::System, kind, right)
-    }
-}
-
-impl App {
-    /// 403 unless the token allows this right (`c r u d s`) on this type.
-    pub fn require(&self, kind: &str, right: char) -> Result<()> {
-        require(&self.scopes, Level::Patient, kind, right)
-    }
-}
-
-fn require(scopes: &Scopes, level: Level, kind: &str, right: char) -> Result<()> {
-    if scopes.allow(level, kind, right) {
+fn require(scopes: &Scopes, level: ScopeLevel, resource_type: &str, permission: Permission) -> Result<()> {
+    if scopes.allow(level, resource_type, permission) {
         return Ok(());
     }
     Err(Error::forbidden(format!(
-        "The token's scope does not allow this: it needs {kind}.{right}"
+        "The scopes of this access token do not allow this request. Required: {level}/{resource_type}.{permission}"
     )))
 }
 
-/// The call carries no token.
-pub fn no_token() -> Error {
-    Error::unauthorized("Send a token: Authorization: Bearer …")
+/// 401 for a call without an access token.
+pub fn missing_token() -> Error {
+    Error::unauthorized("An access token is required. Send the header Authorization: Bearer <token>")
 }
 
-/// One sentence for every token that does not hold: a stranger learns nothing from it.
-fn unknown_token() -> Error {
-    Error::unauthorized("The token is not known here, or it is over")
+/// The same 401 for every token that is not accepted, so that the caller cannot tell why.
+fn invalid_token() -> Error {
+    Error::unauthorized("The access token is not valid or has expired")
 }
 
-/// The partner's system that holds this access token.
-pub async fn backend(state: &State, token: &str) -> Result<Backend> {
+/// The partner system that holds this access token. 401 when the token is not valid, 403 unless it allows `permission`
+/// on `resource_type`.
+pub async fn backend(
+    state: &State,
+    token: &str,
+    resource_type: &str,
+    permission: Permission,
+) -> Result<BackendCaller> {
     let found = state
         .store
         .read((fingerprint(token), state.now()), |tx, (hash, now)| {
@@ -101,18 +101,27 @@ pub async fn backend(state: &State, token: &str) -> Result<Backend> {
             })
         })
         .await?;
-    match found {
-        Some((client, scope)) if !client.disabled => Ok(Backend {
-            client,
-            scopes: Scopes::read(&scope),
-        }),
-        _ => Err(unknown_token()),
-    }
+    let (client, scope) = found
+        .filter(|(client, _)| !client.disabled)
+        .ok_or_else(invalid_token)?;
+    require(
+        &Scopes::parse(&scope),
+        ScopeLevel::System,
+        resource_type,
+        permission,
+    )?;
+    Ok(BackendCaller { client })
 }
 
-/// The member's app that holds this access token, while the member's permission stands.
-pub async fn app(state: &State, token: &str) -> Result<App> {
-    let audience = state.url("/fhir/pdex");
+/// The member's app that holds this access token. 401 when the token is not valid or the member has removed the app,
+/// 403 unless it allows `permission` on `resource_type`.
+pub async fn app(
+    state: &State,
+    token: &str,
+    resource_type: &str,
+    permission: Permission,
+) -> Result<AppCaller> {
+    let audience = state.url(PdexVersion::NEWEST.guide().base_path);
     let found = state
         .store
         .read(
@@ -132,29 +141,32 @@ pub async fn app(state: &State, token: &str) -> Result<App> {
                     };
                     let login = tx.login(grant.login).await?.filter(|login| !login.disabled);
                     let client = tx.client(token.client).await?.filter(|client| !client.disabled);
-                    Ok(login.and(client).map(|client| App {
+                    Ok(login.and(client).map(|client| AppCaller {
                         client,
                         grant: grant.id,
                         member: grant.member,
-                        scopes: Scopes::read(&token.scope),
                         sensitive: grant.sensitive,
+                        scopes: Scopes::parse(&token.scope),
                     }))
                 })
             },
         )
         .await?;
-    found.ok_or_else(unknown_token)
+    let caller = found.ok_or_else(invalid_token)?;
+    require(&caller.scopes, ScopeLevel::Patient, resource_type, permission)?;
+    Ok(caller)
 }
 
 fn is_access(token: &Token, now: DateTime<Utc>) -> bool {
-    token.kind == TokenKind::Access && token.holds(now)
+    token.kind == TokenKind::Access && token.is_valid_at(now)
 }
 
-/// The client whose issuer signed a hook call to `path` (CDS Hooks 2.0, "Trusting CDS Clients"), with the `jti` to spend.
+/// The client whose issuer signed a hook call to `path` (CDS Hooks 2.0, "Trusting CDS Clients"), and the `jti` to
+/// spend.
 pub async fn hook(state: &State, token: &str, path: &str) -> Result<(Client, Jti)> {
-    let refused = |fault: Fault| Error::unauthorized(fault.message());
-    let read = jwt::read(token).map_err(refused)?;
-    let issuer = read.claimed_issuer().to_owned();
+    let refused = |error: JwtError| Error::unauthorized(error.message());
+    let unverified = jwt::parse(token).map_err(refused)?;
+    let issuer = unverified.claimed_issuer().to_owned();
     let client = state
         .store
         .read(issuer, |tx, issuer| {
@@ -162,13 +174,15 @@ pub async fn hook(state: &State, token: &str, path: &str) -> Result<(Client, Jti
         })
         .await?
         .filter(|client| !client.disabled)
-        .ok_or_else(|| Error::unauthorized("The token's issuer is not registered here"))?;
-    let claims = jwks::verify(state, &client, &read, &jwt::FOR_HOOKS).await?;
+        .ok_or_else(|| Error::unauthorized("The token's issuer (iss) is not registered"))?;
+    let claims = jwks::verify(state, &client, &unverified, &jwt::HOOK_ALGORITHMS).await?;
     if !claims.is_for(&[&state.url(path)]) {
-        return Err(Error::unauthorized("The token is not for this address (aud)"));
+        return Err(Error::unauthorized(
+            "The token's audience (aud) is not the URL that was called",
+        ));
     }
     if claims.iat.is_none() {
-        return Err(Error::unauthorized("The token has no iat"));
+        return Err(Error::unauthorized("The token has no iat claim"));
     }
     let now = state.now();
     let expires = claims
@@ -177,7 +191,7 @@ pub async fn hook(state: &State, token: &str, path: &str) -> Result<(Client, Jti
     let jti = claims
         .jti
         .clone()
-        .ok_or_else(|| Error::unauthorized("The token has no jti"))?;
+        .ok_or_else(|| Error::unauthorized("The token has no jti claim"))?;
     let jti = Jti {
         issuer: claims.iss.clone(),
         jti,

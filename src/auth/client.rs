@@ -1,5 +1,5 @@
-//! One partner system: the row `client`, whose `doc` says what it may do. An EHR, a clearinghouse or a member's app.
-//! Nothing here asks the network or the store.
+//! A registered client: an EHR, a clearinghouse or a member's app. The column `client.doc` holds its keys and
+//! permissions. This module uses neither the network nor the store.
 
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
@@ -7,24 +7,24 @@ use serde_json::Value;
 use url::{Host, Url};
 use uuid::Uuid;
 
-/// A partner system as registered.
+/// A registered client (RFC 6749, section 2).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Client {
     /// The row.
     pub id: Uuid,
     /// The OAuth `client_id`; unique.
     pub client_id: String,
-    /// The name that people see.
+    /// The name that staff and members see.
     pub name: String,
-    /// A disabled client may do nothing.
+    /// Whether the client is disabled. A disabled client has no access.
     pub disabled: bool,
-    /// What it holds and may do.
+    /// Keys and permissions.
     pub doc: ClientDoc,
 }
 
 impl Client {
-    /// Those of these NPIs that are providers whom the client acts for: what any other provider may do is no concern of
-    /// its messages.
+    /// The NPIs of those providers that the client is registered for. The others are left out: the client may not use
+    /// their gold cards.
     pub fn acts_for(&self, npis: impl IntoIterator<Item = String>) -> Vec<String> {
         npis.into_iter()
             .filter(|npi| self.doc.npis.contains(npi))
@@ -32,64 +32,67 @@ impl Client {
     }
 }
 
-/// What a client holds and may do; stored as JSON.
-#[expect(clippy::struct_excessive_bools, reason = "each is one switch of the operator")]
+/// The keys and permissions of a client, stored as JSON.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a separate option of the registration"
+)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClientDoc {
-    /// `iss` of its CDS Hooks calls; unique.
+    /// The `iss` of its CDS Hooks JWTs; unique.
     pub issuer: Option<String>,
-    /// Its public keys, as a JWK set.
+    /// The public keys as a JWK set.
     pub jwks: Option<Value>,
-    /// Where its public keys are; instead of `jwks`.
+    /// The URL of the public keys, instead of `jwks`.
     pub jwks_uri: Option<String>,
-    /// Registered scopes: `system/…` for back ends, `patient/…` for apps.
+    /// The registered scopes: `system/…` for partner systems, `patient/…` for apps.
     pub scopes: Vec<String>,
-    /// FHIR base addresses that a hook's `fhirServer` may name.
+    /// The FHIR base URLs that are accepted as `fhirServer` of a hook call.
     pub fhir_hosts: Vec<String>,
-    /// Sending-system ids that it may submit and subscribe for.
+    /// The ids of the sending systems for which it may submit requests and subscribe.
     pub senders: Vec<String>,
-    /// NPIs of the providers that it acts for.
+    /// The NPIs of the providers for which it acts.
     pub npis: Vec<String>,
-    /// Hosts of its rest-hook endpoints.
+    /// The hosts that its rest-hook endpoints may use.
     pub callback_hosts: Vec<String>,
-    /// An app's redirect addresses, compared letter by letter.
+    /// An app's redirect URIs, compared as exact strings.
     pub redirect_uris: Vec<String>,
-    /// Who makes an app, for the consent page.
+    /// The app's developer, for the consent page.
     pub company: Option<String>,
-    /// An app's site.
+    /// The URL of the app's website.
     pub client_uri: Option<String>,
-    /// An app's privacy policy.
+    /// The URL of the app's privacy policy.
     pub policy_uri: Option<String>,
-    /// An app that can keep no secret.
+    /// Whether the app is a public client, which cannot keep a secret.
     pub public: bool,
-    /// The fingerprint of a confidential app's secret.
+    /// The fingerprint of a confidential app's client secret.
     pub secret_hash: Option<String>,
-    /// Guide versions that it speaks, such as `crd-2.2`.
+    /// The guide versions that it supports, such as `crd-2.2`.
     pub versions: Vec<String>,
-    /// Allows http to a loopback host, for tests on one machine.
+    /// Whether http URLs on a loopback host are allowed, for tests on one machine.
     pub loopback_http: bool,
-    /// Whether CRD answers `withpa` may be sent to it.
+    /// Whether coverage information may use the code `withpa` for this client.
     pub emit_withpa: bool,
-    /// Whether a coverage's payer must carry one of our identifiers.
+    /// Whether the payer of a Coverage must have one of the plan's identifiers.
     pub payer_identifier_strict: bool,
-    /// What a repeated `jti` of a hook call means.
+    /// What to do when the `jti` of a hook call repeats.
     pub jti_replay: JtiReplay,
-    /// How long its hook tokens may live, in seconds.
+    /// The longest lifetime of its hook JWTs, in seconds.
     pub max_token_lifetime_s: u32,
 }
 
-/// What a repeated `jti` of a hook call means.
+/// What to do when the `jti` of a hook call repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JtiReplay {
-    /// A token is good for one call.
+    /// A JWT may be used once.
     #[default]
     Strict,
-    /// A token may come again to the same endpoint within a minute of its first use.
+    /// A JWT may be used again at the same endpoint within a minute of its first use.
     #[serde(rename = "same-endpoint-60s")]
     SameEndpoint60s,
-    /// A token is good until it ends.
+    /// A JWT may be used until it expires.
     Off,
 }
 
@@ -121,28 +124,28 @@ impl Default for ClientDoc {
 }
 
 impl ClientDoc {
-    /// Whether an address of this client may be used: https, or http to loopback where its registration says so;
-    /// no user name, password or fragment.
-    pub fn may_use(&self, address: &str) -> bool {
-        let Ok(url) = Url::parse(address) else {
+    /// Whether a URL of this client may be used: https, or http on a loopback host if the registration allows it,
+    /// without user name, password or fragment.
+    pub fn allows_url(&self, url: &str) -> bool {
+        let Ok(url) = Url::parse(url) else {
             return false;
         };
-        let scheme =
-            url.scheme() == "https" || (url.scheme() == "http" && self.loopback_http && on_loopback(&url));
-        scheme
+        let is_allowed_scheme =
+            url.scheme() == "https" || (url.scheme() == "http" && self.loopback_http && is_loopback(&url));
+        is_allowed_scheme
             && url.has_host()
             && url.username().is_empty()
             && url.password().is_none()
             && url.fragment().is_none()
     }
 
-    /// The longest life of its hook tokens.
+    /// The longest lifetime of its hook JWTs.
     pub fn max_token_lifetime(&self) -> Duration {
         Duration::seconds(self.max_token_lifetime_s.into())
     }
 }
 
-fn on_loopback(url: &Url) -> bool {
+fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_comes_back_as_it_was_written() {
+    fn a_document_is_read_back_unchanged() {
         let doc = ClientDoc {
             jti_replay: JtiReplay::SameEndpoint60s,
             ..ClientDoc::default()
@@ -175,27 +178,27 @@ mod tests {
     }
 
     #[test]
-    fn http_is_for_loopback_and_only_where_registered() {
+    fn http_is_allowed_on_loopback_if_registered() {
         let strict = ClientDoc::default();
-        let near = ClientDoc {
+        let local = ClientDoc {
             loopback_http: true,
             ..ClientDoc::default()
         };
-        assert!(strict.may_use("https://app.example/cb"));
-        assert!(!strict.may_use("http://127.0.0.1:3000/cb"));
-        assert!(near.may_use("http://127.0.0.1:3000/cb"));
-        assert!(near.may_use("http://[::1]:3000/cb"));
-        assert!(near.may_use("http://localhost/cb"));
-        assert!(!near.may_use("http://app.example/cb"));
-        assert!(!near.may_use("http://localhost.evil.example/cb"));
+        assert!(strict.allows_url("https://app.example/cb"));
+        assert!(!strict.allows_url("http://127.0.0.1:3000/cb"));
+        assert!(local.allows_url("http://127.0.0.1:3000/cb"));
+        assert!(local.allows_url("http://[::1]:3000/cb"));
+        assert!(local.allows_url("http://localhost/cb"));
+        assert!(!local.allows_url("http://app.example/cb"));
+        assert!(!local.allows_url("http://localhost.evil.example/cb"));
     }
 
     #[test]
-    fn an_address_with_a_fragment_or_a_user_is_refused() {
+    fn a_url_with_a_fragment_or_a_user_is_rejected() {
         let doc = ClientDoc::default();
-        assert!(!doc.may_use("https://app.example/cb#x"));
-        assert!(!doc.may_use("https://user@app.example/cb"));
-        assert!(!doc.may_use("javascript:alert(1)"));
-        assert!(!doc.may_use("/cb"));
+        assert!(!doc.allows_url("https://app.example/cb#x"));
+        assert!(!doc.allows_url("https://user@app.example/cb"));
+        assert!(!doc.allows_url("javascript:alert(1)"));
+        assert!(!doc.allows_url("/cb"));
     }
 }

@@ -1,5 +1,5 @@
-//! Key pairs for signing JWTs as a partner does: ECDSA on P-384 (ES384). Used where this house is the caller: the
-//! walk through the demo, and tests. Made with ring, never stored by the server.
+//! Key pairs for signing JWTs as a partner does: ECDSA on P-384 (ES384). The end-to-end check and the tests use them
+//! where they act as a partner. The server itself stores no private key.
 
 use crate::error::{Error, Result};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -9,10 +9,10 @@ use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 use serde_json::{Value, json};
 use std::fmt;
 
-/// A private key with its public half.
+/// A private key with its public key.
 #[derive(Clone)]
 pub struct KeyPair {
-    /// The private key, PKCS#8 in DER.
+    /// The private key as PKCS#8 in DER.
     pub pkcs8: Vec<u8>,
     /// The public key, as a JWK with `kid`, `alg` and `use`.
     pub jwk: Value,
@@ -26,17 +26,17 @@ impl fmt::Debug for KeyPair {
     }
 }
 
-/// A new pair under this name.
+/// A new key pair with this `kid`.
 pub fn new_es384(kid: &str) -> Result<KeyPair> {
     let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &SystemRandom::new())
-        .map_err(|_| Error::internal("no key pair could be made"))?;
+        .map_err(|_| Error::internal("a key pair could not be generated"))?;
     from_pkcs8(kid, document.as_ref().to_vec())
 }
 
-/// A pair that was kept as PKCS#8.
+/// The key pair of a private key stored as PKCS#8.
 pub fn from_pkcs8(kid: &str, pkcs8: Vec<u8>) -> Result<KeyPair> {
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &pkcs8, &SystemRandom::new())
-        .map_err(|_| Error::malformed("The private key is no PKCS#8 key on P-384"))?;
+        .map_err(|_| Error::malformed("The private key is not a PKCS#8 key on P-384"))?;
     let point = pair.public_key().as_ref();
     let coordinate = |from: usize| {
         point
@@ -51,12 +51,12 @@ pub fn from_pkcs8(kid: &str, pkcs8: Vec<u8>) -> Result<KeyPair> {
 }
 
 impl KeyPair {
-    /// The public half as a JWK set.
+    /// The public key as a JWK set.
     pub fn jwks(&self) -> Value {
         json!({"keys": [self.jwk]})
     }
 
-    /// A JWT with these claims.
+    /// A JWT with these claims, signed with ES384.
     pub fn sign(&self, claims: &Value) -> Result<String> {
         let kid = self.jwk.get("kid").and_then(Value::as_str).map(str::to_owned);
         let header = Header {
@@ -72,10 +72,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kept_key_is_the_same_key() {
+    fn a_stored_key_is_read_back_unchanged() {
         let new = new_es384("k").unwrap();
-        let kept = from_pkcs8("k", new.pkcs8.clone()).unwrap();
-        assert_eq!(kept.jwk, new.jwk);
+        let stored = from_pkcs8("k", new.pkcs8.clone()).unwrap();
+        assert_eq!(stored.jwk, new.jwk);
         assert!(!format!("{new:?}").contains("pkcs8"));
         assert!(from_pkcs8("k", vec![1, 2, 3]).is_err());
     }

@@ -1,8 +1,9 @@
-//! Who is calling and what may they do: partner systems with signed JWTs or tokens, members' apps with grants.
+//! Who is calling and what the caller may do: partner systems with signed JWTs or access tokens, and members' apps with
+//! grants.
 //!
-//! `client` says what a partner may hold, `caller` turns a token into a caller, `scopes` reads SMART scopes, `jwt` and
-//! `jwks` check signatures, `password` and `keys` make secrets, `registration` is how clients and people come in.
-//! The pages and endpoints that give tokens out are in `oauth` and `web`; no session of a person is judged here.
+//! `client` is a registered client, `caller` turns an access token into a caller, `scopes` parses SMART scopes, `jwt`
+//! and `jwks` verify signatures, `password` and `keys` create and check secrets, and `registration` adds clients, staff
+//! and members' accounts. Tokens are issued in `oauth`, and sessions of staff and members are checked in `web`.
 
 pub mod caller;
 pub mod client;
@@ -13,21 +14,21 @@ pub mod password;
 pub mod registration;
 pub mod scopes;
 
-pub use caller::{App, Backend, Jti, app, backend, hook, no_token};
+pub use caller::{AppCaller, BackendCaller, Jti, app, backend, hook, missing_token};
 pub use client::{Client, ClientDoc, JtiReplay};
 pub use jwks::KeyCache;
-pub use scopes::{Level, Scopes};
+pub use scopes::{Permission, ScopeLevel, Scopes};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
-/// What is stored of a secret with 256 bits of its own (token, code, session id, client secret): its SHA-256, base64url.
+/// The stored form of a random secret of 256 bits (token, code, session id, client secret): its SHA-256 in base64url.
 pub fn fingerprint(secret: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(secret.as_bytes()))
 }
 
-/// Compares two texts without telling by time where they differ.
-pub fn same(a: &str, b: &str) -> bool {
+/// Whether two texts are equal, compared in constant time.
+pub fn constant_time_eq(a: &str, b: &str) -> bool {
     use subtle::ConstantTimeEq;
     a.as_bytes().ct_eq(b.as_bytes()).into()
 }
@@ -42,9 +43,9 @@ mod tests {
     }
 
     #[test]
-    fn same_tells_texts_apart() {
-        assert!(same("abc", "abc"));
-        assert!(!same("abc", "abd"));
-        assert!(!same("abc", "ab"));
+    fn constant_time_comparison_finds_differences() {
+        assert!(constant_time_eq("abc", "abc"));
+        assert!(!constant_time_eq("abc", "abd"));
+        assert!(!constant_time_eq("abc", "ab"));
     }
 }

@@ -1,19 +1,20 @@
-//! Passwords: argon2id, stored as PHC text. No rule about their content but a least length (`registration`).
+//! Passwords: hashed with argon2id and stored as PHC strings. The only rule for passwords is a minimum length
+//! (`registration`).
 
 use crate::clock::random_bytes;
-use crate::config::PasswordWork;
+use crate::config::PasswordCost;
 use crate::error::{Error, Result};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
 use tokio::sync::Semaphore;
 
-/// Hashes that may be made at once: each takes 19 MiB.
-static AT_ONCE: Semaphore = Semaphore::const_new(4);
+/// Limits the number of passwords that are hashed at the same time: each takes 19 MiB.
+static PERMITS: Semaphore = Semaphore::const_new(4);
 
-/// The stored form of a password. Takes tens of milliseconds at full work.
-pub fn hash(password: &str, work: PasswordWork) -> Result<String> {
-    let params = match work {
-        PasswordWork::Full => Params::DEFAULT,
-        PasswordWork::Quick => Params::new(Params::MIN_M_COST, 1, 1, None).map_err(Error::internal)?,
+/// The stored form of a password. It takes tens of milliseconds at the standard cost.
+pub fn hash(password: &str, cost: PasswordCost) -> Result<String> {
+    let params = match cost {
+        PasswordCost::Standard => Params::DEFAULT,
+        PasswordCost::Minimal => Params::new(Params::MIN_M_COST, 1, 1, None).map_err(Error::internal)?,
     };
     let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let salt: [u8; 16] = random_bytes();
@@ -23,7 +24,7 @@ pub fn hash(password: &str, work: PasswordWork) -> Result<String> {
         .map_err(Error::internal)
 }
 
-/// Whether the password is the one that was stored. A stored text that cannot be read fits no password.
+/// Whether a password matches its stored form. No password matches a stored text that cannot be read.
 pub fn verify(password: &str, stored: &str) -> bool {
     PasswordHash::new(stored).is_ok_and(|hash| {
         Argon2::default()
@@ -32,18 +33,18 @@ pub fn verify(password: &str, stored: &str) -> bool {
     })
 }
 
-/// Checks a sign-in away from the threads that answer requests. `stored` is none for a name that nobody has: the
-/// same work is done, so that the time does not tell.
-pub async fn check(password: String, stored: Option<String>, work: PasswordWork) -> Result<bool> {
-    let _turn = AT_ONCE.acquire().await.map_err(Error::internal)?;
+/// Checks a password on a blocking thread. `stored` is none when no account has the name; the password is hashed
+/// anyway, so that the response time does not show whether the account exists.
+pub async fn check(password: String, stored: Option<String>, cost: PasswordCost) -> Result<bool> {
+    let _permit = PERMITS.acquire().await.map_err(Error::internal)?;
     let checked = tokio::task::spawn_blocking(move || match stored {
         Some(stored) => Ok(verify(&password, &stored)),
-        None => hash(&password, work).map(|_| false),
+        None => hash(&password, cost).map(|_| false),
     });
     checked.await.map_err(Error::internal)?
 }
 
-/// A password that nobody chose: 120 bits, 20 letters.
+/// A random password of 120 bits, 20 characters long.
 pub fn generate() -> String {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     URL_SAFE_NO_PAD.encode(random_bytes::<15>())
@@ -54,8 +55,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_fits_its_own_hash_alone() {
-        let stored = hash("correct horse", PasswordWork::Quick).unwrap();
+    fn a_password_matches_only_its_own_hash() {
+        let stored = hash("correct horse", PasswordCost::Minimal).unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{stored}");
         assert!(verify("correct horse", &stored));
         assert!(!verify("correct horsf", &stored));
@@ -63,23 +64,23 @@ mod tests {
     }
 
     #[test]
-    fn full_work_is_what_the_defaults_promise() {
-        let stored = hash("x", PasswordWork::Full).unwrap();
+    fn the_standard_cost_is_19_mib_and_two_passes() {
+        let stored = hash("x", PasswordCost::Standard).unwrap();
         assert!(stored.contains("m=19456,t=2,p=1"), "{stored}");
     }
 
     #[test]
-    fn two_hashes_of_one_password_differ() {
-        let one = hash("x", PasswordWork::Quick).unwrap();
-        assert_ne!(one, hash("x", PasswordWork::Quick).unwrap());
+    fn two_hashes_of_the_same_password_differ() {
+        let one = hash("x", PasswordCost::Minimal).unwrap();
+        assert_ne!(one, hash("x", PasswordCost::Minimal).unwrap());
     }
 
     #[tokio::test]
-    async fn nobody_has_no_password() {
-        assert!(!check("x".to_owned(), None, PasswordWork::Quick).await.unwrap());
-        let stored = hash("x", PasswordWork::Quick).unwrap();
+    async fn no_password_matches_an_account_that_does_not_exist() {
+        assert!(!check("x".to_owned(), None, PasswordCost::Minimal).await.unwrap());
+        let stored = hash("x", PasswordCost::Minimal).unwrap();
         assert!(
-            check("x".to_owned(), Some(stored), PasswordWork::Quick)
+            check("x".to_owned(), Some(stored), PasswordCost::Minimal)
                 .await
                 .unwrap()
         );

@@ -1,17 +1,18 @@
-//! How clients, staff and members' sign-ins come in: one way for the command line and for the demo. Each is checked
-//! before it is stored; every mistake is told at once.
+//! Adding clients, staff and members' accounts, for the command line and the demo. Each is checked before it is stored,
+//! and the error lists all mistakes.
 
 use super::client::{Client, ClientDoc};
 use super::{fingerprint, password, scopes::Scopes};
 use crate::clock::{new_id, new_secret};
-use crate::config::PasswordWork;
+use crate::config::PasswordCost;
 use crate::error::{Error, Result};
 use crate::prior_auth::{Credential, CredentialKind, Role};
-use crate::store::{Store, people::Login, people::Person};
+use crate::store::Store;
+use crate::store::accounts::{MemberLogin, StaffMember};
 use chrono::{DateTime, Utc};
 
-/// The least length of a password that somebody chose.
-const LEAST: usize = 12;
+/// The minimum length of a chosen password.
+const MIN_PASSWORD_LENGTH: usize = 12;
 
 /// A new client with a new id.
 pub fn new_client(client_id: &str, name: &str, doc: ClientDoc, now: DateTime<Utc>) -> Client {
@@ -24,183 +25,200 @@ pub fn new_client(client_id: &str, name: &str, doc: ClientDoc, now: DateTime<Utc
     }
 }
 
-/// Gives a confidential app its secret; the answer is the only copy.
-pub fn give_secret(client: &mut Client) -> String {
+/// Generates the secret of a confidential app. The returned secret is not stored.
+pub fn set_new_secret(client: &mut Client) -> String {
     let secret = new_secret();
     client.doc.secret_hash = Some(fingerprint(&secret));
     secret
 }
 
-/// Stores a client after checking it. One with the same row is replaced; the same `client_id` or issuer elsewhere is
-/// a conflict.
+/// Checks and stores a client. A client with the same row is replaced. The error is a conflict when another client has
+/// the same `client_id` or issuer.
 pub async fn register(store: &Store, client: Client, now: DateTime<Utc>) -> Result<()> {
-    told(&mistakes(&client))?;
+    reject(&mistakes(&client))?;
     store
         .write((client, now), |tx, (client, now)| {
             Box::pin(async move { tx.put_client(client, *now).await })
         })
         .await
-        .map_err(|error| taken(error, "Another client has this client_id or issuer"))
+        .map_err(|error| conflict_message(error, "Another client already has this client_id or issuer"))
 }
 
-/// One sentence per thing that is wrong with a client.
+/// The mistakes in a client, one sentence each.
 pub fn mistakes(client: &Client) -> Vec<String> {
-    let doc = &client.doc;
-    let mut all = Vec::new();
-    let mut check = |held: bool, sentence: String| {
-        if !held {
-            all.push(sentence);
+    let mut all = name_mistakes(client);
+    all.extend(credential_mistakes(&client.doc));
+    for scope in &client.doc.scopes {
+        if !Scopes::is_valid(scope) {
+            all.push(format!("{scope} is not a valid scope."));
         }
-    };
-    let plain =
-        |text: &str| !text.is_empty() && text.len() <= 255 && text.chars().all(|c| c.is_ascii_graphic());
-    check(
-        plain(&client.client_id),
-        "client_id must be 1 to 255 letters without blanks.".to_owned(),
-    );
-    check(
-        !client.name.trim().is_empty(),
-        "name must not be empty: members and staff see it.".to_owned(),
-    );
-    check(
-        doc.issuer.as_deref().is_none_or(plain),
-        "issuer must be 1 to 255 letters without blanks.".to_owned(),
-    );
-    check(
-        doc.jwks.is_none() || doc.jwks_uri.is_none(),
-        "Give jwks or jwks_uri, not both.".to_owned(),
-    );
-    check(
-        doc.jwks
-            .as_ref()
-            .is_none_or(|keys| keys.get("keys").is_some_and(serde_json::Value::is_array)),
-        "jwks must be a JWK set: {\"keys\": […]}.".to_owned(),
-    );
-    let with_keys = doc.jwks.is_some() || doc.jwks_uri.is_some();
-    check(
-        doc.issuer.is_none() || with_keys,
-        "A client with an issuer needs jwks or jwks_uri.".to_owned(),
-    );
-    check(
-        !(doc.public && doc.secret_hash.is_some()),
-        "A public app has no secret.".to_owned(),
-    );
-    check(
-        doc.redirect_uris.is_empty() || doc.public || doc.secret_hash.is_some() || with_keys,
-        "An app is public, has a secret, or has keys.".to_owned(),
-    );
-    check(
-        (1..=86_400).contains(&doc.max_token_lifetime_s),
-        "max_token_lifetime_s must lie between 1 and 86400.".to_owned(),
-    );
-    for scope in &doc.scopes {
-        check(Scopes::is_one(scope), format!("{scope} is no scope."));
     }
-    let pages = doc.client_uri.iter().chain(&doc.policy_uri);
-    for address in doc
-        .redirect_uris
-        .iter()
-        .chain(&doc.jwks_uri)
-        .chain(&doc.fhir_hosts)
-        .chain(pages)
-    {
-        check(
-            doc.may_use(address),
-            format!("{address} must be an https address (http on loopback: loopback_http)."),
-        );
-    }
+    all.extend(url_mistakes(&client.doc));
     all
 }
 
-/// A member of staff who is to come in.
+/// Those of these sentences whose condition is false.
+fn failed(checks: &[(bool, &str)]) -> Vec<String> {
+    let failed = checks.iter().filter(|(valid, _)| !valid);
+    failed.map(|(_, sentence)| (*sentence).to_owned()).collect()
+}
+
+fn name_mistakes(client: &Client) -> Vec<String> {
+    let is_identifier =
+        |text: &str| !text.is_empty() && text.len() <= 255 && text.chars().all(|c| c.is_ascii_graphic());
+    failed(&[
+        (
+            is_identifier(&client.client_id),
+            "client_id must be 1 to 255 ASCII characters without spaces.",
+        ),
+        (
+            !client.name.trim().is_empty(),
+            "name must not be empty. Members and staff see it.",
+        ),
+        (
+            client.doc.issuer.as_deref().is_none_or(is_identifier),
+            "issuer must be 1 to 255 ASCII characters without spaces.",
+        ),
+    ])
+}
+
+fn credential_mistakes(doc: &ClientDoc) -> Vec<String> {
+    let has_keys = doc.jwks.is_some() || doc.jwks_uri.is_some();
+    let is_jwk_set = |jwks: &serde_json::Value| jwks.get("keys").is_some_and(serde_json::Value::is_array);
+    failed(&[
+        (
+            doc.jwks.is_none() || doc.jwks_uri.is_none(),
+            "Set jwks or jwks_uri, not both.",
+        ),
+        (
+            doc.jwks.as_ref().is_none_or(is_jwk_set),
+            "jwks must be a JWK set: {\"keys\": […]}.",
+        ),
+        (
+            doc.issuer.is_none() || has_keys,
+            "A client with an issuer needs jwks or jwks_uri.",
+        ),
+        (
+            !(doc.public && doc.secret_hash.is_some()),
+            "A public app must not have a secret.",
+        ),
+        (
+            doc.redirect_uris.is_empty() || doc.public || doc.secret_hash.is_some() || has_keys,
+            "An app must be public, have a secret, or have keys.",
+        ),
+        (
+            (1..=86_400).contains(&doc.max_token_lifetime_s),
+            "max_token_lifetime_s must be from 1 to 86400.",
+        ),
+    ])
+}
+
+fn url_mistakes(doc: &ClientDoc) -> Vec<String> {
+    let urls = doc
+        .redirect_uris
+        .iter()
+        .chain(&doc.jwks_uri)
+        .chain(&doc.fhir_hosts);
+    let urls = urls.chain(&doc.client_uri).chain(&doc.policy_uri);
+    urls.filter(|url| !doc.allows_url(url))
+        .map(|url| format!("{url} must be an https URL. For http on a loopback host, set loopback_http."))
+        .collect()
+}
+
+/// A staff account to be added.
 #[derive(Debug, Clone)]
-pub struct NewPerson {
+pub struct NewStaffMember {
     /// The sign-in name.
     pub username: String,
-    /// The person's name.
+    /// The full name.
     pub name: String,
-    /// What the person may do.
+    /// The roles, which say what the person may do.
     pub roles: Vec<Role>,
-    /// The license that the person acts under.
+    /// The license that the person acts under, for clinical staff.
     pub credential: Option<Credential>,
-    /// The password in clear; only its hash is stored.
+    /// The password in plain text; only its hash is stored.
     pub password: String,
 }
 
-/// Stores a member of staff.
-pub async fn enroll(store: &Store, new: NewPerson, work: PasswordWork, now: DateTime<Utc>) -> Result<Person> {
-    let mut all = sign_in_mistakes(&new.username, &new.password);
+/// Checks and stores a staff account.
+pub async fn add_staff_member(
+    store: &Store,
+    new: NewStaffMember,
+    cost: PasswordCost,
+    now: DateTime<Utc>,
+) -> Result<StaffMember> {
+    let mut all = account_mistakes(&new.username, &new.password);
     if new.name.trim().is_empty() {
-        all.push("The name must not be empty: it stands under every decision.".to_owned());
+        all.push("The name must not be empty. It appears with every decision.".to_owned());
     }
     if new.roles.is_empty() {
         all.push(
-            "Give at least one role: intake, nurse, physician, supervisor, policy-author or policy-approver."
+            "Specify at least one role: intake, nurse, physician, supervisor, policy-author or policy-approver."
                 .to_owned(),
         );
     }
     let kind = new.credential.as_ref().map(|c| c.kind);
     if new.roles.contains(&Role::Physician) && kind != Some(CredentialKind::Physician) {
-        all.push("A physician needs a physician's license.".to_owned());
+        all.push("A physician must have a physician's license.".to_owned());
     }
     if new.roles.contains(&Role::Nurse) && kind.is_none() {
-        all.push("A nurse needs a license.".to_owned());
+        all.push("A nurse must have a license.".to_owned());
     }
-    told(&all)?;
-    let person = Person {
+    reject(&all)?;
+    let staff = StaffMember {
         id: new_id(now),
-        username: fold_name(&new.username),
+        username: normalize_username(&new.username),
         name: new.name.trim().to_owned(),
-        password: hash(new.password, work).await?,
+        password: hash(new.password, cost).await?,
         roles: new.roles,
         credential: new.credential,
         disabled: false,
         created: now,
     };
     store
-        .write(person.clone(), |tx, person| {
-            Box::pin(async move { tx.put_person(person).await })
+        .write(staff.clone(), |tx, staff| {
+            Box::pin(async move { tx.put_staff_member(staff).await })
         })
         .await
-        .map_err(|error| taken(error, "Another member of staff has this sign-in name"))?;
-    Ok(person)
+        .map_err(|error| conflict_message(error, "Another staff member already has this sign-in name"))?;
+    Ok(staff)
 }
 
-/// A sign-in of a member that is to be made.
+/// A member's account to be added.
 #[derive(Debug, Clone)]
-pub struct NewLogin {
+pub struct NewMemberLogin {
     /// The sign-in name.
     pub username: String,
     /// The plan's member id, as on the card.
     pub member_id: String,
-    /// Where notices knock.
+    /// Where email notices are sent.
     pub email: Option<String>,
-    /// The password in clear; only its hash is stored.
+    /// The password in plain text; only its hash is stored.
     pub password: String,
 }
 
-/// Stores a member's sign-in.
-pub async fn enroll_member(
+/// Checks and stores a member's account.
+pub async fn add_member_login(
     store: &Store,
-    new: NewLogin,
-    work: PasswordWork,
+    new: NewMemberLogin,
+    cost: PasswordCost,
     now: DateTime<Utc>,
-) -> Result<Login> {
-    let mut all = sign_in_mistakes(&new.username, &new.password);
+) -> Result<MemberLogin> {
+    let mut all = account_mistakes(&new.username, &new.password);
     if new.email.as_ref().is_some_and(|email| !email.contains('@')) {
-        all.push("The e-mail address has no @.".to_owned());
+        all.push("The email address is not valid: it has no @.".to_owned());
     }
-    told(&all)?;
+    reject(&all)?;
     let member = store
         .read(new.member_id, |tx, id| {
             Box::pin(async move { tx.member_by_member_id(id).await })
         })
         .await?
-        .ok_or_else(|| Error::malformed("No member has this member id; import the plan's members first"))?;
-    let login = Login {
+        .ok_or_else(|| Error::malformed("No member has this member id. Import the plan's members first"))?;
+    let login = MemberLogin {
         id: new_id(now),
-        username: fold_name(&new.username),
-        password: hash(new.password, work).await?,
+        username: normalize_username(&new.username),
+        password: hash(new.password, cost).await?,
         member: member.id,
         email: new.email,
         disabled: false,
@@ -211,34 +229,37 @@ pub async fn enroll_member(
             Box::pin(async move { tx.put_login(login).await })
         })
         .await
-        .map_err(|error| taken(error, "Another member has this sign-in name"))?;
+        .map_err(|error| conflict_message(error, "Another member already has this sign-in name"))?;
     Ok(login)
 }
 
-/// Sign-in names are compared without regard to case and outer blanks.
-pub fn fold_name(username: &str) -> String {
+/// A sign-in name in the stored form: in lower case, without spaces at the ends.
+pub fn normalize_username(username: &str) -> String {
     username.trim().to_lowercase()
 }
 
-fn sign_in_mistakes(username: &str, password: &str) -> Vec<String> {
+fn account_mistakes(username: &str, password: &str) -> Vec<String> {
     let mut all = Vec::new();
-    let name = fold_name(username);
+    let name = normalize_username(username);
     if name.is_empty() || name.len() > 255 || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        all.push("The sign-in name must be 1 to 255 letters without blanks.".to_owned());
+        all.push("The sign-in name must be 1 to 255 characters without spaces.".to_owned());
     }
-    if password.chars().count() < LEAST {
-        all.push(format!("The password must have at least {LEAST} letters."));
+    if password.chars().count() < MIN_PASSWORD_LENGTH {
+        all.push(format!(
+            "The password must have at least {MIN_PASSWORD_LENGTH} characters."
+        ));
     }
     all
 }
 
-async fn hash(clear: String, work: PasswordWork) -> Result<String> {
-    tokio::task::spawn_blocking(move || password::hash(&clear, work))
+async fn hash(password: String, cost: PasswordCost) -> Result<String> {
+    tokio::task::spawn_blocking(move || password::hash(&password, cost))
         .await
         .map_err(Error::internal)?
 }
 
-fn told(mistakes: &[String]) -> Result<()> {
+/// An error with one mistake in each line, unless there is none.
+fn reject(mistakes: &[String]) -> Result<()> {
     if mistakes.is_empty() {
         Ok(())
     } else {
@@ -246,8 +267,9 @@ fn told(mistakes: &[String]) -> Result<()> {
     }
 }
 
-fn taken(error: Error, sentence: &str) -> Error {
-    if error.kind() == crate::error::Kind::Conflict {
+/// Replaces the message of a conflict.
+fn conflict_message(error: Error, sentence: &str) -> Error {
+    if error.kind() == crate::error::ErrorKind::Conflict {
         Error::conflict(sentence)
     } else {
         error
@@ -269,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_client_has_no_mistakes() {
+    fn a_valid_client_has_no_mistakes() {
         let app = ClientDoc {
             public: true,
             redirect_uris: vec!["https://app.example/cb".to_owned()],
@@ -280,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_of_a_client_is_told_at_once() {
+    fn all_mistakes_in_a_client_are_reported_together() {
         let doc = ClientDoc {
             issuer: Some("https://ehr.example".to_owned()),
             redirect_uris: vec!["http://app.example/cb".to_owned()],
@@ -294,21 +316,21 @@ mod tests {
             jwks_uri: Some("https://ehr.example/jwks".to_owned()),
             ..ClientDoc::default()
         };
-        assert_eq!(mistakes(&client(both)), ["Give jwks or jwks_uri, not both."]);
+        assert_eq!(mistakes(&client(both)), ["Set jwks or jwks_uri, not both."]);
     }
 
     #[test]
-    fn a_secret_is_kept_as_its_fingerprint() {
+    fn only_the_fingerprint_of_a_secret_is_stored() {
         let mut app = client(ClientDoc::default());
-        let secret = give_secret(&mut app);
+        let secret = set_new_secret(&mut app);
         assert_eq!(app.doc.secret_hash, Some(fingerprint(&secret)));
         assert!(!serde_json::to_string(&app.doc).unwrap().contains(&secret));
     }
 
     #[test]
-    fn a_short_password_and_a_name_with_blanks_are_refused() {
-        assert_eq!(sign_in_mistakes("nora nurse", "short").len(), 2);
-        assert!(sign_in_mistakes(" Nora ", "long enough it is").is_empty());
-        assert_eq!(fold_name(" Nora "), "nora");
+    fn a_short_password_and_a_name_with_spaces_are_rejected() {
+        assert_eq!(account_mistakes("nora nurse", "short").len(), 2);
+        assert!(account_mistakes(" Nora ", "long enough it is").is_empty());
+        assert_eq!(normalize_username(" Nora "), "nora");
     }
 }

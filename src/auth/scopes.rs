@@ -1,17 +1,18 @@
-//! SMART scopes, in the spelling of version 2 (`patient/Patient.rs`) and of version 1 (`patient/Patient.read`).
-//! SMART App Launch 2.2, "Scopes and launch context". Type names are read in any case: DTR writes them small.
+//! SMART scopes in the syntax of version 2 (`patient/Patient.rs`) and of version 1 (`patient/Patient.read`). SMART App
+//! Launch 2.2, "Scopes and launch context". Resource type names are compared without regard to case: DTR writes them in
+//! lower case.
 //!
-//! What is granted is never more than was asked, registered and offered; it is answered in the spelling asked.
+//! The server never grants more than was requested, registered and offered. It returns scopes in the requested syntax.
 
-mod access;
+mod resource_scope;
 
-use access::{Access, Rights};
+use resource_scope::ResourceScope;
 use std::fmt;
 
-pub use access::Level;
+pub use resource_scope::{Permission, ScopeLevel};
 
-/// What this server offers to members' apps: reading, nothing else.
-pub const FOR_APPS: [&str; 5] = [
+/// The scopes that this server offers to members' apps: read and search only.
+pub const APP_SCOPES: [&str; 5] = [
     "patient/ExplanationOfBenefit.rs",
     "patient/Patient.rs",
     "patient/Coverage.rs",
@@ -19,8 +20,9 @@ pub const FOR_APPS: [&str; 5] = [
     "patient/Practitioner.rs",
 ];
 
-/// What this server offers to partners' systems (DTR `spec-120`; PAS names none, so the operations' own types).
-pub const FOR_SYSTEMS: [&str; 7] = [
+/// The scopes that this server offers to partners' systems. DTR `spec-120` lists those of DTR; PAS lists none, so they
+/// are the resource types of its operations.
+pub const SYSTEM_SCOPES: [&str; 7] = [
     "system/Claim.crus",
     "system/ClaimResponse.rs",
     "system/Subscription.cruds",
@@ -30,18 +32,20 @@ pub const FOR_SYSTEMS: [&str; 7] = [
     "system/Library.rs",
 ];
 
-/// Words beside the resource scopes that mean something here.
-pub const WORDS: [&str; 2] = ["launch/patient", "offline_access"];
+/// The scopes without a resource type that this server supports.
+pub const NAMED_SCOPES: [&str; 2] = ["launch/patient", "offline_access"];
 
 /// One scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Scope {
-    Access(Access),
-    Word(String),
+    /// On resources: `patient/Patient.rs`.
+    Resource(ResourceScope),
+    /// Without a resource type: `offline_access`.
+    Named(String),
 }
 
 impl Scope {
-    fn read(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         const KNOWN: [&str; 7] = [
             "openid",
             "fhirUser",
@@ -52,129 +56,134 @@ impl Scope {
             "online_access",
         ];
         if KNOWN.contains(&text) {
-            return Some(Self::Word(text.to_owned()));
+            return Some(Self::Named(text.to_owned()));
         }
-        Access::read(text).map(Self::Access)
+        ResourceScope::parse(text).map(Self::Resource)
     }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Access(access) => access.fmt(f),
-            Self::Word(word) => f.write_str(word),
+            Self::Resource(scope) => scope.fmt(f),
+            Self::Named(name) => f.write_str(name),
         }
     }
 }
 
-/// A list of scopes, as asked, registered or granted.
+/// A list of scopes, as requested, registered or granted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scopes(Vec<Scope>);
 
 impl Scopes {
-    /// Reads a list with blanks between; what is no scope is left out (RFC 6749, section 3.3).
-    pub fn read(text: &str) -> Self {
-        Self(text.split_ascii_whitespace().filter_map(Scope::read).collect())
+    /// Parses a list separated by spaces and leaves out what is not a valid scope (RFC 6749, section 3.3).
+    pub fn parse(text: &str) -> Self {
+        Self(text.split_ascii_whitespace().filter_map(Scope::parse).collect())
     }
 
     /// The scopes that a client is registered for.
     pub fn registered(scopes: &[String]) -> Self {
-        Self(scopes.iter().filter_map(|s| Scope::read(s)).collect())
+        Self(scopes.iter().filter_map(|s| Scope::parse(s)).collect())
     }
 
-    /// Whether this text is one scope.
-    pub fn is_one(text: &str) -> bool {
-        Scope::read(text).is_some()
+    /// Whether `text` is one valid scope.
+    pub fn is_valid(text: &str) -> bool {
+        Scope::parse(text).is_some()
     }
 
-    /// Nothing was granted.
+    /// Whether the list holds no scope.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a word such as `offline_access` is among them.
-    pub fn has(&self, word: &str) -> bool {
-        self.0.iter().any(|s| matches!(s, Scope::Word(w) if w == word))
+    /// Whether the list holds a scope without a resource type, such as `offline_access`.
+    pub fn has(&self, name: &str) -> bool {
+        self.0
+            .iter()
+            .any(|s| matches!(s, Scope::Named(own) if own == name))
     }
 
-    /// Whether any of them reaches resources.
-    pub fn reaches_data(&self) -> bool {
-        self.0.iter().any(|s| matches!(s, Scope::Access(_)))
+    /// Whether any scope gives access to resources.
+    pub fn include_resources(&self) -> bool {
+        self.0.iter().any(|s| matches!(s, Scope::Resource(_)))
     }
 
-    /// Whether they allow one right (`c r u d s`) on a type.
-    pub fn allow(&self, level: Level, kind: &str, right: char) -> bool {
+    /// Whether the scopes allow `permission` on a resource type.
+    pub fn allow(&self, level: ScopeLevel, resource_type: &str, permission: Permission) -> bool {
         self.0.iter().any(|scope| match scope {
-            Scope::Access(access) => {
-                access.level == level
-                    && access.is_about(kind)
-                    && access.rights.holds(Rights::of_one(right))
-                    && access.is_met()
-            }
-            Scope::Word(_) => false,
+            Scope::Resource(scope) => scope.allows(level, resource_type, permission),
+            Scope::Named(_) => false,
         })
     }
 
-    /// The types that can be read, for a page that says so in words.
-    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+    /// The resource types (or `*`) of the list, for the page on which a member reads what an app may see.
+    pub fn resource_types(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|scope| match scope {
-            Scope::Access(access) => Some(access.kind.as_str()),
-            Scope::Word(_) => None,
+            Scope::Resource(scope) => Some(scope.resource_type.as_str()),
+            Scope::Named(_) => None,
         })
     }
 
-    /// What of these a client gets: no more than it is registered for and than `offered` holds.
+    /// The part of the requested scopes that a client is granted: no more than its registration and `offered` allow.
     #[must_use]
     pub fn narrowed(&self, registered: &Self, offered: &[&str]) -> Self {
-        let offered: Vec<Access> = offered.iter().filter_map(|text| Access::read(text)).collect();
+        let offered: Vec<ResourceScope> = offered
+            .iter()
+            .filter_map(|text| ResourceScope::parse(text))
+            .collect();
         let mut granted = Vec::new();
         for scope in &self.0 {
             match scope {
-                Scope::Word(word) => {
-                    let follows = word == "launch/patient" || registered.has(word);
-                    if follows && WORDS.contains(&word.as_str()) {
+                Scope::Named(name) => {
+                    let registered = name == "launch/patient" || registered.has(name);
+                    if registered && NAMED_SCOPES.contains(&name.as_str()) {
                         granted.push(scope.clone());
                     }
                 }
-                Scope::Access(asked) => {
-                    granted.extend(registered.0.iter().flat_map(|r| meet(asked, r, &offered)));
+                Scope::Resource(requested) => {
+                    granted.extend(
+                        registered
+                            .0
+                            .iter()
+                            .flat_map(|r| intersect(requested, r, &offered)),
+                    );
                 }
             }
         }
-        let mut once: Vec<Scope> = Vec::with_capacity(granted.len());
+        let mut unique: Vec<Scope> = Vec::with_capacity(granted.len());
         for scope in granted {
-            if !once.contains(&scope) {
-                once.push(scope);
+            if !unique.contains(&scope) {
+                unique.push(scope);
             }
         }
-        Self(once)
+        Self(unique)
     }
 
-    /// Whether every one of `asked` is inside these: a refresh may shrink, never grow.
-    pub fn cover(&self, asked: &Self) -> bool {
-        asked.0.iter().all(|scope| match scope {
-            Scope::Word(word) => self.has(word),
-            Scope::Access(asked) => self
+    /// Whether these scopes include every one of `requested`. A refresh may request fewer scopes, never more.
+    pub fn cover(&self, requested: &Self) -> bool {
+        requested.0.iter().all(|scope| match scope {
+            Scope::Named(name) => self.has(name),
+            Scope::Resource(requested) => self
                 .0
                 .iter()
-                .any(|held| matches!(held, Scope::Access(access) if access.covers(asked))),
+                .any(|held| matches!(held, Scope::Resource(held) if held.covers(requested))),
         })
     }
 }
 
-/// What the asked scope, one registered scope and the offered ones have in common.
-fn meet(asked: &Access, registered: &Scope, offered: &[Access]) -> Vec<Scope> {
-    let Scope::Access(registered) = registered else {
+/// What the requested scope, one registered scope and the offered scopes have in common.
+fn intersect(requested: &ResourceScope, registered: &Scope, offered: &[ResourceScope]) -> Vec<Scope> {
+    let Scope::Resource(registered) = registered else {
         return Vec::new();
     };
-    let Some(both) = asked.both(registered) else {
+    let Some(common) = requested.intersection(registered) else {
         return Vec::new();
     };
     offered
         .iter()
-        .filter_map(|offer| both.both(offer))
-        .filter(Access::is_met)
-        .map(Scope::Access)
+        .filter_map(|offer| common.intersection(offer))
+        .filter(ResourceScope::is_refinement_met)
+        .map(Scope::Resource)
         .collect()
 }
 
@@ -194,22 +203,22 @@ impl fmt::Display for Scopes {
 mod tests {
     use super::*;
 
-    fn granted(asked: &str, registered: &str) -> String {
-        let offered = [&FOR_APPS[..], &FOR_SYSTEMS[..]].concat();
-        Scopes::read(asked)
-            .narrowed(&Scopes::read(registered), &offered)
+    fn granted(requested: &str, registered: &str) -> String {
+        let offered = [&APP_SCOPES[..], &SYSTEM_SCOPES[..]].concat();
+        Scopes::parse(requested)
+            .narrowed(&Scopes::parse(registered), &offered)
             .to_string()
     }
 
     #[test]
-    fn letters_come_in_their_order_and_once() {
+    fn permission_letters_must_be_in_order_and_unique() {
         for good in [
             "patient/Patient.r",
             "patient/Patient.rs",
             "system/*.cruds",
             "user/Claim.c",
         ] {
-            assert_eq!(Scopes::read(good).to_string(), good);
+            assert_eq!(Scopes::parse(good).to_string(), good);
         }
         for bad in [
             "patient/Patient.sr",
@@ -222,15 +231,23 @@ mod tests {
             "patient/Patient.rs?",
             "patient/Patient.reads",
         ] {
-            assert!(!Scopes::is_one(bad), "{bad}");
+            assert!(!Scopes::is_valid(bad), "{bad}");
         }
     }
 
     #[test]
-    fn the_first_spelling_means_the_same_and_is_answered_as_asked() {
-        assert!(Scopes::read("patient/Patient.read").allow(Level::Patient, "Patient", 's'));
-        assert!(!Scopes::read("patient/Patient.read").allow(Level::Patient, "Patient", 'u'));
-        assert!(Scopes::read("system/Claim.write").allow(Level::System, "Claim", 'c'));
+    fn version_1_syntax_means_the_same_and_is_returned_as_requested() {
+        assert!(Scopes::parse("patient/Patient.read").allow(
+            ScopeLevel::Patient,
+            "Patient",
+            Permission::Search
+        ));
+        assert!(!Scopes::parse("patient/Patient.read").allow(
+            ScopeLevel::Patient,
+            "Patient",
+            Permission::Update
+        ));
+        assert!(Scopes::parse("system/Claim.write").allow(ScopeLevel::System, "Claim", Permission::Create));
         assert_eq!(
             granted("patient/Patient.read", "patient/Patient.rs"),
             "patient/Patient.read"
@@ -242,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_granted_than_was_asked_registered_and_offered() {
+    fn no_more_is_granted_than_requested_registered_and_offered() {
         let cases = [
             (
                 "patient/Patient.cruds",
@@ -271,18 +288,22 @@ mod tests {
                 "patient/Patient.rs",
             ),
         ];
-        for (asked, registered, expected) in cases {
-            assert_eq!(granted(asked, registered), expected, "{asked} of {registered}");
+        for (requested, registered, expected) in cases {
+            assert_eq!(
+                granted(requested, registered),
+                expected,
+                "{requested} requested, {registered} registered"
+            );
         }
     }
 
     #[test]
-    fn a_star_becomes_what_there_is() {
-        assert_eq!(granted("patient/*.rs", "patient/*.rs"), FOR_APPS.join(" "));
+    fn a_wildcard_is_granted_as_the_scopes_offered() {
+        assert_eq!(granted("patient/*.rs", "patient/*.rs"), APP_SCOPES.join(" "));
     }
 
     #[test]
-    fn a_refinement_is_granted_only_where_the_data_meets_it() {
+    fn a_refinement_is_granted_only_where_all_data_meets_it() {
         let eob = "patient/ExplanationOfBenefit.rs";
         assert_eq!(
             granted("patient/ExplanationOfBenefit.rs?use=preauthorization", eob),
@@ -297,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_mean_nothing_here_are_not_granted() {
+    fn unsupported_named_scopes_are_not_granted() {
         assert_eq!(
             granted(
                 "openid fhirUser launch/patient offline_access",
@@ -306,17 +327,17 @@ mod tests {
             "launch/patient offline_access"
         );
         assert_eq!(granted("offline_access", "patient/*.rs"), "");
-        assert!(!Scopes::read("launch/patient offline_access").reaches_data());
+        assert!(!Scopes::parse("launch/patient offline_access").include_resources());
     }
 
     #[test]
-    fn a_refresh_may_shrink_and_not_grow() {
-        let held = Scopes::read("patient/Patient.rs patient/Coverage.rs offline_access");
-        assert!(held.cover(&Scopes::read("patient/Patient.r")));
-        assert!(held.cover(&Scopes::read("patient/patient.read offline_access")));
-        assert!(!held.cover(&Scopes::read("patient/Organization.rs")));
-        assert!(!held.cover(&Scopes::read("patient/Patient.cruds")));
-        assert!(!held.cover(&Scopes::read("launch/patient")));
-        assert!(!Scopes::read("patient/Patient.rs?a=b").cover(&Scopes::read("patient/Patient.rs")));
+    fn a_refresh_may_request_fewer_scopes_and_not_more() {
+        let held = Scopes::parse("patient/Patient.rs patient/Coverage.rs offline_access");
+        assert!(held.cover(&Scopes::parse("patient/Patient.r")));
+        assert!(held.cover(&Scopes::parse("patient/patient.read offline_access")));
+        assert!(!held.cover(&Scopes::parse("patient/Organization.rs")));
+        assert!(!held.cover(&Scopes::parse("patient/Patient.cruds")));
+        assert!(!held.cover(&Scopes::parse("launch/patient")));
+        assert!(!Scopes::parse("patient/Patient.rs?a=b").cover(&Scopes::parse("patient/Patient.rs")));
     }
 }

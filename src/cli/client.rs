@@ -1,6 +1,6 @@
-//! `assent client`: partner systems come in, are listed and shut out.
+//! `assent client`: registers, lists and disables clients (client systems and members' apps).
 
-use crate::auth::registration::{give_secret, new_client, register};
+use crate::auth::registration::{new_client, register, set_new_secret};
 use crate::auth::{ClientDoc, JtiReplay};
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -9,87 +9,87 @@ use clap::{Args, Subcommand, ValueEnum};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// What can be done with clients.
+/// Subcommands of `client`.
 #[derive(Debug, Subcommand)]
 pub enum ClientCommand {
-    /// Registers a partner system: an EHR, a clearinghouse, a member's app
+    /// Register a client: an EHR, a clearinghouse, a member's app
     Add(Box<AddClient>),
-    /// Lists the registered clients
+    /// List the registered clients
     List,
-    /// Shuts a client out; its tokens end at once
+    /// Disable a client and revoke its tokens
     Disable {
-        /// The `client_id`
+        /// OAuth `client_id`
         client_id: String,
     },
 }
 
-/// A client on the command line.
-#[expect(clippy::struct_excessive_bools, reason = "each is one switch of the operator")]
+/// Options of `client add`.
+#[expect(clippy::struct_excessive_bools, reason = "each is one flag of the command")]
 #[derive(Debug, Args)]
 pub struct AddClient {
-    /// The OAuth `client_id`
+    /// OAuth `client_id`
     client_id: String,
-    /// The name that members and staff see
+    /// Name that members and staff see
     #[arg(long)]
     name: String,
-    /// `iss` of its CDS Hooks calls
+    /// Issuer (iss) in the tokens of its CDS Hooks calls
     #[arg(long, value_name = "ISS")]
     issuer: Option<String>,
-    /// A file with its public keys, a JWK set
+    /// File with its public keys (JWK set)
     #[arg(long, value_name = "FILE", conflicts_with = "jwks_uri")]
     jwks: Option<PathBuf>,
-    /// Where its public keys are; also the `jku` that its tokens may name
+    /// URL of its public keys (JWK set), which its tokens may name as jku
     #[arg(long, value_name = "URL")]
     jwks_uri: Option<String>,
-    /// A scope, such as system/Claim.c or patient/*.rs (may be repeated)
+    /// Scope that it may request, such as system/Claim.c or patient/*.rs (repeatable)
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
-    /// A FHIR base that a hook's fhirServer may name (may be repeated)
+    /// FHIR base URL that its hooks may name as fhirServer (repeatable)
     #[arg(long = "fhir-host", value_name = "URL")]
     fhir_hosts: Vec<String>,
-    /// A sending-system id that it submits and subscribes for (may be repeated)
+    /// Sending system id (X12 ISA06) for which it submits requests and subscribes (repeatable)
     #[arg(long = "sender", value_name = "ID")]
     senders: Vec<String>,
-    /// An NPI of a provider that it acts for (may be repeated)
+    /// NPI of a provider for which it acts (repeatable)
     #[arg(long = "npi", value_name = "NPI")]
     npis: Vec<String>,
-    /// A host that notifications may be sent to (may be repeated)
+    /// Host to which its subscriptions may send notifications (repeatable)
     #[arg(long = "callback-host", value_name = "HOST")]
     callback_hosts: Vec<String>,
-    /// An app's redirect address (may be repeated)
+    /// Redirect URI of an app (repeatable)
     #[arg(long = "redirect-uri", value_name = "URL")]
     redirect_uris: Vec<String>,
-    /// Who makes the app; members see it
+    /// Company that makes the app; members see it
     #[arg(long)]
     company: Option<String>,
-    /// The app's site
+    /// Website of the app
     #[arg(long, value_name = "URL")]
     client_uri: Option<String>,
-    /// The app's privacy policy
+    /// Privacy policy of the app
     #[arg(long, value_name = "URL")]
     policy_uri: Option<String>,
-    /// An app that can keep no secret
+    /// Public app: it cannot keep a secret, so PKCE alone protects its codes
     #[arg(long, conflicts_with = "secret")]
     public: bool,
-    /// Makes a secret for a confidential app and prints it once
+    /// Generate a client secret for a confidential app and print it once
     #[arg(long)]
     secret: bool,
-    /// A guide version that it speaks, such as crd-2.2 (may be repeated)
+    /// Guide version that it uses, such as crd-2.2 (repeatable)
     #[arg(long = "guide-version", value_name = "GUIDE-VERSION")]
     versions: Vec<String>,
-    /// Allows http on loopback, for tests on one machine
+    /// Allow http on loopback addresses, for tests on one machine
     #[arg(long)]
     loopback_http: bool,
-    /// Never answers "withpa" in CRD
+    /// Never send the code withpa to it in CRD coverage information
     #[arg(long)]
     without_withpa: bool,
-    /// Takes a coverage whose payer carries none of our identifiers
+    /// Accept a coverage whose payer has none of this plan's identifiers
     #[arg(long)]
     any_payer_identifier: bool,
-    /// What a repeated jti of a hook call means
+    /// Whether a hook call may repeat the jti of an earlier call
     #[arg(long, value_enum, default_value = "strict")]
     jti_replay: Replay,
-    /// How long its hook tokens may live, in seconds
+    /// Maximum lifetime of its hook tokens, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     max_token_lifetime: u32,
 }
@@ -97,12 +97,12 @@ pub struct AddClient {
 /// [`JtiReplay`] on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Replay {
-    /// Each token once
+    /// Each token is accepted once
     Strict,
-    /// Again to the same endpoint within a minute
+    /// A token is accepted again at the same endpoint within 60 seconds
     #[value(name = "same-endpoint-60s")]
     SameEndpoint60s,
-    /// As often as the client likes until it ends
+    /// A token is accepted any number of times until it expires
     Off,
 }
 
@@ -116,7 +116,7 @@ impl From<Replay> for JtiReplay {
     }
 }
 
-/// Does it and gives what to print.
+/// Runs a subcommand and returns the text to print.
 pub async fn run(command: ClientCommand, store: &Store, now: DateTime<Utc>) -> Result<String> {
     match command {
         ClientCommand::Add(new) => add(*new, store, now).await,
@@ -133,20 +133,20 @@ async fn add(new: AddClient, store: &Store, now: DateTime<Utc>) -> Result<String
         ..
     } = &new;
     let (client_id, name, secret) = (client_id.clone(), name.clone(), *secret);
-    let mut client = new_client(&client_id, &name, document(new)?, now);
-    let secret = secret.then(|| give_secret(&mut client));
+    let mut client = new_client(&client_id, &name, client_doc(new)?, now);
+    let secret = secret.then(|| set_new_secret(&mut client));
     register(store, client, now).await?;
-    let mut told = format!("Client {client_id} is registered.\n");
+    let mut text = format!("Client {client_id} is registered.\n");
     if let Some(secret) = secret {
         let _ = writeln!(
-            told,
-            "client_secret: {secret}\nIt is not stored and not shown again."
+            text,
+            "client_secret: {secret}\nThe secret is shown only now; Assent stores only its hash."
         );
     }
-    Ok(told)
+    Ok(text)
 }
 
-fn document(new: AddClient) -> Result<ClientDoc> {
+fn client_doc(new: AddClient) -> Result<ClientDoc> {
     Ok(ClientDoc {
         issuer: new.issuer,
         jwks: new.jwks.as_deref().map(read_keys).transpose()?,
@@ -193,21 +193,21 @@ async fn list(store: &Store) -> Result<String> {
         );
     }
     Ok(if lines.is_empty() {
-        "No client is registered.\n".to_owned()
+        "No clients are registered.\n".to_owned()
     } else {
         lines
     })
 }
 
 async fn disable(client_id: String, store: &Store, now: DateTime<Utc>) -> Result<String> {
-    let told = format!("Client {client_id} is shut out.\n");
-    let unknown = Error::not_found("client", &client_id);
+    let text = format!("Client {client_id} is disabled and its tokens are revoked.\n");
+    let not_found = Error::not_found("client", &client_id);
     let found = store
         .write((client_id, now), |tx, (id, now)| {
             Box::pin(async move { tx.disable_client(id, *now).await })
         })
         .await?;
-    if found { Ok(told) } else { Err(unknown) }
+    if found { Ok(text) } else { Err(not_found) }
 }
 
 #[cfg(test)]
@@ -216,27 +216,28 @@ mod tests {
     use clap::Parser;
 
     #[derive(Debug, Parser)]
-    struct Line {
+    struct TestCommand {
         #[command(subcommand)]
         command: ClientCommand,
     }
 
-    fn read(words: &[&str]) -> Result<ClientDoc, String> {
-        let line = Line::try_parse_from(["client", "add", "ehr", "--name", "EHR"].iter().chain(words));
-        match line.map_err(|e| e.to_string())?.command {
-            ClientCommand::Add(new) => document(*new).map_err(|e| e.message().to_owned()),
+    fn parse(arguments: &[&str]) -> Result<ClientDoc, String> {
+        let parsed =
+            TestCommand::try_parse_from(["client", "add", "ehr", "--name", "EHR"].iter().chain(arguments));
+        match parsed.map_err(|e| e.to_string())?.command {
+            ClientCommand::Add(new) => client_doc(*new).map_err(|e| e.message().to_owned()),
             other => Err(format!("{other:?}")),
         }
     }
 
     #[test]
-    fn a_bare_client_has_the_safe_defaults() {
-        assert_eq!(read(&[]).unwrap(), ClientDoc::default());
+    fn a_client_without_options_has_the_safe_defaults() {
+        assert_eq!(parse(&[]).unwrap(), ClientDoc::default());
     }
 
     #[test]
-    fn words_of_the_line_become_the_document() {
-        let doc = read(&[
+    fn options_are_stored_in_the_client_document() {
+        let doc = parse(&[
             "--scope",
             "system/Claim.c",
             "--scope",
@@ -255,10 +256,10 @@ mod tests {
     }
 
     #[test]
-    fn a_public_app_gets_no_secret() {
-        assert!(read(&["--public", "--secret"]).is_err());
+    fn a_public_app_cannot_have_a_secret_and_a_missing_key_file_is_named() {
+        assert!(parse(&["--public", "--secret"]).is_err());
         assert!(
-            read(&["--jwks", "no-such-file"])
+            parse(&["--jwks", "no-such-file"])
                 .unwrap_err()
                 .contains("no-such-file")
         );

@@ -1,83 +1,83 @@
-//! `assent gold-card`: providers who need not ask for certain services come in, are listed, and lose it again. What the
-//! exemption rests on is the plan's own evaluation, written down as text; nothing is computed here.
+//! `assent gold-card`: exempts providers from prior authorization for certain services, lists and ends the exemptions.
+//! The plan evaluates providers itself and records the result as text; this command computes nothing.
 
 use crate::clock::new_id;
 use crate::error::{Error, Result};
 use crate::fhir::coding::{CPT, HCPCS, normal_system};
-use crate::plan::{Ended, GoldCard};
+use crate::plan::{GoldCard, GoldCardEnd};
 use crate::store::Store;
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, Subcommand};
 use std::fmt::Write as _;
 use uuid::Uuid;
 
-/// Who did it, where `--by` does not say.
-const NOBODY_NAMED: &str = "command line";
+/// Recorded as the person when `--by` is not given.
+const UNNAMED: &str = "command line";
 
-/// What can be done with gold cards.
+/// Subcommands of `gold-card`.
 #[derive(Debug, Subcommand)]
 pub enum GoldCardCommand {
-    /// Exempts a provider from asking for a service
+    /// Exempt a provider from prior authorization for services
     Add(Box<AddGoldCard>),
-    /// Brings an exemption to its end; the card stays on record
+    /// End an exemption; the gold card stays on record
     End(EndGoldCard),
-    /// Lists the cards, those that ended too
+    /// List the gold cards, including those that ended
     List {
-        /// Of this provider alone
+        /// List only the gold cards of this provider
         #[arg(long, value_name = "NPI")]
         npi: Option<String>,
-        /// As JSON, one array
+        /// Print a JSON array instead of text
         #[arg(long)]
         json: bool,
     },
 }
 
-/// A card on the command line.
+/// Options of `gold-card add`.
 #[derive(Debug, Args)]
 pub struct AddGoldCard {
-    /// The provider's NPI
+    /// NPI of the provider
     #[arg(long)]
     npi: String,
-    /// A code, a range of codes (E0424-E1406), or * for every service
+    /// Service code, range of codes (E0424-E1406), or * for every service
     #[arg(long)]
     code: String,
-    /// hcpcs, cpt, or the system's URL
+    /// Code system: hcpcs, cpt, or a URL
     #[arg(long, default_value = "hcpcs")]
     system: String,
-    /// The line of business, such as MA
-    #[arg(long)]
-    line: String,
-    /// The first day
+    /// Line of business, such as MA
+    #[arg(long, value_name = "LINE-OF-BUSINESS")]
+    line_of_business: String,
+    /// First day of the exemption
     #[arg(long, value_name = "DATE")]
     from: NaiveDate,
-    /// The last day; without it the card holds until it is ended
+    /// Last day of the exemption; without it, the gold card is valid until it is ended
     #[arg(long, value_name = "DATE")]
     to: Option<NaiveDate>,
-    /// What it rests on: "approved 96 of 100, 2025-11 to 2026-10"
+    /// The evaluation that it is based on: "approved 96 of 100, 2025-11 to 2026-10"
     #[arg(long, value_name = "TEXT")]
     evidence: String,
-    /// Who decided it
-    #[arg(long, default_value = NOBODY_NAMED, value_name = "NAME")]
+    /// Person who decided
+    #[arg(long, default_value = UNNAMED, value_name = "NAME")]
     by: String,
 }
 
-/// An end on the command line.
+/// Options of `gold-card end`.
 #[derive(Debug, Args)]
 pub struct EndGoldCard {
-    /// The card, as `list` shows it
+    /// Id of the gold card, as shown by 'assent gold-card list'
     id: Uuid,
-    /// The last day on which it holds
+    /// Last day of the exemption
     #[arg(long, value_name = "DATE")]
     on: NaiveDate,
-    /// Why
+    /// Reason for the end
     #[arg(long, value_name = "TEXT")]
     why: String,
-    /// Who decided it
-    #[arg(long, default_value = NOBODY_NAMED, value_name = "NAME")]
+    /// Person who decided
+    #[arg(long, default_value = UNNAMED, value_name = "NAME")]
     by: String,
 }
 
-/// Does it and gives what to print.
+/// Runs a subcommand and returns the text to print.
 pub async fn run(command: GoldCardCommand, store: &Store, now: DateTime<Utc>) -> Result<String> {
     match command {
         GoldCardCommand::Add(new) => add(*new, store, now).await,
@@ -88,25 +88,26 @@ pub async fn run(command: GoldCardCommand, store: &Store, now: DateTime<Utc>) ->
 
 async fn add(new: AddGoldCard, store: &Store, now: DateTime<Utc>) -> Result<String> {
     let card = card(new, now);
-    let faults = card.faults();
-    if !faults.is_empty() {
-        return Err(Error::malformed(faults.join("\n")));
+    let problems = card.problems();
+    if !problems.is_empty() {
+        return Err(Error::malformed(problems.join("\n")));
     }
-    let told = format!("Gold card {} is on record.\n", card.id);
+    let text = format!("Gold card {} is on record.\n", card.id);
     let unit = store.write(card, |tx, card| {
         Box::pin(async move {
-            let known = tx.gold_cards_of(std::slice::from_ref(&card.npi)).await?;
-            if let Some(other) = known.iter().find(|other| other.overlaps(card)) {
+            let cards = tx.gold_cards_of(std::slice::from_ref(&card.npi)).await?;
+            if let Some(other) = cards.iter().find(|other| other.overlaps(card)) {
                 return Err(Error::conflict(format!(
-                    "Card {} says the same already for some of these services and days; end it first",
-                    other.id
+                    "Gold card {} already exempts this provider from some of these services on some of these \
+                     days. End it first with 'assent gold-card end {}'",
+                    other.id, other.id
                 )));
             }
             tx.add_gold_card(card).await
         })
     });
     unit.await?;
-    Ok(told)
+    Ok(text)
 }
 
 fn card(new: AddGoldCard, now: DateTime<Utc>) -> GoldCard {
@@ -120,7 +121,7 @@ fn card(new: AddGoldCard, now: DateTime<Utc>) -> GoldCard {
         npi: new.npi,
         system,
         code: new.code.to_uppercase(),
-        line: new.line.to_uppercase(),
+        line_of_business: new.line_of_business.to_uppercase(),
         starts: new.from,
         ends: new.to,
         evidence: new.evidence.trim().to_owned(),
@@ -131,15 +132,15 @@ fn card(new: AddGoldCard, now: DateTime<Utc>) -> GoldCard {
 }
 
 async fn end(end: EndGoldCard, store: &Store, now: DateTime<Utc>) -> Result<String> {
-    let why = end.why.trim().to_owned();
-    if why.is_empty() {
-        return Err(Error::malformed("Say why the card ends"));
+    let reason = end.why.trim().to_owned();
+    if reason.is_empty() {
+        return Err(Error::malformed("--why is empty. Give the reason for the end"));
     }
-    let told = format!("Gold card {} ends on {}.\n", end.id, end.on);
-    let ended = Ended {
+    let text = format!("Gold card {} ends on {}.\n", end.id, end.on);
+    let ended = GoldCardEnd {
         by: end.by,
         at: now,
-        why,
+        why: reason,
     };
     let unit = store.write((end.id, end.on, ended), |tx, (id, on, ended)| {
         Box::pin(async move {
@@ -147,21 +148,21 @@ async fn end(end: EndGoldCard, store: &Store, now: DateTime<Utc>) -> Result<Stri
             let card = card.ok_or_else(|| Error::not_found("gold card", id))?;
             if card.ended.is_some() {
                 return Err(Error::conflict(
-                    "This card was ended before; an end is not written twice",
+                    "This gold card was ended before. Its end cannot be changed",
                 ));
             }
             if card.ends.is_some_and(|last| last < *on) {
-                return Err(Error::malformed(
-                    "The card's last day is earlier than that already",
-                ));
+                return Err(Error::malformed("This gold card ends before the day in --on"));
             }
             tx.end_gold_card(*id, *on, ended).await
         })
     });
     if unit.await? {
-        Ok(told)
+        Ok(text)
     } else {
-        Err(Error::conflict("Somebody else ended this card just now"))
+        Err(Error::conflict(
+            "Somebody else ended this gold card at the same time",
+        ))
     }
 }
 
@@ -181,11 +182,13 @@ async fn list(npi: Option<String>, json: bool, store: &Store) -> Result<String> 
     }
     let mut lines = String::new();
     for card in &cards {
-        let ends = card.ends.map_or_else(|| "open".to_owned(), |day| day.to_string());
+        let ends = card
+            .ends
+            .map_or_else(|| "no end".to_owned(), |day| day.to_string());
         let _ = write!(
             lines,
             "{}\t{}\t{}\t{}\t{} to {ends}\t{}",
-            card.id, card.npi, card.code, card.line, card.starts, card.evidence
+            card.id, card.npi, card.code, card.line_of_business, card.starts, card.evidence
         );
         if let Some(ended) = &card.ended {
             let _ = write!(lines, "\tended by {}: {}", ended.by, ended.why);
@@ -193,7 +196,7 @@ async fn list(npi: Option<String>, json: bool, store: &Store) -> Result<String> 
         lines.push('\n');
     }
     Ok(if lines.is_empty() {
-        "No gold card is on record.\n".to_owned()
+        "No gold cards are on record.\n".to_owned()
     } else {
         lines
     })

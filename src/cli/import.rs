@@ -1,4 +1,4 @@
-//! `assent import PATH…`: files or folders of FHIR NDJSON or JSON bundles. Safe to repeat.
+//! `assent import PATH…`: imports files or folders of FHIR NDJSON or JSON Bundles. Importing again replaces records.
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -13,19 +13,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// What to read.
+/// Options of `import`.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// Files (.ndjson, .json) or folders of them
+    /// Files (.ndjson, .json), or folders that contain them
     #[arg(required = true)]
     paths: Vec<PathBuf>,
 }
 
-/// Reads everything, tells what was taken and lists what was not; exit code 2 when a row was refused.
+/// Imports every file, prints the counts, and lists every rejected row; exit code 2 when a row was rejected.
 pub async fn run(command: Import, config: &Config) -> Result<ExitCode> {
     let store = Store::open(config).await?;
-    let published = Arc::new(publication::to_read_with(config, &Clock::System, &store).await?);
-    let mut import = import::Import::new(store.clone(), published, Clock::System.now());
+    let policy_set = Arc::new(publication::current_or_folders(config, &Clock::System, &store).await?);
+    let mut import = import::Import::new(store.clone(), policy_set, Clock::System.now());
     let files = files(&command.paths)?;
     let bytes = files
         .iter()
@@ -37,7 +37,7 @@ pub async fn run(command: Import, config: &Config) -> Result<ExitCode> {
         bar.set_style(style);
     }
     for file in &files {
-        read(&mut import, file, &bar).await?;
+        import_file(&mut import, file, &bar).await?;
     }
     let report = import.finish().await?;
     bar.finish_and_clear();
@@ -45,20 +45,20 @@ pub async fn run(command: Import, config: &Config) -> Result<ExitCode> {
     #[expect(
         clippy::print_stdout,
         clippy::print_stderr,
-        reason = "a command speaks to the terminal"
+        reason = "a command writes to the terminal"
     )]
     {
-        for row in &report.refused {
+        for row in &report.rejected {
             eprintln!("{}:{}: {}", row.file, row.line, row.reason);
         }
         println!(
-            "{} records taken, {} resources of other types skipped, {} rows refused",
-            report.taken,
+            "{} records imported, {} resources of other types skipped, {} rows rejected",
+            report.written,
             report.skipped,
-            report.refused.len()
+            report.rejected.len()
         );
     }
-    Ok(if report.refused.is_empty() {
+    Ok(if report.rejected.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(2)
@@ -76,8 +76,8 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         }
         for entry in std::fs::read_dir(path).map_err(|e| failed(path, e))? {
             let inner = entry.map_err(|e| failed(path, e))?.path();
-            let known = inner.extension().is_some_and(|e| e == "ndjson" || e == "json");
-            if inner.is_file() && known {
+            let has_known_extension = inner.extension().is_some_and(|e| e == "ndjson" || e == "json");
+            if inner.is_file() && has_known_extension {
                 files.push(inner);
             }
         }
@@ -86,20 +86,22 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A file that is one JSON resource as a whole is taken so; everything else is read line by line.
-async fn read(import: &mut import::Import, path: &Path, bar: &ProgressBar) -> Result<()> {
+/// Reads a file: as one resource if the whole file is JSON, otherwise line by line.
+async fn import_file(import: &mut import::Import, path: &Path, bar: &ProgressBar) -> Result<()> {
     let failed = |e: std::io::Error| Error::malformed(format!("{} cannot be read: {e}", path.display()));
     let name = path.display().to_string();
-    let whole = path.extension().is_some_and(|e| e == "json");
-    if whole && let Ok(resource) = serde_json::from_str(&std::fs::read_to_string(path).map_err(failed)?) {
-        return import.resource(&name, 1, resource).await;
+    let may_be_one_resource = path.extension().is_some_and(|e| e == "json");
+    if may_be_one_resource
+        && let Ok(resource) = serde_json::from_str(&std::fs::read_to_string(path).map_err(failed)?)
+    {
+        return import.read_resource(&name, 1, resource).await;
     }
     let file = BufReader::new(std::fs::File::open(path).map_err(failed)?);
     for (n, line) in file.lines().enumerate() {
         let line = line.map_err(failed)?;
-        import.line(&name, n + 1, &line).await?;
+        import.read_line(&name, n + 1, &line).await?;
         bar.inc(line.len() as u64 + 1);
-        bar.set_message(format!("{} rows", import.seen()));
+        bar.set_message(format!("{} rows", import.rows_read()));
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The command line: one file per command. Settings come from `--config`, then the environment, then flags.
+//! The command line: one file per command. Settings come from the file in `--config`; environment variables override
+//! the file, and flags override both.
 
 pub mod client;
 mod demo;
@@ -22,13 +23,13 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "assent", version, about)]
 pub struct Command {
-    /// A file of settings (TOML); config/default.toml in the source lists them all
+    /// Settings file (TOML); src/config/default.toml in the source lists every setting
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// sqlite:PATH or postgres://…, over the settings
+    /// Database to use instead of the one in the settings: sqlite:PATH or postgres://...
     #[arg(long, global = true, value_name = "URL")]
     database: Option<String>,
-    /// What to log, such as info or assent=debug,sqlx=warn
+    /// Which messages to log, such as info or assent=debug,sqlx=warn
     #[arg(long, global = true, default_value = "info", value_name = "FILTER")]
     log: String,
     #[command(subcommand)]
@@ -37,29 +38,32 @@ pub struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Runs the server
+    /// Run the server
     Serve(serve::Serve),
-    /// Runs the server with a small plan in it, and prints what to open
+    /// Run the server with a synthetic demo plan, and print its addresses and sign-ins
     Demo,
-    /// Sends the whole thread over HTTP and checks each answer
+    /// Check a server end to end: send the messages of an EHR, a reviewer and a member's app, and verify every reply
+    ///
+    /// The check runs 8 steps over HTTP: hooks, forms, requests, review, notifications, a member's app and inquiries.
+    /// Every message is synthetic. Exit code 1 when a step fails.
     Walk(walk::Walk),
-    /// Brings the database's schema up to date
+    /// Update the database schema; every other command also does this
     Migrate,
-    /// Partner systems: EHRs, clearinghouses, members' apps
+    /// Register, list and disable clients: EHRs, clearinghouses, members' apps
     #[command(subcommand)]
     Client(client::ClientCommand),
-    /// Staff and members' sign-ins
+    /// Add, list and disable sign-ins of staff and members
     #[command(subcommand)]
     User(user::UserCommand),
-    /// Providers who need not ask for certain services
+    /// Add, end and list gold cards: providers exempt from prior authorization for certain services
     #[command(subcommand)]
     GoldCard(gold_card::GoldCardCommand),
-    /// Reads members, coverages, providers, organizations from FHIR NDJSON or bundles
+    /// Import members, coverages, providers and organizations from FHIR NDJSON or Bundles
     Import(import::Import),
-    /// Policies: check, test, list, write, run again over past requests
+    /// Check, test, list, create, explain and back-test policies
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Asks a running server whether it is ready; for a container's health check
+    /// Exit with code 0 if the server on this machine is ready; for container health checks
     Healthcheck,
 }
 
@@ -80,7 +84,7 @@ impl Command {
     }
 }
 
-/// Runs one command; the error is one sentence for the terminal.
+/// Runs one command and returns its exit code. The error is printed to standard error.
 pub fn run(command: Command) -> Result<ExitCode> {
     let config = command.config()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -96,25 +100,25 @@ pub fn run(command: Command) -> Result<ExitCode> {
             Action::Migrate => drop(Store::open(&config).await?),
             Action::Client(action) => {
                 let store = Store::open(&config).await?;
-                say(&client::run(action, &store, Clock::System.now()).await?);
+                print(&client::run(action, &store, Clock::System.now()).await?);
             }
             Action::User(action) => {
                 let store = Store::open(&config).await?;
-                say(&user::run(action, &store, config.password_work, Clock::System.now()).await?);
+                print(&user::run(action, &store, config.password_cost, Clock::System.now()).await?);
             }
             Action::GoldCard(action) => {
                 let store = Store::open(&config).await?;
-                say(&gold_card::run(action, &store, Clock::System.now()).await?);
+                print(&gold_card::run(action, &store, Clock::System.now()).await?);
             }
             Action::Import(import) => return import::run(import, &config).await,
             Action::Policy(action) => return policy::run(action, &config).await,
-            Action::Healthcheck => serve::ask(&config).await?,
+            Action::Healthcheck => serve::check_health(&config).await?,
         }
         Ok(ExitCode::SUCCESS)
     })
 }
 
-/// Prints. Whoever closed the other end of a pipe has read enough.
-fn say(text: &str) {
+/// Prints text and a newline. A closed pipe (`assent policy list | head`) is not an error.
+fn print(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
 }

@@ -1,59 +1,64 @@
-//! `assent serve`: the server, until it is told to stop.
+//! `assent serve` and `assent healthcheck`: the server, and a check of whether it is ready.
 
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::jobs::Reload;
-use crate::publication::Opening;
+use crate::publication::StartFrom;
 use crate::telemetry;
 use clap::Args;
 
-/// How the server starts.
+/// Options of `serve`.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Publishes the folders of policies and forms instead of starting with the set that was published last
+    /// Publish the policies and forms in the folders before serving; otherwise the server uses what was published last
     #[arg(long)]
     publish: bool,
 }
 
-/// Runs the server; SIGTERM or Ctrl-C let it finish what it has begun, SIGHUP lets it read the folders again.
+/// Runs the server. After SIGTERM or Ctrl-C it completes the requests in progress and stops. At SIGHUP it reads the
+/// folders again and publishes them.
 pub async fn run(command: Serve, config: Config, log: &str) -> Result<()> {
     telemetry::start_logging(log);
-    let opening = if command.publish {
-        Opening::Folders
+    let start_from = if command.publish {
+        StartFrom::Folders
     } else {
-        Opening::Stored
+        StartFrom::LatestPublication
     };
-    let mut app = App::build_opening(config, Clock::System, opening).await?;
+    let mut app = App::build_starting_from(config, Clock::System, start_from).await?;
     app.reload = Reload::OnSignal;
     let listener = app.listen().await?;
     tracing::info!(public_url = %app.state.config.public_url, "serving");
     app.serve(listener, stop_signal()).await
 }
 
-/// Asks this machine's server for `/readyz`.
-pub async fn ask(config: &Config) -> Result<()> {
+/// Requests `/readyz` from the server on this machine; `Unavailable` when it does not reply with 200.
+pub async fn check_health(config: &Config) -> Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let failed =
-        |e: std::io::Error| Error::new(Kind::Unavailable, format!("The server does not answer: {e}"));
+    let unreachable = |e: std::io::Error| {
+        Error::new(
+            ErrorKind::Unavailable,
+            format!("The server does not respond: {e}"),
+        )
+    };
     let mut stream = tokio::net::TcpStream::connect(config.listen)
         .await
-        .map_err(failed)?;
+        .map_err(unreachable)?;
     stream
         .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .await
-        .map_err(failed)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.map_err(failed)?;
-    if answer.starts_with("HTTP/1.1 200") {
+        .map_err(unreachable)?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.map_err(unreachable)?;
+    if reply.starts_with("HTTP/1.1 200") {
         Ok(())
     } else {
-        Err(Error::new(Kind::Unavailable, "The server is not ready"))
+        Err(Error::new(ErrorKind::Unavailable, "The server is not ready"))
     }
 }
 
-/// Comes when the process is asked to stop.
+/// Completes at Ctrl-C or SIGTERM.
 pub async fn stop_signal() {
     let interrupt = tokio::signal::ctrl_c();
     #[cfg(unix)]

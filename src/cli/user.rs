@@ -1,9 +1,11 @@
-//! `assent user`: staff with roles and licenses, and members' sign-ins, come in, are listed and shut out. A password
-//! is read from standard input or made here and printed once; it never stands on the command line.
+//! `assent user`: adds, lists and disables sign-ins of staff (with roles and licenses) and of members. A password is
+//! read from standard input, or generated and printed once; it is never an argument.
 
 use crate::auth::password;
-use crate::auth::registration::{NewLogin, NewPerson, enroll, enroll_member, fold_name};
-use crate::config::PasswordWork;
+use crate::auth::registration::{
+    NewMemberLogin, NewStaffMember, add_member_login, add_staff_member, normalize_username,
+};
+use crate::config::PasswordCost;
 use crate::error::{Error, Result};
 use crate::prior_auth::{Credential, CredentialKind, Role};
 use crate::store::Store;
@@ -11,56 +13,56 @@ use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 use std::fmt::Write as _;
 
-/// What can be done with sign-ins.
+/// Subcommands of `user`.
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
-    /// Adds a member of staff, or with --member a member's sign-in
+    /// Add a sign-in for staff, or for a member with --member
     Add(Box<AddUser>),
-    /// Lists staff and members' sign-ins
+    /// List the sign-ins of staff and members
     List,
-    /// Shuts a sign-in out; its sessions end at once
+    /// Disable a sign-in and end its sessions
     Disable {
-        /// The sign-in name
+        /// User name
         username: String,
     },
 }
 
-/// A sign-in on the command line.
+/// Options of `user add`.
 #[derive(Debug, Args)]
 pub struct AddUser {
-    /// The sign-in name
+    /// User name
     username: String,
-    /// Makes a member's sign-in: the member id on the card
+    /// Member id on the member's card; adds a sign-in for the member
     #[arg(long, value_name = "MEMBER-ID", conflicts_with_all = ["name", "roles", "license"])]
     member: Option<String>,
-    /// Where the member's notices go
+    /// Address for the member's email notices
     #[arg(long, requires = "member")]
     email: Option<String>,
-    /// The name of a member of staff; it stands under every decision
+    /// Name of the staff person, shown with every decision
     #[arg(long, required_unless_present = "member")]
     name: Option<String>,
-    /// A role: intake, nurse, physician, supervisor, policy-author or policy-approver (may be repeated)
-    #[arg(long = "role", value_parser = role, required_unless_present = "member")]
+    /// Role of the staff person: intake, nurse, physician, supervisor, policy-author or policy-approver (repeatable)
+    #[arg(long = "role", value_parser = parse_role, required_unless_present = "member")]
     roles: Vec<Role>,
-    /// The license number
+    /// License number
     #[arg(long, requires_all = ["license_kind", "license_state"])]
     license: Option<String>,
-    /// Whose license it is
+    /// Kind of license
     #[arg(long, value_enum, requires = "license")]
     license_kind: Option<LicenseKind>,
-    /// The state that gave the license
+    /// State that issued the license
     #[arg(long, value_name = "STATE", requires = "license")]
     license_state: Option<String>,
-    /// The last day of the license
+    /// Last day on which the license is valid
     #[arg(long, value_name = "YYYY-MM-DD", requires = "license")]
     license_until: Option<NaiveDate>,
-    /// The holder's NPI
+    /// NPI of the license holder
     #[arg(long, requires = "license")]
     npi: Option<String>,
-    /// The holder's specialty, a NUCC taxonomy code
+    /// Specialty of the license holder (NUCC taxonomy code)
     #[arg(long, requires = "license")]
     specialty: Option<String>,
-    /// Reads the password from the first line of standard input
+    /// Read the password from the first line of standard input; without it, a password is generated
     #[arg(long)]
     password_stdin: bool,
 }
@@ -83,27 +85,27 @@ impl From<LicenseKind> for CredentialKind {
     }
 }
 
-fn role(word: &str) -> Result<Role, String> {
-    Role::read(word).ok_or_else(|| {
-        "a role is intake, nurse, physician, supervisor, policy-author or policy-approver".to_owned()
+fn parse_role(word: &str) -> Result<Role, String> {
+    Role::parse(word).ok_or_else(|| {
+        "valid roles are intake, nurse, physician, supervisor, policy-author and policy-approver".to_owned()
     })
 }
 
-/// Does it and gives what to print.
+/// Runs a subcommand and returns the text to print.
 pub async fn run(
     command: UserCommand,
     store: &Store,
-    work: PasswordWork,
+    work: PasswordCost,
     now: DateTime<Utc>,
 ) -> Result<String> {
     match command {
         UserCommand::Add(new) => {
-            let typed = if new.password_stdin {
+            let password = if new.password_stdin {
                 Some(first_line(&mut std::io::stdin().lock())?)
             } else {
                 None
             };
-            add(*new, typed, store, work, now).await
+            add(*new, password, store, work, now).await
         }
         UserCommand::List => list(store).await,
         UserCommand::Disable { username } => disable(&username, store).await,
@@ -120,42 +122,45 @@ fn first_line(input: &mut impl std::io::BufRead) -> Result<String> {
 
 async fn add(
     new: AddUser,
-    typed: Option<String>,
+    password: Option<String>,
     store: &Store,
-    work: PasswordWork,
+    work: PasswordCost,
     now: DateTime<Utc>,
 ) -> Result<String> {
-    let made = typed.is_none().then(password::generate);
-    let password = typed.or_else(|| made.clone()).unwrap_or_default();
+    let generated = password.is_none().then(password::generate);
+    let password = password.or_else(|| generated.clone()).unwrap_or_default();
     let credential = credential(&new);
     let username = new.username.clone();
     if let Some(member_id) = new.member {
-        let login = NewLogin {
+        let login = NewMemberLogin {
             username: new.username,
             member_id,
             email: new.email,
             password,
         };
-        enroll_member(store, login, work, now).await?;
+        add_member_login(store, login, work, now).await?;
     } else {
         let name = new.name.unwrap_or_default();
-        let person = NewPerson {
+        let person = NewStaffMember {
             username: new.username,
             name,
             roles: new.roles,
             credential,
             password,
         };
-        enroll(store, person, work, now).await?;
+        add_staff_member(store, person, work, now).await?;
     }
-    let mut told = format!("{} can sign in.\n", fold_name(&username));
-    if let Some(made) = made {
-        let _ = writeln!(told, "password: {made}\nIt is not stored and not shown again.");
+    let mut text = format!("{} can sign in.\n", normalize_username(&username));
+    if let Some(generated) = generated {
+        let _ = writeln!(
+            text,
+            "password: {generated}\nThe password is shown only now; Assent stores only its hash."
+        );
     }
-    Ok(told)
+    Ok(text)
 }
 
-/// The license of the line, if it names one whole.
+/// The license, if kind, number and state are given.
 fn credential(new: &AddUser) -> Option<Credential> {
     Some(Credential {
         kind: new.license_kind?.into(),
@@ -170,10 +175,10 @@ fn credential(new: &AddUser) -> Option<Credential> {
 async fn list(store: &Store) -> Result<String> {
     let (people, logins) = store
         .read((), |tx, ()| {
-            Box::pin(async move { Ok((tx.people().await?, tx.logins().await?)) })
+            Box::pin(async move { Ok((tx.staff_members().await?, tx.logins().await?)) })
         })
         .await?;
-    let word = |disabled: bool| if disabled { "disabled" } else { "enabled" };
+    let state = |disabled: bool| if disabled { "disabled" } else { "enabled" };
     let mut lines = String::new();
     for person in people {
         let roles: Vec<&str> = person.roles.iter().map(|role| role.as_str()).collect();
@@ -181,7 +186,7 @@ async fn list(store: &Store) -> Result<String> {
             lines,
             "{}\t{}\tstaff\t{}\t{}",
             person.username,
-            word(person.disabled),
+            state(person.disabled),
             person.name,
             roles.join(" ")
         );
@@ -191,31 +196,31 @@ async fn list(store: &Store) -> Result<String> {
             lines,
             "{}\t{}\tmember\t{}",
             login.username,
-            word(login.disabled),
+            state(login.disabled),
             login.member
         );
     }
     Ok(if lines.is_empty() {
-        "Nobody can sign in.\n".to_owned()
+        "No sign-ins exist.\n".to_owned()
     } else {
         lines
     })
 }
 
-/// Shuts out whoever has this name, staff and member alike.
+/// Disables the sign-in of staff, of a member, or both, with this username.
 async fn disable(username: &str, store: &Store) -> Result<String> {
-    let name = fold_name(username);
+    let name = normalize_username(username);
     let found = store
         .write(name.clone(), |tx, name| {
             Box::pin(async move {
                 let (person, login) = (
-                    tx.person_by_username(name).await?,
+                    tx.staff_member_by_username(name).await?,
                     tx.login_by_username(name).await?,
                 );
                 let found = person.is_some() || login.is_some();
                 if let Some(mut person) = person {
                     person.disabled = true;
-                    tx.put_person(&person).await?;
+                    tx.put_staff_member(&person).await?;
                     tx.close_sessions_of(person.id).await?;
                 }
                 if let Some(mut login) = login {
@@ -228,7 +233,7 @@ async fn disable(username: &str, store: &Store) -> Result<String> {
         })
         .await?;
     if found {
-        Ok(format!("{name} is shut out.\n"))
+        Ok(format!("{name} is disabled and signed out.\n"))
     } else {
         Err(Error::not_found("sign-in", name))
     }
@@ -240,15 +245,15 @@ mod tests {
     use clap::Parser;
 
     #[derive(Debug, Parser)]
-    struct Line {
+    struct TestCommand {
         #[command(subcommand)]
         command: UserCommand,
     }
 
-    fn read(words: &[&str]) -> Result<AddUser, String> {
-        let line =
-            Line::try_parse_from(["user", "add", "nora"].iter().chain(words)).map_err(|e| e.to_string())?;
-        match line.command {
+    fn parse(arguments: &[&str]) -> Result<AddUser, String> {
+        let parsed = TestCommand::try_parse_from(["user", "add", "nora"].iter().chain(arguments))
+            .map_err(|e| e.to_string())?;
+        match parsed.command {
             UserCommand::Add(new) => Ok(*new),
             other => Err(format!("{other:?}")),
         }
@@ -256,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_nurse_has_roles_and_a_license() {
-        let new = read(&[
+        let new = parse(&[
             "--name",
             "Nora N",
             "--role",
@@ -283,19 +288,19 @@ mod tests {
     }
 
     #[test]
-    fn a_member_has_neither_role_nor_license() {
-        assert!(read(&["--member", "M1", "--email", "a@b.example"]).is_ok());
-        assert!(read(&["--member", "M1", "--role", "nurse"]).is_err());
-        assert!(read(&["--name", "Nora N"]).is_err(), "staff need a role");
-        assert!(read(&["--name", "N", "--role", "boss"]).is_err());
+    fn a_member_has_no_role_and_no_license() {
+        assert!(parse(&["--member", "M1", "--email", "a@b.example"]).is_ok());
+        assert!(parse(&["--member", "M1", "--role", "nurse"]).is_err());
+        assert!(parse(&["--name", "Nora N"]).is_err(), "staff need a role");
+        assert!(parse(&["--name", "N", "--role", "boss"]).is_err());
         assert!(
-            read(&["--name", "N", "--role", "nurse", "--license", "RN1"]).is_err(),
-            "a license has a kind and a state"
+            parse(&["--name", "N", "--role", "nurse", "--license", "RN1"]).is_err(),
+            "a license needs a kind and a state"
         );
     }
 
     #[test]
-    fn a_typed_password_is_the_first_line() {
+    fn the_password_is_the_first_line_of_standard_input() {
         assert_eq!(
             first_line(&mut "long enough it is\r\nmore\n".as_bytes()).unwrap(),
             "long enough it is"

@@ -1,50 +1,51 @@
-//! `assent walk`: the thread over HTTP, against a server of its own or a running one.
+//! `assent walk`: the end-to-end check, against a server that it starts itself or a running one.
 
 use crate::config::Config;
-use crate::demo::walk::{self as thread, Step};
+use crate::demo::walk::{self as end_to_end, Step};
 use crate::error::{Error, Result};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Where to walk.
+/// Which server to check.
 #[derive(Debug, Args)]
 pub struct Walk {
-    /// A running server; without it the walk starts its own with a fresh store
+    /// URL of a running server with the demo plan; without it, a new server with an empty database is started and
+    /// checked
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// The demo's data folder: keys, sign-ins, mail (with --server)
+    /// Data folder of the running demo, with its keys, sign-ins and mail; used with --server
     #[arg(long, default_value = "data", value_name = "FOLDER")]
     data: PathBuf,
-    /// Prints one JSON object instead of lines
+    /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
 }
 
-/// Walks; exit code 1 when a step is red.
-#[expect(clippy::print_stdout, reason = "a command speaks to the terminal")]
+/// Runs the check; exit code 1 when a step fails.
+#[expect(clippy::print_stdout, reason = "a command writes to the terminal")]
 pub async fn run(command: Walk, config: Config) -> Result<ExitCode> {
-    let tell = |step: &Step| {
+    let print_step = |step: &Step| {
         if !command.json {
-            println!("{}", line(step));
+            println!("{}", step_text(step));
         }
     };
     let report = match &command.server {
-        Some(server) => thread::against(server, &command.data, tell).await?,
-        None => thread::own(config, tell).await?,
+        Some(server) => end_to_end::check_server(server, &command.data, print_step).await?,
+        None => end_to_end::check_own_server(config, print_step).await?,
     };
     if command.json {
         println!("{}", serde_json::to_string(&report).map_err(Error::internal)?);
     }
-    Ok(if report.green() {
+    Ok(if report.passed() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-fn line(step: &Step) -> String {
-    let mark = if step.ok { "ok " } else { "RED" };
+fn step_text(step: &Step) -> String {
+    let result = if step.passed { "passed" } else { "FAILED" };
     let detail = step.detail.replace('\n', "\n      ");
-    format!("{mark} {} ({} ms)\n      {detail}", step.name, step.ms)
+    format!("{result} {} ({} ms)\n      {detail}", step.name, step.duration_ms)
 }

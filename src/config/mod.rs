@@ -1,132 +1,136 @@
-//! The settings: `default.toml` (compiled in, and the reference), then a file, then the environment `ASSENT_*`.
-//! What makes no sense is refused at start, one sentence per mistake.
+//! The settings: the defaults in `default.toml` (compiled in, with an explanation of each setting), then the settings
+//! file, then environment variables `ASSENT_*`. The server does not start with an invalid setting; the error has one
+//! line for each, which says what is wrong and where the setting was set.
+
+mod checks;
 
 use crate::error::{Error, Result};
 use serde::Deserialize;
-use std::{net::SocketAddr, path::PathBuf};
+use std::collections::HashMap;
+use std::{fmt, net::SocketAddr, path::PathBuf};
 use toml::{Table, Value};
 
-const DEFAULT: &str = include_str!("default.toml");
+const DEFAULTS: &str = include_str!("default.toml");
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The address that the world uses; no slash at the end.
+    /// The URL at which others reach the server, without a slash at the end.
     pub public_url: String,
-    /// The socket to listen on.
+    /// The IP address and port to listen on.
     pub listen: SocketAddr,
     /// `sqlite:PATH` or `postgres://…`.
     pub database: String,
-    /// Folder of everything that is generated.
+    /// The folder for generated files.
     pub data: PathBuf,
-    /// Folder of the policies.
+    /// The folder of the policies, lists, plans and clocks.
     pub rules: PathBuf,
-    /// Folder of the questionnaires.
+    /// The folder of the questionnaires.
     pub forms: PathBuf,
-    /// Who the plan is.
+    /// The plan.
     pub payer: Payer,
-    /// Sizes and times.
+    /// Sizes and time limits.
     pub limits: Limits,
-    /// What runs beside the answers.
+    /// Background workers of this process.
     pub workers: Workers,
-    /// How mail leaves.
+    /// How mail is sent.
     pub mail: Mail,
-    /// Sessions of people.
+    /// Sessions of staff and members.
     pub sessions: Sessions,
-    /// Settings of PostgreSQL alone.
+    /// Settings for PostgreSQL.
     pub postgres: Postgres,
     /// Repeated submissions.
     pub submissions: Submissions,
-    /// How hard a password is to hash. Not a setting: only tests make it quick.
+    /// The cost of hashing a password. It cannot be set; tests use the minimal cost.
     #[serde(skip)]
-    pub password_work: PasswordWork,
+    pub password_cost: PasswordCost,
 }
 
-/// Who the plan is.
+/// The plan.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Payer {
-    /// As on the member's card.
+    /// The name as on the member's card.
     pub name: String,
-    /// NPIs and payer ids that mean this plan.
+    /// The plan's NPIs and payer ids.
     pub identifiers: Vec<String>,
-    /// The phone for members and providers.
+    /// The phone number for members and providers.
     pub phone: String,
-    /// How to appeal, in words for a member.
+    /// How a member can appeal, in plain language.
     pub appeal: String,
 }
 
-/// Sizes and times.
+/// Sizes and time limits.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Largest body in bytes.
+    /// The largest request body, in bytes.
     pub body_bytes: usize,
-    /// A hook's total time in milliseconds.
+    /// The time limit for the response to a hook call, in milliseconds.
     pub hook_ms: u64,
-    /// A hook's time for reads from the EHR, in milliseconds.
+    /// The time limit for all reads from the EHR during one hook call, in milliseconds.
     pub fetch_ms: u64,
 }
 
-/// Which workers run in this process.
+/// Background workers of this process.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one switch of the operator")]
 pub struct Workers {
-    /// Work inside the house.
+    /// Runs jobs.
     pub jobs: bool,
-    /// Effects that leave the house.
+    /// Sends notifications and mail.
     pub outbox: bool,
-    /// The watch over due times.
+    /// Warns staff before cases are late.
     pub deadlines: bool,
-    /// Removal of what has expired.
+    /// Deletes expired data.
     pub purge: bool,
-    /// How long a lease on a piece of work holds, in seconds.
+    /// How long a process may hold leased work, in seconds.
     pub lease_seconds: u32,
 }
 
-/// How mail leaves.
+/// How mail is sent.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mail {
-    /// smtp, file or memory.
+    /// The transport.
     pub transport: MailTransport,
-    /// The relay of the smtp transport.
+    /// The URL of the mail relay, for the transport `smtp`.
     pub url: String,
-    /// The sender.
+    /// The sender of every message.
     pub from: String,
-    /// Who hears of due times; may be empty.
+    /// The address that is warned before cases are late; empty for no warnings.
     pub alerts_to: String,
 }
 
-/// The three ways for a mail to go.
+/// Where mail is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MailTransport {
-    /// To a relay, over TLS.
+    /// To a mail relay, over TLS.
     Smtp,
-    /// Into files under the data folder.
+    /// Into files in the data folder.
     File,
-    /// Kept in memory, for tests.
+    /// Into memory, for tests.
     Memory,
 }
 
-/// Sessions of people.
+/// Sessions of staff and members.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sessions {
-    /// Idle time in minutes.
+    /// The time without use after which a session ends, in minutes.
     pub idle_minutes: u32,
 }
 
-/// Settings of PostgreSQL alone.
+/// Settings for PostgreSQL.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Postgres {
-    /// Connections of this process.
+    /// The largest number of connections of this process.
     pub connections: u32,
-    /// Prepared statements per connection.
+    /// The number of prepared statements that each connection keeps.
     pub statement_cache: usize,
 }
 
@@ -134,52 +138,100 @@ pub struct Postgres {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Submissions {
-    /// The window in days.
+    /// How many days the same request is treated as the same case.
     pub replay_days: u32,
 }
 
-/// How hard a password is to hash (argon2id).
+/// The cost of hashing a password with argon2id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PasswordWork {
-    /// 19 MiB, two passes.
+pub enum PasswordCost {
+    /// 19 MiB of memory and two passes.
     #[default]
-    Full,
-    /// As little as the algorithm allows; for tests alone.
-    Quick,
+    Standard,
+    /// The lowest cost that the algorithm allows, for tests.
+    Minimal,
 }
 
-/// Which database a `database` setting names.
+/// The database that the setting `database` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Database {
-    /// The embedded one, in this file.
+    /// The embedded database in this file.
     Sqlite(PathBuf),
-    /// A server; the URL.
+    /// A PostgreSQL server with this URL.
     Postgres(String),
 }
 
+/// Where a setting was set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Source {
+    File,
+    /// The name of the variable without the prefix `ASSENT_`.
+    Environment(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File => f.write_str("the settings file"),
+            Self::Environment(name) if name == "DATABASE" => {
+                f.write_str("the environment variable ASSENT_DATABASE or the option --database")
+            }
+            Self::Environment(name) => write!(f, "the environment variable ASSENT_{name}"),
+        }
+    }
+}
+
+/// The source of each setting that is not a default, by its dotted name.
+type Sources = HashMap<String, Source>;
+
+/// A message about one setting, with the place where it was set.
+fn describe(sources: &Sources, setting: &str, problem: &str) -> String {
+    match sources.get(setting) {
+        Some(source) => format!("{setting} {problem} It was set in {source}."),
+        None => format!("{setting} {problem}"),
+    }
+}
+
 impl Config {
-    /// The defaults alone.
+    /// The defaults.
     pub fn defaults() -> Result<Self> {
         Self::layered(None, std::iter::empty())
     }
 
-    /// Defaults, then a file's text, then `ASSENT_*` variables (name without the prefix, value); checked.
+    /// The defaults, overridden by the text of a settings file, overridden by environment variables as (name without
+    /// `ASSENT_`, value). The error has one line for each invalid setting.
     pub fn layered(file: Option<&str>, environment: impl Iterator<Item = (String, String)>) -> Result<Self> {
-        let mut table: Table = parse(DEFAULT, "the defaults")?;
+        let mut table: Table = parse(DEFAULTS, "The built-in defaults")?;
+        let mut sources = Sources::new();
         if let Some(text) = file {
-            merge(&mut table, parse(text, "the config file")?);
+            let file = parse(text, "The settings file")?;
+            sources.extend(
+                leaves(&file, "")
+                    .into_iter()
+                    .map(|(name, _)| (name, Source::File)),
+            );
+            merge(&mut table, file);
         }
-        for (name, value) in environment {
-            set(&mut table, &name.to_lowercase(), &value);
+        for (variable, value) in environment {
+            let name = variable.to_lowercase();
+            set(&mut table, &name, &value);
+            sources.insert(
+                name.replace("__", "."),
+                Source::Environment(variable.to_uppercase()),
+            );
         }
-        let misfits = misfits(&table)?;
+        let misfits = misfits(&table, &sources)?;
         if !misfits.is_empty() {
             return Err(Error::malformed(misfits.join("\n")));
         }
         let config: Self = Value::Table(table).try_into().map_err(|e: toml::de::Error| {
-            Error::malformed(format!("The settings do not fit: {}", e.message()))
+            Error::malformed(format!("The settings are not valid: {}", e.message()))
         })?;
-        let mistakes = config.mistakes();
+        let mistakes: Vec<String> = config
+            .mistakes()
+            .into_iter()
+            .map(|(setting, problem)| describe(&sources, setting, problem))
+            .collect();
         if mistakes.is_empty() {
             Ok(config)
         } else {
@@ -187,7 +239,7 @@ impl Config {
         }
     }
 
-    /// Which database is meant.
+    /// The database that the setting `database` names.
     pub fn database(&self) -> Result<Database> {
         if let Some(path) = self.database.strip_prefix("sqlite:") {
             return Ok(Database::Sqlite(PathBuf::from(path.trim_start_matches("//"))));
@@ -195,82 +247,14 @@ impl Config {
         if self.database.starts_with("postgres://") || self.database.starts_with("postgresql://") {
             return Ok(Database::Postgres(self.database.clone()));
         }
-        Err(Error::malformed("database must be sqlite:PATH or postgres://…"))
-    }
-
-    /// One sentence per setting that makes no sense.
-    fn mistakes(&self) -> Vec<String> {
-        let mut mistakes = Vec::new();
-        let mut check = |held: bool, sentence: &str| {
-            if !held {
-                mistakes.push(sentence.to_owned());
-            }
-        };
-        let url = url::Url::parse(&self.public_url);
-        check(
-            url.as_ref()
-                .is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()),
-            "public_url must be an http or https address, such as https://pa.plan.example.",
-        );
-        check(
-            !self.public_url.ends_with('/'),
-            "public_url must not end with a slash.",
-        );
-        check(
-            self.database().is_ok(),
-            "database must be sqlite:PATH or postgres://user@host/name.",
-        );
-        check(
-            !self.payer.name.trim().is_empty(),
-            "payer.name must not be empty: it stands on every card.",
-        );
-        check(
-            !self.payer.identifiers.is_empty(),
-            "payer.identifiers must hold at least the plan's NPI, or no coverage is ever ours.",
-        );
-        check(
-            self.limits.body_bytes >= 65_536,
-            "limits.body_bytes must be at least 65536.",
-        );
-        check(
-            self.limits.fetch_ms < self.limits.hook_ms,
-            "limits.fetch_ms must be less than limits.hook_ms: the answer still has to be made.",
-        );
-        check(
-            (1..=5000).contains(&self.limits.hook_ms),
-            "limits.hook_ms must lie between 1 and 5000.",
-        );
-        check(
-            (1..=3600).contains(&self.workers.lease_seconds),
-            "workers.lease_seconds must lie between 1 and 3600.",
-        );
-        check(
-            (5..=720).contains(&self.sessions.idle_minutes),
-            "sessions.idle_minutes must lie between 5 and 720.",
-        );
-        check(
-            (2..=200).contains(&self.postgres.connections),
-            "postgres.connections must lie between 2 and 200.",
-        );
-        check(self.mail.from.contains('@'), "mail.from must hold an address.");
-        check(
-            self.mail.alerts_to.is_empty() || self.mail.alerts_to.contains('@'),
-            "mail.alerts_to must be empty or an address.",
-        );
-        if self.mail.transport == MailTransport::Smtp {
-            let secure = self.mail.url.starts_with("smtps://")
-                || (self.mail.url.starts_with("smtp://") && self.mail.url.contains("tls=required"));
-            check(
-                secure,
-                "mail.url must be smtps://… or smtp://…?tls=required: mail that may fall back to plain text is refused.",
-            );
-        }
-        mistakes
+        Err(Error::malformed(
+            "database must be sqlite:PATH or postgres://user:password@host/name.",
+        ))
     }
 }
 
-/// The variables of this process that start with `ASSENT_`, without the prefix. The one home of the environment.
-/// `ASSENT_EXAMPLES` belongs to the tests and is left out.
+/// The environment variables of this process that begin with `ASSENT_`, as (name without the prefix, value). Only this
+/// function reads the environment. `ASSENT_EXAMPLES` is for the tests and is left out.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars().filter_map(|(name, value)| {
         let name = name.strip_prefix("ASSENT_")?;
@@ -278,13 +262,14 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
     })
 }
 
-fn parse(text: &str, what: &str) -> Result<Table> {
+fn parse(text: &str, name: &str) -> Result<Table> {
     text.parse()
-        .map_err(|e: toml::de::Error| Error::malformed(format!("{what} cannot be read: {e}")))
+        .map_err(|e: toml::de::Error| Error::malformed(format!("{name} cannot be read: {e}")))
 }
 
-fn merge(base: &mut Table, over: Table) {
-    for (name, value) in over {
+/// Overrides the values of `base`, table by table.
+fn merge(base: &mut Table, overrides: Table) {
+    for (name, value) in overrides {
         match (base.get_mut(&name), value) {
             (Some(Value::Table(inner)), Value::Table(more)) => merge(inner, more),
             (_, value) => {
@@ -294,27 +279,29 @@ fn merge(base: &mut Table, over: Table) {
     }
 }
 
-/// One sentence per setting that is unknown or of another type than its default: each is tried alone.
-fn misfits(table: &Table) -> Result<Vec<String>> {
-    let defaults = parse(DEFAULT, "the defaults")?;
+/// A message for each setting that does not exist or has the wrong type. Each setting is tried alone on top of the
+/// defaults, so that all mistakes are reported at once.
+fn misfits(table: &Table, sources: &Sources) -> Result<Vec<String>> {
+    let defaults = parse(DEFAULTS, "The built-in defaults")?;
     let mut all = Vec::new();
     for (path, value) in leaves(table, "") {
         let mut alone = defaults.clone();
         put(&mut alone, &path, value);
         if let Err(error) = Value::Table(alone).try_into::<Config>() {
-            all.push(format!("{path} does not fit: {}.", error.message()));
+            let problem = format!("is not valid: {}.", error.message().trim_end());
+            all.push(describe(sources, &path, &problem));
         }
     }
     Ok(all)
 }
 
-/// Every setting of a table with its dotted name.
-fn leaves(table: &Table, above: &str) -> Vec<(String, Value)> {
+/// All settings of a table with their dotted names.
+fn leaves(table: &Table, prefix: &str) -> Vec<(String, Value)> {
     table
         .iter()
         .flat_map(|(name, value)| match value {
-            Value::Table(inner) => leaves(inner, &format!("{above}{name}.")),
-            other => vec![(format!("{above}{name}"), other.clone())],
+            Value::Table(inner) => leaves(inner, &format!("{prefix}{name}.")),
+            other => vec![(format!("{prefix}{name}"), other.clone())],
         })
         .collect()
 }
@@ -335,7 +322,7 @@ fn put(table: &mut Table, path: &str, value: Value) {
     }
 }
 
-/// Sets `a__b` to the text, in the type that the default has.
+/// Sets `table__name` to a text, converted to the type of the default.
 fn set(table: &mut Table, name: &str, text: &str) {
     if let Some((outer, rest)) = name.split_once("__") {
         if let Some(Value::Table(inner)) = table.get_mut(outer) {
@@ -366,37 +353,50 @@ fn set(table: &mut Table, name: &str, text: &str) {
 mod tests {
     use super::*;
 
-    fn with(file: &str) -> Result<Config> {
+    fn from_file(file: &str) -> Result<Config> {
         Config::layered(Some(file), std::iter::empty())
     }
 
     #[test]
-    fn the_defaults_make_sense() {
+    fn the_defaults_are_valid() {
         Config::defaults().unwrap();
     }
 
     #[test]
-    fn the_environment_wins_over_the_file() {
+    fn the_environment_overrides_the_file() {
         let environment = [("LIMITS__BODY_BYTES".to_owned(), "70000".to_owned())].into_iter();
         let config = Config::layered(Some("[limits]\nbody_bytes = 80000"), environment).unwrap();
         assert_eq!(config.limits.body_bytes, 70_000);
     }
 
     #[test]
-    fn every_mistake_has_its_own_sentence() {
-        let error = with(
+    fn every_invalid_setting_is_reported_with_its_source() {
+        let error = from_file(
             "public_url = \"ftp://x/\"\ndatabase = \"mysql:x\"\n[mail]\ntransport = \"smtp\"\nurl = \"smtp://relay\"",
         )
         .unwrap_err();
-        let sentences: Vec<&str> = error.message().lines().collect();
-        assert_eq!(sentences.len(), 4, "{sentences:?}");
-        assert!(sentences.iter().any(|s| s.contains("fall back to plain text")));
+        let lines: Vec<&str> = error.message().lines().collect();
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("without encryption")));
+        assert!(
+            lines
+                .iter()
+                .all(|line| line.ends_with("It was set in the settings file.")),
+            "{lines:?}"
+        );
+        let environment = [("SESSIONS__IDLE_MINUTES".to_owned(), "1".to_owned())].into_iter();
+        let error = Config::layered(None, environment).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "sessions.idle_minutes must be from 5 to 720. \
+             It was set in the environment variable ASSENT_SESSIONS__IDLE_MINUTES."
+        );
     }
 
     #[test]
-    fn an_unknown_setting_is_refused() {
+    fn an_unknown_setting_is_rejected() {
         assert!(
-            with("lissten = \"127.0.0.1:1\"")
+            from_file("lissten = \"127.0.0.1:1\"")
                 .unwrap_err()
                 .message()
                 .contains("lissten")

@@ -1,40 +1,47 @@
-//! The cards beside the answers: one External Reference for each policy that answered, with links to the texts that
-//! it rests on (CRD sections "Card fields" and "Response types"). No card repeats what an order's answer says, points
-//! to a portal, or carries a suggestion.
+//! The cards of a response: one External Reference card for each policy that decided, with links to its sources (CRD
+//! sections "Card fields" and "Response types"). No card repeats the coverage information of an order, links to a
+//! portal or has a suggestion.
 
+use crate::ig::crd::CrdGuide;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// CDS Hooks: a summary has fewer than 140 characters.
-const SUMMARY: usize = 139;
+const MAX_SUMMARY: usize = 139;
 
-/// A policy that answered for some orders, with the texts that it cites.
+/// A policy that decided for some orders, and its sources.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Guideline {
-    /// The policy's name and version: one card each.
+    /// The policy's name and version. Each has one card.
     pub policy: (String, String),
-    /// Its title.
+    /// The policy's title.
     pub title: String,
-    /// (citation, address) of its sources.
+    /// Its sources: citation and URL.
     pub sources: Vec<(String, String)>,
-    /// The orders that it answered for: `ServiceRequest/1`.
+    /// References to the orders for which it decided: `ServiceRequest/1`.
     pub orders: Vec<String>,
-    /// The same for people; empty when these are all orders of the call (CRD dev-24).
+    /// The readable names of these orders; empty if they are all orders of the call (CRD dev-24).
     pub only_for: Vec<String>,
 }
 
-/// One card for each guideline, the first ones first, `limit` at most. `payer` stands on each as its source.
-pub(super) fn guidelines(
+/// One card for each guideline that has sources, in sequence, at most `limit`. `payer` is the name of the card's
+/// source.
+pub(super) fn guideline_cards(
     guidelines: &[Guideline],
+    guide: &CrdGuide,
     payer: &str,
     limit: usize,
     mut new_id: impl FnMut() -> Uuid,
 ) -> Vec<Value> {
-    let linked = guidelines.iter().filter(|g| !g.sources.is_empty());
-    linked.take(limit).map(|g| card(g, payer, new_id())).collect()
+    guidelines
+        .iter()
+        .filter(|g| !g.sources.is_empty())
+        .take(limit)
+        .map(|g| card(g, guide, payer, new_id()))
+        .collect()
 }
 
-fn card(guideline: &Guideline, payer: &str, id: Uuid) -> Value {
+fn card(guideline: &Guideline, guide: &CrdGuide, payer: &str, id: Uuid) -> Value {
     let links: Vec<Value> = guideline
         .sources
         .iter()
@@ -46,35 +53,36 @@ fn card(guideline: &Guideline, payer: &str, id: Uuid) -> Value {
         .map(|order| json!({ "reference": order }))
         .collect();
     let topic = json!({
-        "system": "http://terminology.hl7.org/CodeSystem/cdshooks-card-type",
+        "system": guide.card_topics,
         "code": "guideline",
         "display": "Guideline",
     });
     let mut card = json!({
         "uuid": id.to_string(),
-        "summary": cut(&format!("Read the policy: {}", guideline.title)),
+        "summary": truncate_summary(&format!("Read the policy: {}", guideline.title)),
         "indicator": "info",
         "source": { "label": payer, "topic": topic },
         "links": links,
         "extension": { "davinci-crd.associated-resource": orders },
     });
     if !guideline.only_for.is_empty() {
-        let detail = format!("This is about: {}", guideline.only_for.join("; "));
+        let detail = format!("Applies to: {}", guideline.only_for.join("; "));
         crate::fhir::put(&mut card, "detail", json!(detail));
     }
     card
 }
 
-fn cut(text: &str) -> String {
-    if text.chars().count() <= SUMMARY {
+fn truncate_summary(text: &str) -> String {
+    if text.chars().count() <= MAX_SUMMARY {
         return text.to_owned();
     }
-    text.chars().take(SUMMARY - 1).chain(['…']).collect()
+    text.chars().take(MAX_SUMMARY - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ig::crd::CrdVersion;
 
     fn guideline(title: &str) -> Guideline {
         Guideline {
@@ -86,14 +94,15 @@ mod tests {
         }
     }
 
-    fn write(all: &[Guideline], limit: usize) -> Vec<Value> {
-        guidelines(all, "Acme Health", limit, || Uuid::from_u128(0x0abc))
+    fn cards(all: &[Guideline], limit: usize) -> Vec<Value> {
+        let guide = CrdVersion::V2_2.guide();
+        guideline_cards(all, guide, "Acme Health", limit, || Uuid::from_u128(0x0abc))
     }
 
     #[test]
-    fn a_card_links_to_the_texts_behind_the_policy() {
+    fn a_card_links_to_the_sources_of_the_policy() {
         assert_eq!(
-            write(&[guideline("Home oxygen")], 5),
+            cards(&[guideline("Home oxygen")], 5),
             [json!({
                 "uuid": "00000000-0000-0000-0000-000000000abc",
                 "summary": "Read the policy: Home oxygen",
@@ -108,16 +117,16 @@ mod tests {
     }
 
     #[test]
-    fn the_clients_limit_is_kept() {
+    fn the_limit_of_the_client_applies() {
         let all = [guideline("a"), guideline("b"), guideline("c")];
-        assert_eq!(write(&all, 2).len(), 2);
-        assert_eq!(write(&all, 0).len(), 0);
+        assert_eq!(cards(&all, 2).len(), 2);
+        assert_eq!(cards(&all, 0).len(), 0);
     }
 
     #[test]
-    fn a_policy_without_an_address_has_no_card() {
+    fn a_policy_without_sources_has_no_card() {
         assert!(
-            write(
+            cards(
                 &[Guideline {
                     sources: vec![],
                     ..guideline("a")
@@ -129,8 +138,8 @@ mod tests {
     }
 
     #[test]
-    fn a_long_title_is_cut_to_the_limit() {
-        let cards = write(&[guideline(&"ä".repeat(200))], 5);
+    fn a_long_title_is_truncated() {
+        let cards = cards(&[guideline(&"ä".repeat(200))], 5);
         assert!(cards[0]["summary"].as_str().unwrap().chars().count() < 140);
     }
 }

@@ -1,103 +1,99 @@
-//! The coverage-information extension: from what the rules say to what CRD 2.2 writes (section "The
-//! coverage-information extension"), the guide's invariants over it, and whether an order carries the same answer
-//! already. Knows no order and no member.
+//! The coverage-information extension (CRD section "The coverage-information extension"): builds it from a coverage
+//! answer, and recognizes an order that already has the same answer.
 
 use crate::fhir::reference::{type_and_id, unversioned};
 use crate::fhir::{extensions, list, text};
-use crate::rules::{Code, Contact, CoverageAnswer, Detail, Reason};
+use crate::ig::crd::{COVERAGE_INFORMATION, COVERAGE_REASONS, CrdGuide};
+use crate::rules::{Code, CoverageAnswer, CoverageContact, CoverageDetail, CoverageReason};
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
-/// The extension's url.
-pub(super) const URL: &str =
-    "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information";
-const REASONS: &str = "http://hl7.org/fhir/us/davinci-crd/CodeSystem/temp";
-const DETAILS: &str = "http://terminology.hl7.org/CodeSystem/crd-coverage-detail";
-
-/// What an answer needs beside its content.
+/// What an extension contains in addition to the coverage answer.
 #[derive(Debug, Clone)]
-pub(super) struct Frame<'a> {
-    /// The Coverage on the client: `Coverage/c1`.
+pub(super) struct ExtensionContext<'a> {
+    /// The version of the guide.
+    pub guide: &'static CrdGuide,
+    /// The Coverage on the client's server: `Coverage/c1`.
     pub coverage: &'a str,
-    /// The id of this assertion.
+    /// The coverage-assertion-id.
     pub assertion: &'a str,
-    /// The day of the answer in the plan's zone.
+    /// The date of the answer in the plan's time zone.
     pub date: NaiveDate,
-    /// The forms as canonicals `url|version`.
+    /// The forms, as canonicals `url|version`.
     pub forms: &'a [String],
-    /// Other orders of the call that the answer depends on.
+    /// References to the other orders of the call on which the answer depends.
     pub dependencies: &'a [String],
-    /// Whether `withpa` is written: no validator of the guide accepts it (its invariant q4 is misspelt), DTR
-    /// clients look for it.
+    /// Whether to include the purpose `withpa`. Validators reject it because of an error in the guide's invariant q4,
+    /// but DTR clients look for it.
     pub withpa: bool,
 }
 
-/// The extension that says `answer`.
-pub(super) fn extension(answer: &CoverageAnswer, frame: &Frame<'_>) -> Value {
+/// The extension for a coverage answer.
+pub(super) fn coverage_information(answer: &CoverageAnswer, context: &ExtensionContext<'_>) -> Value {
     let code = |url: &str, code: &str| json!({ "url": url, "valueCode": code });
     let mut parts = vec![
-        json!({ "url": "coverage", "valueReference": { "reference": frame.coverage } }),
+        json!({ "url": "coverage", "valueReference": { "reference": context.coverage } }),
         code("covered", &answer.covered),
     ];
     parts.extend(answer.pa.iter().map(|c| code("pa-needed", c)));
     parts.extend(answer.doc.iter().map(|c| code("doc-needed", c)));
-    parts.extend(purposes(answer, frame.withpa).map(|c| code("doc-purpose", c)));
+    parts.extend(doc_purposes(answer, context.withpa).map(|c| code("doc-purpose", c)));
     parts.extend(answer.info_needed.iter().map(|c| code("info-needed", c)));
     parts.extend(answer.billing_codes.iter().map(billing_code));
     parts.extend(answer.reason.iter().map(reason));
-    parts.extend(answer.detail.iter().map(detail));
+    parts.extend(answer.detail.iter().map(|d| detail(d, context.guide)));
     parts.extend(
-        frame
+        context
             .dependencies
             .iter()
             .map(|r| json!({ "url": "dependency", "valueReference": { "reference": r } })),
     );
     parts.extend(
-        frame
+        context
             .forms
             .iter()
             .map(|form| json!({ "url": "questionnaire", "valueCanonical": form })),
     );
-    parts.push(json!({ "url": "date", "valueDate": frame.date.to_string() }));
-    parts.push(json!({ "url": "coverage-assertion-id", "valueString": frame.assertion }));
+    parts.push(json!({ "url": "date", "valueDate": context.date.to_string() }));
+    parts.push(json!({ "url": "coverage-assertion-id", "valueString": context.assertion }));
     parts.extend(answer.contact.iter().map(contact));
-    if let Some(day) = answer.expiry_date(frame.date) {
+    if let Some(day) = answer.expiry_date(context.date) {
         parts.push(json!({ "url": "expiry-date", "valueDate": day.to_string() }));
     }
-    json!({ "url": URL, "extension": parts })
+    json!({ "url": COVERAGE_INFORMATION, "extension": parts })
 }
 
-/// `withpa` means nothing where no authorization is open.
-fn purposes(answer: &CoverageAnswer, withpa: bool) -> impl Iterator<Item = &str> {
-    let open =
+/// The purposes of the answer. `withpa` is left out if no authorization is needed, or if `withpa` is false.
+fn doc_purposes(answer: &CoverageAnswer, withpa: bool) -> impl Iterator<Item = &str> {
+    let pa_open =
         answer.covered != "not-covered" && !matches!(answer.pa.as_deref(), Some("satisfied" | "no-auth"));
     answer
         .doc_purpose
         .iter()
         .map(String::as_str)
-        .filter(move |purpose| *purpose != "withpa" || (withpa && open))
+        .filter(move |purpose| *purpose != "withpa" || (withpa && pa_open))
 }
 
 fn billing_code(code: &Code) -> Value {
     json!({ "url": "billingCode", "valueCoding": { "system": code.system, "code": code.code } })
 }
 
-fn reason(reason: &Reason) -> Value {
+fn reason(reason: &CoverageReason) -> Value {
     let mut concept = json!({ "text": reason.text });
     if let Some(code) = &reason.code {
         crate::fhir::put(
             &mut concept,
             "coding",
-            json!([{ "system": REASONS, "code": code }]),
+            json!([{ "system": COVERAGE_REASONS, "code": code }]),
         );
     }
     json!({ "url": "reason", "valueCodeableConcept": concept })
 }
 
-fn detail(detail: &Detail) -> Value {
+fn detail(detail: &CoverageDetail, guide: &CrdGuide) -> Value {
     let mut value = detail.value.clone();
     crate::fhir::put(&mut value, "url", json!("value"));
-    let code = json!({ "coding": [{ "system": DETAILS, "code": detail.code }] });
+    let code = json!({ "coding": [{ "system": guide.coverage_details, "code": detail.code }] });
     let mut parts = vec![
         json!({ "url": "category", "valueCode": detail.category }),
         json!({ "url": "code", "valueCodeableConcept": code }),
@@ -112,7 +108,7 @@ fn detail(detail: &Detail) -> Value {
     json!({ "url": "detail", "extension": parts })
 }
 
-fn contact(contact: &Contact) -> Value {
+fn contact(contact: &CoverageContact) -> Value {
     let point = |system: &str, value: &Option<String>| {
         value.as_ref().map(|v| json!({ "system": system, "value": v }))
     };
@@ -127,35 +123,36 @@ fn contact(contact: &Contact) -> Value {
     json!({ "url": "contact", "valueContactDetail": value })
 }
 
-/// Whether an order carries this very answer already: one repetition for the coverage, equal beside its date and
-/// assertion id (resp-35).
-pub(super) fn says_nothing_new(order: &Value, extension: &Value) -> bool {
-    let coverage = coverage_of(extension);
-    let mut same = extensions(order, URL).filter(|e| coverage_of(e).is_some_and(|c| coverage == Some(c)));
+/// Whether an order already has this answer: exactly one extension for the coverage, which differs only in date and
+/// coverage-assertion-id (resp-35).
+pub(super) fn has_same_answer(order: &Value, extension: &Value) -> bool {
+    let coverage = coverage_reference(extension);
+    let mut same = extensions(order, COVERAGE_INFORMATION)
+        .filter(|e| coverage_reference(e).is_some_and(|c| coverage == Some(c)));
     match (same.next(), same.next()) {
-        (Some(one), None) => content(one) == content(extension),
+        (Some(only), None) => answer_parts(only) == answer_parts(extension),
         _ => false,
     }
 }
 
-/// `Type/id` of the coverage that a repetition is about.
-pub(super) fn coverage_of(extension: &Value) -> Option<&str> {
+/// `Type/id` of the coverage that an extension is about.
+pub(super) fn coverage_reference(extension: &Value) -> Option<&str> {
     let part = extensions(extension, "coverage").next()?;
     let reference = unversioned(text(part, &["valueReference", "reference"])?);
     let tail = type_and_id(reference).map_or(0, |(kind, id)| reference.len() - kind.len() - id.len() - 1);
     reference.get(tail..)
 }
 
-/// What a repetition says, in an order of its own.
-fn content(extension: &Value) -> Vec<String> {
-    let passing = |part: &&Value| {
+/// The parts of an extension without coverage, date and assertion id, sorted.
+fn answer_parts(extension: &Value) -> Vec<String> {
+    let is_answer = |part: &&Value| {
         !matches!(
             text(part, &["url"]),
             Some("coverage" | "date" | "coverage-assertion-id")
         )
     };
     let mut parts: Vec<String> = list(extension, "extension")
-        .filter(passing)
+        .filter(is_answer)
         .map(Value::to_string)
         .collect();
     parts.sort_unstable();
@@ -166,10 +163,12 @@ fn content(extension: &Value) -> Vec<String> {
 mod tests {
     use super::super::invariants::broken_invariants;
     use super::*;
+    use crate::ig::crd::CrdVersion;
     use proptest::prelude::*;
 
-    fn frame<'a>(forms: &'a [String]) -> Frame<'a> {
-        Frame {
+    fn context<'a>(forms: &'a [String]) -> ExtensionContext<'a> {
+        ExtensionContext {
+            guide: CrdVersion::V2_2.guide(),
             coverage: "Coverage/c1",
             assertion: "CA-1",
             date: "2026-10-01".parse().unwrap(),
@@ -186,17 +185,17 @@ mod tests {
             doc: vec!["clinical".into()],
             doc_purpose: vec!["withpa".into()],
             questionnaires: vec!["home-oxygen|1.0.0".into()],
-            reason: vec![Reason {
+            reason: vec![CoverageReason {
                 code: None,
                 text: "Home oxygen needs authorization".into(),
             }],
-            detail: vec![Detail {
+            detail: vec![CoverageDetail {
                 category: "cat-other".into(),
                 code: "policy-link".into(),
                 value: json!({ "valueUrl": "https://plan.example/policies/dme-014" }),
                 qualification: Some("Section 3".into()),
             }],
-            contact: vec![Contact {
+            contact: vec![CoverageContact {
                 name: "Equipment desk".into(),
                 phone: Some("+1-555-0100".into()),
                 url: None,
@@ -211,19 +210,19 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_with_everything_is_written_in_the_guides_shape() {
+    fn an_answer_with_every_part_has_the_structure_of_the_guide() {
         let forms = ["https://plan.example/dtr/2.2/Questionnaire/home-oxygen|1.0.0".to_owned()];
-        let written = extension(
+        let extension = coverage_information(
             &oxygen(),
-            &Frame {
+            &ExtensionContext {
                 dependencies: &["ServiceRequest/2".to_owned()],
-                ..frame(&forms)
+                ..context(&forms)
             },
         );
-        assert_eq!(broken_invariants(&written), Vec::<&str>::new());
+        assert_eq!(broken_invariants(&extension), Vec::<&str>::new());
         assert_eq!(
-            written,
-            json!({ "url": URL, "extension": [
+            extension,
+            json!({ "url": COVERAGE_INFORMATION, "extension": [
                 { "url": "coverage", "valueReference": { "reference": "Coverage/c1" } },
                 { "url": "covered", "valueCode": "covered" },
                 { "url": "pa-needed", "valueCode": "auth-needed" },
@@ -234,7 +233,7 @@ mod tests {
                 { "url": "reason", "valueCodeableConcept": { "text": "Home oxygen needs authorization" } },
                 { "url": "detail", "extension": [
                     { "url": "category", "valueCode": "cat-other" },
-                    { "url": "code", "valueCodeableConcept": { "coding": [{ "system": DETAILS, "code": "policy-link" }] } },
+                    { "url": "code", "valueCodeableConcept": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/crd-coverage-detail", "code": "policy-link" }] } },
                     { "url": "value", "valueUrl": "https://plan.example/policies/dme-014" },
                     { "url": "qualification", "valueString": "Section 3" },
                 ] },
@@ -251,56 +250,66 @@ mod tests {
     }
 
     #[test]
-    fn gaps_and_trouble_carry_one_reason_with_its_code() {
+    fn not_covered_and_technical_problems_have_one_coded_reason() {
         let cases = [
             (
-                CoverageAnswer::not_covered("no-member-found", "Nobody fits"),
+                CoverageAnswer::not_covered("no-member-found", "No member matches"),
                 "not-covered",
                 "no-member-found",
             ),
             (
-                CoverageAnswer::indeterminate("The chart could not be read"),
+                CoverageAnswer::indeterminate("The patient could not be read"),
                 "indeterminate",
                 "technical",
             ),
         ];
         for (answer, covered, code) in cases {
-            let written = extension(&answer, &frame(&[]));
-            assert_eq!(broken_invariants(&written), Vec::<&str>::new());
+            let extension = coverage_information(&answer, &context(&[]));
+            assert_eq!(broken_invariants(&extension), Vec::<&str>::new());
             assert_eq!(
-                extensions(&written, "covered").next().unwrap()["valueCode"],
+                extensions(&extension, "covered").next().unwrap()["valueCode"],
                 covered
             );
-            let reasons: Vec<&Value> = extensions(&written, "reason").collect();
+            let reasons: Vec<&Value> = extensions(&extension, "reason").collect();
             assert_eq!(reasons.len(), 1);
-            let coding = json!([{ "system": REASONS, "code": code }]);
+            let coding = json!([{ "system": COVERAGE_REASONS, "code": code }]);
             assert_eq!(reasons[0]["valueCodeableConcept"]["coding"], coding);
         }
     }
 
     #[test]
-    fn withpa_is_a_switch_and_never_stands_where_nothing_is_open() {
-        let purposes = |answer: &CoverageAnswer, withpa: bool| {
-            extensions(&extension(answer, &Frame { withpa, ..frame(&[]) }), "doc-purpose").count()
+    fn withpa_can_be_left_out_and_is_never_sent_if_no_authorization_is_needed() {
+        let purpose_count = |answer: &CoverageAnswer, withpa: bool| {
+            extensions(
+                &coverage_information(
+                    answer,
+                    &ExtensionContext {
+                        withpa,
+                        ..context(&[])
+                    },
+                ),
+                "doc-purpose",
+            )
+            .count()
         };
-        assert_eq!(purposes(&oxygen(), true), 1);
-        assert_eq!(purposes(&oxygen(), false), 0);
+        assert_eq!(purpose_count(&oxygen(), true), 1);
+        assert_eq!(purpose_count(&oxygen(), false), 0);
         let closed = CoverageAnswer {
             pa: Some("no-auth".into()),
             ..oxygen()
         };
-        assert_eq!(purposes(&closed, true), 0);
+        assert_eq!(purpose_count(&closed, true), 0);
     }
 
     #[test]
-    fn the_same_answer_is_known_by_its_content() {
+    fn the_same_answer_is_recognized_by_its_content() {
         let forms = ["https://plan.example/Questionnaire/x|1".to_owned()];
-        let now = extension(&oxygen(), &frame(&forms));
-        let mut before = extension(
+        let now = coverage_information(&oxygen(), &context(&forms));
+        let mut before = coverage_information(
             &oxygen(),
-            &Frame {
+            &ExtensionContext {
                 assertion: "CA-0",
-                ..frame(&forms)
+                ..context(&forms)
             },
         );
         before["extension"].as_array_mut().unwrap().reverse();
@@ -308,30 +317,30 @@ mod tests {
         let place = before["extension"].as_array().unwrap().len() - 1;
         before["extension"][place]["valueReference"] = absolute;
         let order = |all: &[&Value]| json!({ "extension": all });
-        assert!(says_nothing_new(&order(&[&before]), &now));
-        assert!(!says_nothing_new(&order(&[]), &now));
-        assert!(!says_nothing_new(&order(&[&before, &before]), &now));
-        let other = extension(
+        assert!(has_same_answer(&order(&[&before]), &now));
+        assert!(!has_same_answer(&order(&[]), &now));
+        assert!(!has_same_answer(&order(&[&before, &before]), &now));
+        let other = coverage_information(
             &oxygen(),
-            &Frame {
+            &ExtensionContext {
                 coverage: "Coverage/c2",
-                ..frame(&forms)
+                ..context(&forms)
             },
         );
-        assert!(!says_nothing_new(&order(&[&other]), &now));
-        let changed = extension(
+        assert!(!has_same_answer(&order(&[&other]), &now));
+        let changed = coverage_information(
             &CoverageAnswer {
                 pa: Some("no-auth".into()),
                 ..oxygen()
             },
-            &frame(&forms),
+            &context(&forms),
         );
-        assert!(!says_nothing_new(&order(&[&before]), &changed));
+        assert!(!has_same_answer(&order(&[&before]), &changed));
     }
 
     proptest! {
         #[test]
-        fn nothing_written_is_ever_empty(
+        fn no_value_of_an_extension_is_empty(
             covered in "covered|not-covered|conditional|indeterminate",
             pa in proptest::option::of("no-auth|auth-needed|conditional"),
             doc in proptest::collection::vec("clinical|admin|patient", 0..3),
@@ -340,15 +349,15 @@ mod tests {
         ) {
             let answer = CoverageAnswer {
                 covered, pa, doc, doc_purpose: vec!["withpa".into()],
-                reason: reason.into_iter().map(|text| Reason { code: None, text }).collect(),
+                reason: reason.into_iter().map(|text| CoverageReason { code: None, text }).collect(),
                 ..CoverageAnswer::default()
             };
-            let written = extension(&answer, &Frame { withpa, ..frame(&[]) });
-            let text = written.to_string();
+            let extension = coverage_information(&answer, &ExtensionContext { withpa, ..context(&[]) });
+            let text = extension.to_string();
             for empty in [":null", ":\"\"", "[]", "{}"] {
                 prop_assert!(!text.contains(empty), "{}", text);
             }
-            prop_assert!(!broken_invariants(&written).contains(&"q4"));
+            prop_assert!(!broken_invariants(&extension).contains(&"q4"));
         }
     }
 }

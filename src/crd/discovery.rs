@@ -1,30 +1,30 @@
-//! What the plan offers to EHRs: `GET /cds-services` (CDS Hooks discovery; CRD section "Discovery document"). Needs
-//! no token. The prefetch templates are the guide's own words, key by key.
+//! The discovery document: `GET /cds-services` (CDS Hooks discovery; CRD section "Discovery document"). No token is
+//! required. The prefetch templates are copied from the guide.
 
-use super::{ORDER_SIGN, json_answer, request::DEFAULT_MAX_CARDS};
+use super::request::DEFAULT_MAX_CARDS;
+use super::service::{ORDER_SIGN, json_response};
+use crate::ig::crd::CrdGuide;
 use crate::state::State;
 use axum::extract;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-/// The version of the guide that this door speaks.
-pub(super) const VERSION: &str = "2.2";
-
-/// Answers with the discovery document.
+/// Returns the discovery document.
 pub(super) async fn get(extract::State(state): extract::State<State>) -> Response {
-    json_answer(document(&state.config.payer.name).to_string())
+    json_response(document(&state.config.payer.name).to_string())
 }
 
 fn document(payer: &str) -> Value {
+    let versions: Vec<&str> = CrdGuide::served().map(|guide| guide.requested_version).collect();
     json!({ "services": [{
         "hook": "order-sign",
         "id": ORDER_SIGN,
-        "title": format!("{payer}: orders about to be signed"),
-        "description": "Coverage, prior authorization and documentation rules for orders about to be signed",
+        "title": format!("{payer}: coverage requirements for orders"),
+        "description": "Coverage, prior authorization and documentation requirements for orders before they are signed",
         "version": env!("CARGO_PKG_VERSION"),
         "prefetch": order_sign_prefetch(),
         "extension": {
-            "davinci-crd.version": [VERSION],
+            "davinci-crd.version": versions,
             "davinci-crd.configuration-options": options(),
         },
     }]})
@@ -37,14 +37,14 @@ fn options() -> Value {
             "coverage-info",
             "boolean",
             "Coverage information",
-            "Add coverage, prior authorization and documentation findings to the orders",
+            "Add coverage, prior authorization and documentation requirements to the orders",
             json!(true),
         ),
         option(
             "guideline",
             "boolean",
             "Policy links",
-            "Show links to the policy behind a finding",
+            "Show links to the policies that apply",
             json!(true),
         ),
         option(
@@ -57,7 +57,7 @@ fn options() -> Value {
     ])
 }
 
-/// The standard queries of CRD 2.2.1 for order-sign.
+/// The standard prefetch queries of CRD 2.2.1 for order-sign.
 fn order_sign_prefetch() -> Value {
     json!({
         "patient": "Patient/{{context.patientId}}",
@@ -68,7 +68,7 @@ fn order_sign_prefetch() -> Value {
             "Medication",
             &["context.draftOrders.entry.resource.ofType(MedicationRequest).medication.resolve().id"],
         ),
-        "practitionerRoles": by_id("PractitionerRole", &people("PractitionerRole")),
+        "practitionerRoles": by_id("PractitionerRole", &participants("PractitionerRole")),
         "practitioners": by_id("Practitioner", &practitioners()),
         "organizations": by_id("Organization", &[
             "%practitionerRoles.entry.resource.organization.resolve().id",
@@ -91,9 +91,9 @@ fn by_id<S: AsRef<str>>(resource_type: &str, alternatives: &[S]) -> String {
     format!("{resource_type}?_id={{{{{}}}}}", alternatives.join("|"))
 }
 
-/// Everyone whom an encounter or an order names, where he is of this type.
-fn people(resource_type: &str) -> Vec<String> {
-    let of_order = [
+/// FHIRPath alternatives for the people and roles of an encounter and its orders that are resources of this type.
+fn participants(resource_type: &str) -> Vec<String> {
+    let order_roles = [
         "sender",
         "recipient",
         "requester",
@@ -102,7 +102,7 @@ fn people(resource_type: &str) -> Vec<String> {
         "prescriber",
     ];
     let encounter = format!("%encounter.participant.individual.resolve().ofType({resource_type}).id");
-    let orders = of_order.iter().map(|role| {
+    let orders = order_roles.iter().map(|role| {
         format!("context.draftOrders.entry.resource.{role}.resolve().ofType({resource_type}).id")
     });
     std::iter::once(encounter).chain(orders).collect()
@@ -110,7 +110,7 @@ fn people(resource_type: &str) -> Vec<String> {
 
 fn practitioners() -> Vec<String> {
     let mut all = vec!["%practitionerRoles.entry.resource.practitioner.resolve().id".to_owned()];
-    all.extend(people("Practitioner"));
+    all.extend(participants("Practitioner"));
     all
 }
 
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_prefetch_is_the_guides_own_text() {
+    fn the_prefetch_templates_are_those_of_the_guide() {
         let wanted = [
             ("patient", "Patient/{{context.patientId}}"),
             ("encounter", "Encounter/{{context.encounterId}}"),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_has_its_five_members_once() {
+    fn every_option_is_unique_and_its_default_has_its_type() {
         let options = options();
         let options = options.as_array().unwrap();
         for name in ["code", "name", "description"] {
@@ -187,17 +187,17 @@ mod tests {
             assert_eq!(seen.len(), options.len(), "{name} is not unique");
         }
         for option in options {
-            let fits = if option["type"] == "boolean" {
+            let has_type = if option["type"] == "boolean" {
                 option["default"].is_boolean()
             } else {
                 option["default"].is_i64()
             };
-            assert!(fits, "{option}");
+            assert!(has_type, "{option}");
         }
     }
 
     #[test]
-    fn nothing_in_the_document_is_empty() {
+    fn no_value_in_the_document_is_empty() {
         fn check(value: &Value) {
             match value {
                 Value::Null => panic!("null"),

@@ -1,63 +1,67 @@
-//! Reads from the EHR with the token of the call (CRD section "Fetching extra data from the EHR"). Only a server that
-//! is registered for the client is asked, only for what the token's scope allows, within one deadline for all reads.
-//! The token goes nowhere else and is not kept.
+//! Reads from the EHR's FHIR server with the access token of the hook call (CRD section "Fetching extra data from the
+//! EHR"). Only a server that is registered for the client is called, only for what the token's scope allows, and within
+//! one deadline for all reads. The token is sent nowhere else and is not stored.
 
-use super::request::Chart;
+use super::request::FhirAccess;
 use crate::auth::Client;
 use crate::fhir::reference::unversioned;
 use crate::fhir::{list, resource_type, text};
-use crate::net::{Allowed, Fetched, Net};
+use crate::net::{AllowedHosts, FetchResult, HttpClient};
 use crate::state::State;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
 
-/// How many pages of one search are turned at most; a server may link in a circle.
-const PAGES: usize = 20;
+/// The largest number of pages read from one search; the links of a server may form a loop.
+const MAX_PAGES: usize = 20;
 
-/// The chart server of one call.
-pub(super) struct Ehr<'a> {
-    net: &'a Net,
+/// Access to the EHR's FHIR server during one hook call.
+pub(super) struct EhrClient<'a> {
+    net: &'a HttpClient,
     base: Url,
     token: &'a str,
     scope: Option<&'a str>,
-    allowed: Allowed<'a>,
+    allowed: AllowedHosts<'a>,
     deadline: Instant,
 }
 
-impl<'a> Ehr<'a> {
-    /// The chart of a call, if it may be read at all: a token is there and the server is one of the client's.
-    pub(super) fn reach(state: &'a State, client: &'a Client, chart: Chart<'a>) -> Option<Self> {
-        let allowed = Allowed {
+impl<'a> EhrClient<'a> {
+    /// Access as the call describes it. `None` if the call has no token or the server is not registered for the client.
+    pub(super) fn new(state: &'a State, client: &'a Client, access: FhirAccess<'a>) -> Option<Self> {
+        let allowed = AllowedHosts {
             hosts: &client.doc.fhir_hosts,
             loopback_http: client.doc.loopback_http,
         };
         Some(Self {
             net: &state.net,
-            base: registered(chart.server?, allowed)?,
-            token: chart.token?,
-            scope: chart.scope,
+            base: registered_base(access.server?, allowed)?,
+            token: access.token?,
+            scope: access.scope,
             allowed,
             deadline: Instant::now() + Duration::from_millis(state.config.limits.fetch_ms),
         })
     }
 
     /// Reads one resource by its id.
-    pub(super) async fn read(&self, kind: &str, id: &str) -> Fetched {
-        if !is_id(id) || !allows(self.scope, kind, 'r') {
-            return Fetched::NotThere;
+    pub(super) async fn read(&self, kind: &str, id: &str) -> FetchResult {
+        if !is_id(id) || !scope_allows(self.scope, kind, 'r') {
+            return FetchResult::NotFound;
         }
         match self.get(kind, self.address(&[kind, id], &[])).await {
-            Fetched::Found(resource) if resource_type(&resource) == Some(kind) => Fetched::Found(resource),
-            Fetched::Found(_) => Fetched::Failed(format!("the read of a {kind} gave another resource")),
+            FetchResult::Found(resource) if resource_type(&resource) == Some(kind) => {
+                FetchResult::Found(resource)
+            }
+            FetchResult::Found(_) => {
+                FetchResult::Failed(format!("the read of a {kind} returned another resource type"))
+            }
             other => other,
         }
     }
 
-    /// Reads what a reference names: relative, or on this very server. A reference to anywhere else is not there,
-    /// since the token must not go there.
-    pub(super) async fn follow(&self, reference: &str, kind: &str) -> Fetched {
+    /// Reads the resource of a reference that is relative or on this server. A reference to another server counts as
+    /// not found, because the token must not be sent there.
+    pub(super) async fn read_reference(&self, reference: &str, kind: &str) -> FetchResult {
         let reference = unversioned(reference);
         let relative = if reference.contains(':') {
             reference.strip_prefix(self.base.as_str())
@@ -65,54 +69,58 @@ impl<'a> Ehr<'a> {
             Some(reference)
         };
         match relative.and_then(|r| r.split_once('/')) {
-            Some((named, id)) if named == kind => self.read(kind, id).await,
-            _ => Fetched::NotThere,
+            Some((reference_type, id)) if reference_type == kind => self.read(kind, id).await,
+            _ => FetchResult::NotFound,
         }
     }
 
-    /// Searches and turns every page. An empty result is "not there"; where a page cannot be had the search failed,
-    /// since nothing follows from a part of the chart.
-    pub(super) async fn search(&self, kind: &str, query: &[(&str, &str)]) -> Fetched {
-        if !allows(self.scope, kind, 's') {
-            return Fetched::NotThere;
+    /// Searches and reads every page. An empty result is "not found". If a page cannot be read the whole search has
+    /// failed, because a partial result proves nothing.
+    pub(super) async fn search(&self, kind: &str, query: &[(&str, &str)]) -> FetchResult {
+        if !scope_allows(self.scope, kind, 's') {
+            return FetchResult::NotFound;
         }
         let mut page = match self.page(kind, self.address(&[kind], query)).await {
             Ok(page) => page,
             Err(other) => return other,
         };
         let mut entries: Vec<Value> = Vec::new();
-        for _ in 0..PAGES {
+        for _ in 0..MAX_PAGES {
             entries.extend(list(&page, "entry").cloned());
             let Some(next) = next_link(&page) else {
                 if entries.is_empty() {
-                    return Fetched::NotThere;
+                    return FetchResult::NotFound;
                 }
-                return Fetched::Found(
+                return FetchResult::Found(
                     json!({ "resourceType": "Bundle", "type": "searchset", "entry": entries }),
                 );
             };
             let Some(next) = self.on_this_server(next) else {
-                return Fetched::Failed("the next page is on another server".to_owned());
+                return FetchResult::Failed("the next page is on another server".to_owned());
             };
             page = match self.page(kind, next).await {
                 Ok(page) => page,
-                Err(Fetched::NotThere) => return Fetched::Failed("the next page is not there".to_owned()),
+                Err(FetchResult::NotFound) => {
+                    return FetchResult::Failed("the next page was not found".to_owned());
+                }
                 Err(other) => return other,
             };
         }
-        Fetched::Failed(format!("the search for {kind} has no end"))
+        FetchResult::Failed(format!("the search for {kind} has too many pages"))
     }
 
     /// One page of a search.
-    async fn page(&self, kind: &str, url: Url) -> Result<Value, Fetched> {
+    async fn page(&self, kind: &str, url: Url) -> Result<Value, FetchResult> {
         match self.get(kind, url).await {
-            Fetched::Found(bundle) if resource_type(&bundle) == Some("Bundle") => Ok(bundle),
-            Fetched::Found(_) => Err(Fetched::Failed(format!("the search for {kind} gave no bundle"))),
+            FetchResult::Found(bundle) if resource_type(&bundle) == Some("Bundle") => Ok(bundle),
+            FetchResult::Found(_) => Err(FetchResult::Failed(format!(
+                "the search for {kind} did not return a Bundle"
+            ))),
             other => Err(other),
         }
     }
 
-    /// Where a link leads, if it stays on the server that the token is for.
+    /// The URL of a link, if it is on the server that the token is for.
     fn on_this_server(&self, link: &str) -> Option<Url> {
         let url = self.base.join(link).ok()?;
         (url.origin() == self.base.origin() && self.allowed.check(url.as_str()).is_ok()).then_some(url)
@@ -129,20 +137,20 @@ impl<'a> Ehr<'a> {
         url
     }
 
-    async fn get(&self, kind: &str, url: Url) -> Fetched {
+    async fn get(&self, kind: &str, url: Url) -> FetchResult {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Fetched::Failed("no time was left for the chart server".to_owned());
+            return FetchResult::Failed("no time was left to read from the EHR".to_owned());
         }
-        let answer = self
+        let result = self
             .net
-            .get_json_as(url.as_str(), self.token, self.allowed, left)
+            .get_fhir(url.as_str(), self.token, self.allowed, left)
             .await;
-        if matches!(answer, Fetched::Failed(_)) {
-            // The address holds the patient's id, so only the type is told.
-            tracing::warn!(resource = kind, "a read from a chart server failed");
+        if matches!(result, FetchResult::Failed(_)) {
+            // The URL contains the patient's id, so only the resource type is logged.
+            tracing::warn!(resource = kind, "a read from an EHR failed");
         }
-        answer
+        result
     }
 }
 
@@ -152,14 +160,14 @@ fn next_link(page: &Value) -> Option<&str> {
     text(next, &["url"])
 }
 
-/// The base of `server` with a slash at its end, if the client's registration covers it.
-fn registered(server: &str, allowed: Allowed<'_>) -> Option<Url> {
+/// The base URL of `server` with a trailing slash, if the client's registration includes it.
+fn registered_base(server: &str, allowed: AllowedHosts<'_>) -> Option<Url> {
     let base = Url::parse(&format!("{}/", server.trim_end_matches('/'))).ok()?;
-    let plain = base.query().is_none() && base.fragment().is_none();
-    (plain && allowed.check(base.as_str()).is_ok()).then_some(base)
+    let no_query = base.query().is_none() && base.fragment().is_none();
+    (no_query && allowed.check(base.as_str()).is_ok()).then_some(base)
 }
 
-/// FHIR's `id`. Dots alone would climb out of the server's base.
+/// Whether a text is a FHIR `id`. An id of dots alone could leave the server's base path, so it is refused.
 fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text
@@ -168,26 +176,27 @@ fn is_id(text: &str) -> bool {
         && text.chars().any(|c| c != '.')
 }
 
-/// Whether a SMART scope allows to read (`r`) or search (`s`) this type, in the spelling of version 1 or 2. A call
-/// without a scope says nothing, so it is tried.
-fn allows(scope: Option<&str>, kind: &str, wanted: char) -> bool {
+/// Whether a SMART scope, of version 1 or 2, allows to read (`r`) or search (`s`) this type. Without a scope in the
+/// call the read is attempted.
+fn scope_allows(scope: Option<&str>, kind: &str, permission: char) -> bool {
     let Some(scope) = scope.map(str::trim).filter(|s| !s.is_empty()) else {
         return true;
     };
-    scope.split_whitespace().any(|one| {
-        let Some((_, rest)) = one.split_once('/') else {
+    scope.split_whitespace().any(|scope| {
+        let Some((_, rest)) = scope.split_once('/') else {
             return false;
         };
-        let Some((named, verbs)) = rest.split_once('.') else {
+        let Some((scope_type, permissions)) = rest.split_once('.') else {
             return false;
         };
-        let verbs = verbs.split('?').next().unwrap_or("");
-        (named == "*" || named == kind) && (verbs == "*" || verbs == "read" || is_v2(verbs, wanted))
+        let permissions = permissions.split('?').next().unwrap_or("");
+        let granted = matches!(permissions, "*" | "read") || v2_grants(permissions, permission);
+        (scope_type == "*" || scope_type == kind) && granted
     })
 }
 
-fn is_v2(verbs: &str, wanted: char) -> bool {
-    verbs.chars().all(|c| "cruds".contains(c)) && verbs.contains(wanted)
+fn v2_grants(permissions: &str, permission: char) -> bool {
+    permissions.chars().all(|c| "cruds".contains(c)) && permissions.contains(permission)
 }
 
 #[cfg(test)]
@@ -195,9 +204,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_registered_server_is_asked() {
+    fn only_a_registered_server_is_called() {
         let hosts = ["https://ehr.example.org/fhir".to_owned()];
-        let allowed = Allowed {
+        let allowed = AllowedHosts {
             hosts: &hosts,
             loopback_http: false,
         };
@@ -206,7 +215,7 @@ mod tests {
             "https://ehr.example.org/fhir/",
             "https://EHR.example.org/fhir/r4",
         ] {
-            assert!(registered(good, allowed).is_some(), "{good}");
+            assert!(registered_base(good, allowed).is_some(), "{good}");
         }
         for bad in [
             "https://ehr.example.org/fhirx",
@@ -216,23 +225,23 @@ mod tests {
             "https://ehr.example.org/fhir?x=",
             "nonsense",
         ] {
-            assert!(registered(bad, allowed).is_none(), "{bad}");
+            assert!(registered_base(bad, allowed).is_none(), "{bad}");
         }
     }
 
     #[test]
-    fn scopes_of_both_spellings_are_obeyed() {
-        assert!(allows(None, "Patient", 'r'));
-        assert!(allows(
+    fn scopes_of_both_versions_are_respected() {
+        assert!(scope_allows(None, "Patient", 'r'));
+        assert!(scope_allows(
             Some("user/Patient.read user/Observation.read"),
             "Patient",
             'r'
         ));
-        assert!(!allows(Some("user/Patient.read"), "Coverage", 'r'));
-        assert!(allows(Some("patient/Coverage.rs"), "Coverage", 's'));
-        assert!(!allows(Some("patient/Coverage.r"), "Coverage", 's'));
-        assert!(allows(Some("system/*.cruds"), "Organization", 'r'));
-        assert!(!allows(
+        assert!(!scope_allows(Some("user/Patient.read"), "Coverage", 'r'));
+        assert!(scope_allows(Some("patient/Coverage.rs"), "Coverage", 's'));
+        assert!(!scope_allows(Some("patient/Coverage.r"), "Coverage", 's'));
+        assert!(scope_allows(Some("system/*.cruds"), "Organization", 'r'));
+        assert!(!scope_allows(
             Some("patient/Coverage.write openid launch"),
             "Coverage",
             'r'
@@ -240,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_cannot_climb_out() {
+    fn an_id_cannot_leave_the_base_path() {
         assert!(is_id("p1") && is_id("A.b-9"));
         assert!(!is_id("..") && !is_id("a/b") && !is_id("") && !is_id("a?b"));
     }

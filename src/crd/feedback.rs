@@ -1,9 +1,9 @@
-//! What became of a card: `POST /cds-services/{id}/feedback` (CDS Hooks, CRD section "Feedback, logs, metrics").
-//! Kept as it came, with the client that sent it. System actions get no feedback.
+//! Feedback on cards: `POST /cds-services/{id}/feedback` (CDS Hooks, CRD section "Feedback, logs, metrics"). It is
+//! stored as received, with the client that sent it. System actions get no feedback.
 
-use super::{KnownService, ORDER_SIGN};
-use crate::error::Result;
-use crate::fhir::outcome::{Checks, Code};
+use super::service::{KnownService, ORDER_SIGN};
+use crate::error::{IssueCode, Result};
+use crate::fhir::outcome::Checks;
 use crate::fhir::{list, text};
 use crate::state::State;
 use crate::wire::{HookCall, HookFailure, JsonBody};
@@ -11,7 +11,7 @@ use axum::extract;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-/// Stores the feedback and answers 200 without a body.
+/// Stores the feedback and responds with 200 without a body.
 pub(super) async fn post(
     extract::State(state): extract::State<State>,
     _service: KnownService,
@@ -19,18 +19,18 @@ pub(super) async fn post(
     body: JsonBody<1>,
 ) -> Result<StatusCode, HookFailure> {
     check(&body.value)?;
-    let kept = json!({
+    let stored = json!({
         "client": caller.client.id,
         "service": ORDER_SIGN,
         "feedback": body.value.get("feedback"),
     });
-    let unit = (state.new_id(), kept.to_string(), caller.jti, state.now());
+    let unit = (state.new_id(), stored.to_string(), caller.jti, state.now());
     state
         .store
-        .write(unit, |tx, (id, kept, jti, now)| {
+        .write(unit, |tx, (id, stored, jti, now)| {
             Box::pin(async move {
                 tx.spend_jti(jti).await?;
-                tx.add_blob(*id, "crd-feedback", kept, *now).await
+                tx.add_blob(*id, "crd-feedback", stored, *now).await
             })
         })
         .await?;
@@ -39,14 +39,19 @@ pub(super) async fn post(
 
 fn check(body: &Value) -> Result<()> {
     let mut checks = Checks::default();
-    let given = body.get("feedback").is_some_and(Value::is_array);
-    checks.require(given, Code::Required, "feedback", "feedback must be an array");
+    let is_array = body.get("feedback").is_some_and(Value::is_array);
+    checks.require(
+        is_array,
+        IssueCode::Required,
+        "feedback",
+        "feedback must be an array",
+    );
     for (n, one) in list(body, "feedback").enumerate() {
         for name in ["card", "outcome"] {
-            let held = text(one, &[name]).is_some();
+            let present = text(one, &[name]).is_some();
             checks.require(
-                held,
-                Code::Required,
+                present,
+                IssueCode::Required,
                 format!("feedback[{n}].{name}"),
                 &format!("{name} is missing"),
             );
@@ -60,12 +65,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn feedback_names_its_card_and_outcome() {
-        let good = json!({ "feedback": [{ "card": "7b0f3a54-3f2f-4c0e-8d1c-2f4f5a6f9d10", "outcome": "accepted" }] });
-        assert!(check(&good).is_ok());
+    fn feedback_must_have_card_and_outcome() {
+        let valid = json!({ "feedback": [{ "card": "7b0f3a54-3f2f-4c0e-8d1c-2f4f5a6f9d10", "outcome": "accepted" }] });
+        assert!(check(&valid).is_ok());
         let error = check(&json!({ "feedback": [{}] })).unwrap_err();
-        let places: Vec<&str> = error.issues().iter().map(|i| i.expression.as_str()).collect();
-        assert_eq!(places, ["feedback[0].card", "feedback[0].outcome"]);
+        let locations: Vec<&str> = error.issues().iter().map(|i| i.expression.as_str()).collect();
+        assert_eq!(locations, ["feedback[0].card", "feedback[0].outcome"]);
         assert!(check(&json!([])).is_err());
     }
 }

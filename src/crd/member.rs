@@ -1,108 +1,111 @@
-//! Steps two and three of "whose is it": which member of ours the patient is, and which of the member's coverages is
-//! meant and in force on the day of service (CRD section "Coverage and member resolution"). The plan's own file is
-//! the truth; what the EHR sent only points. A gap is an answer here, never an error.
+//! Member and coverage resolution, steps 2 and 3 (CRD section "Coverage and member resolution"): which member the
+//! patient is, and which of the member's coverages applies and is active on the day of service. The plan's own records
+//! decide; the EHR's data only identify. If nothing matches, that is a result and not an error.
 
-use super::prefetch::Known;
+use super::prefetch::ResourceLookup;
 use crate::error::Result;
 use crate::fhir::dates::{self, DateRange};
 use crate::fhir::{get, list, text};
-use crate::plan::{Asked, Coverage, Found, GoldCard, Member, agrees, choose_coverage, fold, member_numbers};
+use crate::plan::{
+    Coverage, CoverageMatch, GoldCard, Member, MemberNumbers, choose_coverage, fold_name, may_be_same_person,
+    member_numbers,
+};
 use crate::state::State;
 use crate::store::Tx;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use serde_json::Value;
 
-/// A member, with everything of the plan's that an order of his is judged by.
+/// A member with the plan's data that determinations use.
 #[derive(Debug)]
-pub(super) struct Insured {
+pub(super) struct MemberRecord {
     /// The member.
     pub member: Member,
-    /// Every coverage of the member.
+    /// All coverages of the member.
     pub coverages: Vec<Coverage>,
-    /// The gold cards of those who order.
+    /// The gold cards of the ordering providers.
     pub gold_cards: Vec<GoldCard>,
 }
 
-/// Who the patient is.
+/// The result of matching the patient with the plan's members.
 #[derive(Debug)]
-pub(super) enum Person {
-    /// This member.
-    Member(Box<Insured>),
-    /// No member fits, or several do.
-    Nobody,
-    /// The patient could not be read, and the rest does not identify one member.
-    Unreadable,
+pub(super) enum MemberMatch {
+    /// The patient is this member.
+    Matched(Box<MemberRecord>),
+    /// No member matches, or several do.
+    NoMatch,
+    /// The Patient could not be read, and the coverages do not identify one member.
+    PatientUnreadable,
 }
 
-/// Which coverage an order is judged under.
+/// The coverage that applies to an order. `sent` is the EHR's Coverage, `coverage` the plan's.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Standing<'a> {
-    /// This one of ours; `sent` is the EHR's copy that led to it.
-    InForce { ours: &'a Coverage, sent: &'a Value },
-    /// It is known or at least was sent, and it is not in force on the day.
+pub(super) enum CoverageStatus<'a> {
+    /// The coverage is active on the day of service.
+    Active { coverage: &'a Coverage, sent: &'a Value },
+    /// The coverage is not active on the day of service. `coverage` is none if only the EHR's copy is known.
     NotActive {
-        ours: Option<&'a Coverage>,
+        coverage: Option<&'a Coverage>,
         sent: &'a Value,
     },
-    /// What was sent does not lead to one of the member's coverages.
+    /// The EHR's Coverage does not match any coverage of the member.
     NotFound { sent: &'a Value },
 }
 
-/// Finds the member in the plan's file, and the gold cards of these NPIs.
-pub(super) async fn find(
+/// Finds the member in the plan's records. `npis` are the ordering providers whose gold cards are read.
+pub(super) async fn find_member(
     state: &State,
-    patient: Known<'_>,
+    patient: ResourceLookup<'_>,
     coverages: &[&Value],
     npis: Vec<String>,
-) -> Result<Person> {
-    let asked = numbers(patient.found(), coverages);
-    let question = (asked, patient.found().cloned(), npis);
-    let unreadable = patient == Known::Failed;
+) -> Result<MemberMatch> {
+    let numbers = all_member_numbers(patient.found(), coverages);
+    let query = (numbers, patient.found().cloned(), npis);
+    let unreadable = patient == ResourceLookup::Failed;
     let found = state
         .store
-        .read(question, |tx, (asked, patient, npis)| {
-            Box::pin(look_up(tx, asked, patient.as_ref(), npis))
+        .read(query, |tx, (numbers, patient, npis)| {
+            Box::pin(look_up(tx, numbers, patient.as_ref(), npis))
         })
         .await?;
     Ok(match found {
-        Some(insured) => Person::Member(Box::new(insured)),
-        None if unreadable => Person::Unreadable,
-        None => Person::Nobody,
+        Some(record) => MemberMatch::Matched(Box::new(record)),
+        None if unreadable => MemberMatch::PatientUnreadable,
+        None => MemberMatch::NoMatch,
     })
 }
 
-/// Every number that the patient and the coverages carry.
-fn numbers(patient: Option<&Value>, coverages: &[&Value]) -> Asked {
-    let mut asked = member_numbers(patient, None);
+/// Every member and subscriber number of the patient and the coverages.
+fn all_member_numbers(patient: Option<&Value>, coverages: &[&Value]) -> MemberNumbers {
+    let mut numbers = member_numbers(patient, None);
     for coverage in coverages {
         let more = member_numbers(None, Some(coverage));
-        asked.member_ids.extend(more.member_ids);
-        asked.subscriber_id = asked.subscriber_id.or(more.subscriber_id);
+        numbers.member_ids.extend(more.member_ids);
+        numbers.subscriber_id = numbers.subscriber_id.or(more.subscriber_id);
     }
-    asked
+    numbers
 }
 
 async fn look_up(
     tx: &mut Tx,
-    asked: &Asked,
+    numbers: &MemberNumbers,
     patient: Option<&Value>,
     npis: &[String],
-) -> Result<Option<Insured>> {
+) -> Result<Option<MemberRecord>> {
     let mut candidates = tx
-        .members_by_numbers(&asked.member_ids, asked.subscriber_id.as_deref())
+        .members_by_numbers(&numbers.member_ids, numbers.subscriber_id.as_deref())
         .await?;
     if candidates.is_empty()
         && let Some((family, birth)) = patient.and_then(name_and_birth)
     {
         candidates = tx.members_by_name(&family, birth).await?;
     }
-    let Some(member) = the_one(candidates, &asked.member_ids, patient) else {
+    let Some(member) = only_match(candidates, &numbers.member_ids, patient) else {
         return Ok(None);
     };
     let coverages = tx.coverages_of(member.id).await?;
     let gold_cards = tx.gold_cards_of(npis).await?;
-    Ok(Some(Insured {
+    Ok(Some(MemberRecord {
         member,
         coverages,
         gold_cards,
@@ -112,21 +115,21 @@ async fn look_up(
 fn name_and_birth(patient: &Value) -> Option<(String, NaiveDate)> {
     let current = list(patient, "name").find(|n| text(n, &["use"]) != Some("old"))?;
     let birth = text(patient, &["birthDate"])?.parse().ok()?;
-    Some((fold(text(current, &["family"])?), birth))
+    Some((fold_name(text(current, &["family"])?), birth))
 }
 
-/// The one candidate whom nothing in the message contradicts. A member number outranks a subscriber's, which a whole
-/// family shares.
-fn the_one(candidates: Vec<Member>, member_ids: &[String], patient: Option<&Value>) -> Option<Member> {
-    let fitting: Vec<Member> = candidates
+/// The only candidate that matches the patient; none if several do. A member number takes precedence over a subscriber
+/// number, which a whole family shares.
+fn only_match(candidates: Vec<Member>, member_ids: &[String], patient: Option<&Value>) -> Option<Member> {
+    let matching: Vec<Member> = candidates
         .into_iter()
-        .filter(|m| patient.is_none_or(|p| agrees(m, p) && same_sex(m, p)))
+        .filter(|m| patient.is_none_or(|p| may_be_same_person(m, p) && same_gender(m, p)))
         .collect();
-    let by_number = fitting
+    let by_number = matching
         .iter()
         .filter(|m| member_ids.contains(&m.member_id))
         .count();
-    let mut left = fitting
+    let mut left = matching
         .into_iter()
         .filter(|m| by_number == 0 || member_ids.contains(&m.member_id));
     match (left.next(), left.next()) {
@@ -135,16 +138,20 @@ fn the_one(candidates: Vec<Member>, member_ids: &[String], patient: Option<&Valu
     }
 }
 
-/// Sex contradicts only where both sides name male or female.
-fn same_sex(member: &Member, patient: &Value) -> bool {
-    let told = |sex: Option<&str>| sex.filter(|s| matches!(*s, "male" | "female")).map(str::to_owned);
-    match (told(member.gender.as_deref()), told(text(patient, &["gender"]))) {
-        (Some(ours), Some(theirs)) => ours == theirs,
+/// False only if both sides have male or female and they differ.
+fn same_gender(member: &Member, patient: &Value) -> bool {
+    let known = |gender: Option<&str>| {
+        gender
+            .filter(|g| matches!(*g, "male" | "female"))
+            .map(str::to_owned)
+    };
+    match (known(member.gender.as_deref()), known(text(patient, &["gender"]))) {
+        (Some(member), Some(patient)) => member == patient,
         _ => true,
     }
 }
 
-/// The first day of the service that an order asks for; none where it names no day.
+/// The first requested day of service of an order; none if the order has no date.
 pub(super) fn service_day(order: &Value, zone: Tz) -> Option<NaiveDate> {
     let timing = order.get("occurrenceTiming").unwrap_or(&Value::Null);
     let event = || DateRange::read(list(timing, "event").next()?.as_str()?, zone);
@@ -155,12 +162,16 @@ pub(super) fn service_day(order: &Value, zone: Tz) -> Option<NaiveDate> {
         .map(|range| range.first)
 }
 
-/// Which of the member's coverages an order of `day` is judged under. Of several that were sent, the one of order 1
-/// counts, else the one that leads to a coverage in force.
-pub(super) fn settle<'a>(ours: &'a [Coverage], sent: &[&'a Value], day: NaiveDate) -> Option<Standing<'a>> {
+/// The coverage that applies to an order on `day`, out of the member's `coverages`. If several were sent, the one with
+/// `Coverage.order` 1 applies, else the only one that is active. None if no coverage was sent.
+pub(super) fn applicable_coverage<'a>(
+    coverages: &'a [Coverage],
+    sent: &[&'a Value],
+    day: NaiveDate,
+) -> Option<CoverageStatus<'a>> {
     let first = *sent.first()?;
     if let [only] = sent {
-        return Some(standing(ours, only, day));
+        return Some(coverage_status(coverages, only, day));
     }
     let primary: Vec<&Value> = sent
         .iter()
@@ -168,31 +179,33 @@ pub(super) fn settle<'a>(ours: &'a [Coverage], sent: &[&'a Value], day: NaiveDat
         .filter(|c| c.get("order").and_then(Value::as_u64) == Some(1))
         .collect();
     if let [only] = primary.as_slice() {
-        return Some(standing(ours, only, day));
+        return Some(coverage_status(coverages, only, day));
     }
-    let mut in_force = sent
+    let mut active = sent
         .iter()
-        .map(|c| standing(ours, c, day))
-        .filter(|s| matches!(s, Standing::InForce { .. }));
-    match (in_force.next(), in_force.next()) {
-        (Some(one), None) => Some(one),
-        _ => Some(Standing::NotFound { sent: first }),
+        .map(|c| coverage_status(coverages, c, day))
+        .filter(|s| matches!(s, CoverageStatus::Active { .. }));
+    match (active.next(), active.next()) {
+        (Some(only), None) => Some(only),
+        _ => Some(CoverageStatus::NotFound { sent: first }),
     }
 }
 
-fn standing<'a>(ours: &'a [Coverage], sent: &'a Value, day: NaiveDate) -> Standing<'a> {
-    match choose_coverage(ours, Some(sent), day) {
-        Found::InForce(one) => Standing::InForce { ours: one, sent },
-        Found::NotInForce(one) => Standing::NotActive {
-            ours: Some(one),
+fn coverage_status<'a>(coverages: &'a [Coverage], sent: &'a Value, day: NaiveDate) -> CoverageStatus<'a> {
+    match choose_coverage(coverages, Some(sent), day) {
+        CoverageMatch::InForce(coverage) => CoverageStatus::Active { coverage, sent },
+        CoverageMatch::NotInForce(coverage) => CoverageStatus::NotActive {
+            coverage: Some(coverage),
             sent,
         },
-        Found::NotFound if !is_active(sent, day) => Standing::NotActive { ours: None, sent },
-        Found::NotFound => Standing::NotFound { sent },
+        CoverageMatch::NotFound if !is_active(sent, day) => {
+            CoverageStatus::NotActive { coverage: None, sent }
+        }
+        CoverageMatch::NotFound => CoverageStatus::NotFound { sent },
     }
 }
 
-/// Whether the EHR's copy calls itself active on that day.
+/// Whether the EHR's Coverage has the status active and no end before `day`.
 fn is_active(sent: &Value, day: NaiveDate) -> bool {
     let ended = get(sent, &["period", "end"])
         .and_then(Value::as_str)
@@ -225,25 +238,26 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_contradicts_the_person_is_nobody() {
+    fn a_member_number_that_contradicts_the_patient_matches_nobody() {
         let candidates = || vec![named("m1", "smith", "1950-01-02")];
         let ids = ["m1".to_owned()];
-        let fits =
-            |family: &str, birth: &str| the_one(candidates(), &ids, Some(&patient(family, birth))).is_some();
-        assert!(fits("Smith", "1950-01-02"));
-        assert!(!fits("Jones", "1950-01-02"));
-        assert!(!fits("Smith", "1951-01-02"));
-        let woman = json!({ "gender": "female" });
-        assert!(the_one(candidates(), &ids, Some(&woman)).is_none());
+        let matches = |family: &str, birth: &str| {
+            only_match(candidates(), &ids, Some(&patient(family, birth))).is_some()
+        };
+        assert!(matches("Smith", "1950-01-02"));
+        assert!(!matches("Jones", "1950-01-02"));
+        assert!(!matches("Smith", "1951-01-02"));
+        let female = json!({ "gender": "female" });
+        assert!(only_match(candidates(), &ids, Some(&female)).is_none());
     }
 
     #[test]
-    fn a_number_alone_is_enough_where_no_patient_is_to_be_had() {
-        assert!(the_one(vec![named("m1", "smith", "1950-01-02")], &["m1".to_owned()], None).is_some());
+    fn a_member_number_is_enough_if_there_is_no_patient() {
+        assert!(only_match(vec![named("m1", "smith", "1950-01-02")], &["m1".to_owned()], None).is_some());
     }
 
     #[test]
-    fn of_a_family_the_member_number_finds_the_one() {
+    fn the_member_number_selects_one_of_a_family() {
         let family = || {
             vec![
                 named("m1", "smith", "1950-01-02"),
@@ -251,19 +265,19 @@ mod tests {
             ]
         };
         assert_eq!(
-            the_one(family(), &["m2".to_owned()], None).unwrap().member_id,
+            only_match(family(), &["m2".to_owned()], None).unwrap().member_id,
             "m2"
         );
         assert!(
-            the_one(family(), &[], None).is_none(),
-            "a subscriber's number alone fits two"
+            only_match(family(), &[], None).is_none(),
+            "a subscriber number alone matches two"
         );
         let child = patient("Smith", "1980-01-02");
-        assert_eq!(the_one(family(), &[], Some(&child)).unwrap().member_id, "m2");
+        assert_eq!(only_match(family(), &[], Some(&child)).unwrap().member_id, "m2");
     }
 
     #[test]
-    fn an_old_name_is_no_key() {
+    fn an_old_name_is_not_used() {
         let patient = json!({ "birthDate": "1987-02-20",
             "name": [{ "use": "old", "family": "Shaw" }, { "family": "Baxter" }] });
         assert_eq!(
@@ -273,86 +287,89 @@ mod tests {
     }
 
     #[test]
-    fn the_service_day_is_the_first_day_asked_for() {
-        let of = |order: Value| service_day(&order, Tz::UTC);
+    fn the_service_day_is_the_first_requested_day() {
+        let day_of = |order: Value| service_day(&order, Tz::UTC);
         assert_eq!(
-            of(json!({ "occurrenceDateTime": "2026-10-05" })),
+            day_of(json!({ "occurrenceDateTime": "2026-10-05" })),
             Some(day("2026-10-05"))
         );
         assert_eq!(
-            of(json!({ "occurrencePeriod": { "start": "2026-10-06" } })),
+            day_of(json!({ "occurrencePeriod": { "start": "2026-10-06" } })),
             Some(day("2026-10-06"))
         );
         assert_eq!(
-            of(json!({ "occurrenceTiming": { "event": ["2026-10-07"] } })),
+            day_of(json!({ "occurrenceTiming": { "event": ["2026-10-07"] } })),
             Some(day("2026-10-07"))
         );
         let bounds =
             json!({ "occurrenceTiming": { "repeat": { "boundsPeriod": { "start": "2026-10-08" } } } });
-        assert_eq!(of(bounds), Some(day("2026-10-08")));
+        assert_eq!(day_of(bounds), Some(day("2026-10-08")));
         assert_eq!(
-            of(json!({ "authoredOn": "2019-02-15" })),
+            day_of(json!({ "authoredOn": "2019-02-15" })),
             None,
-            "a draft may be old"
+            "a draft may have been written long before"
         );
     }
 
     #[test]
-    fn our_file_decides_whether_a_coverage_is_in_force() {
-        let ours = [Coverage {
+    fn the_plans_records_decide_whether_a_coverage_is_active() {
+        let coverages = [Coverage {
             ends: Some(day("2026-12-31")),
             ..samples::coverage()
         }];
         let sent =
             json!({ "resourceType": "Coverage", "id": "c1", "status": "cancelled", "subscriberId": "sub-1" });
         assert!(matches!(
-            settle(&ours, &[&sent], day("2026-10-05")),
-            Some(Standing::InForce { .. })
+            applicable_coverage(&coverages, &[&sent], day("2026-10-05")),
+            Some(CoverageStatus::Active { .. })
         ));
         assert!(matches!(
-            settle(&ours, &[&sent], day("2027-01-01")),
-            Some(Standing::NotActive { ours: Some(_), .. })
+            applicable_coverage(&coverages, &[&sent], day("2027-01-01")),
+            Some(CoverageStatus::NotActive {
+                coverage: Some(_),
+                ..
+            })
         ));
     }
 
     #[test]
     fn an_unknown_coverage_is_not_found_or_not_active() {
-        let ours = [samples::coverage()];
+        let coverages = [samples::coverage()];
         let mut sent =
             json!({ "resourceType": "Coverage", "id": "c1", "status": "active", "subscriberId": "other" });
         assert_eq!(
-            settle(&ours, &[&sent], day("2026-10-05")),
-            Some(Standing::NotFound { sent: &sent })
+            applicable_coverage(&coverages, &[&sent], day("2026-10-05")),
+            Some(CoverageStatus::NotFound { sent: &sent })
         );
         sent["period"] = json!({ "end": "2025-12-31" });
         assert_eq!(
-            settle(&ours, &[&sent], day("2026-10-05")),
-            Some(Standing::NotActive {
-                ours: None,
+            applicable_coverage(&coverages, &[&sent], day("2026-10-05")),
+            Some(CoverageStatus::NotActive {
+                coverage: None,
                 sent: &sent
             })
         );
     }
 
     #[test]
-    fn of_several_the_first_in_order_or_the_one_in_force_counts() {
-        let ours = [samples::coverage()];
+    fn of_several_coverages_the_primary_or_the_only_active_one_applies() {
+        let coverages = [samples::coverage()];
         let known = json!({ "id": "c1", "status": "active", "subscriberId": "sub-1" });
         let unknown = json!({ "id": "c2", "status": "active", "subscriberId": "other" });
         let at = day("2026-10-05");
         assert!(matches!(
-            settle(&ours, &[&unknown, &known], at),
-            Some(Standing::InForce { .. })
+            applicable_coverage(&coverages, &[&unknown, &known], at),
+            Some(CoverageStatus::Active { .. })
         ));
         assert_eq!(
-            settle(&ours, &[&unknown, &unknown], at),
-            Some(Standing::NotFound { sent: &unknown })
+            applicable_coverage(&coverages, &[&unknown, &unknown], at),
+            Some(CoverageStatus::NotFound { sent: &unknown })
         );
         let first = json!({ "id": "c2", "order": 1, "status": "active", "subscriberId": "other" });
         assert_eq!(
-            settle(&ours, &[&known, &first], at),
-            Some(Standing::NotFound { sent: &first })
+            applicable_coverage(&coverages, &[&known, &first], at),
+            Some(CoverageStatus::NotFound { sent: &first })
         );
-        assert_eq!(settle(&ours, &[], at), None);
+        assert_eq!(applicable_coverage(&coverages, &[], at), None);
     }
 }

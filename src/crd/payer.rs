@@ -1,130 +1,136 @@
-//! Step one of "whose is it": is the Coverage of a call one of this plan's? The payor's identifier stands in the
-//! reference itself, in a contained or a sent Organization, or in one read from the EHR (CRD section "Coverage and
-//! member resolution", step 1).
+//! Member and coverage resolution, step 1 (CRD section "Coverage and member resolution"): is the payer of a Coverage
+//! this plan? The payer's identifier is in the reference itself, in a contained Organization, in one that was sent, or
+//! in one read from the EHR.
 
-use super::prefetch::{Known, Material};
-use crate::error::{Error, Kind, Result};
-use crate::fhir::outcome::{Code, Issue};
+use super::prefetch::{AvailableResources, ResourceLookup};
+use crate::error::{Error, ErrorKind, Issue, IssueCode, Result};
 use crate::fhir::reference::literal;
 use crate::fhir::{identifiers, list, text};
 use serde_json::Value;
 
-/// What the payor of one coverage says.
+/// Who the payer of one Coverage is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Payor {
-    /// It is this plan.
-    Ours,
-    /// It is another one.
-    Foreign,
-    /// There is no identifier to be had.
-    Unnamed,
-    /// The organization could not be read.
+enum PayerIdentity {
+    ThisPlan,
+    OtherPayer,
+    /// The payer has no identifier.
+    NoIdentifier,
+    /// The payer's organization could not be read.
     Unreadable,
 }
 
-/// The coverages that the determination goes on with.
+/// The sent coverages that may be coverages of this plan.
 #[derive(Debug, PartialEq)]
-pub(super) enum Ours<'a> {
-    /// These name this plan.
-    Named(Vec<&'a Value>),
-    /// These name nobody; they count if the member turns out to be ours.
-    Perhaps(Vec<&'a Value>),
+pub(super) enum PlanCoverages<'a> {
+    /// The payer of these is this plan.
+    Confirmed(Vec<&'a Value>),
+    /// The payer of these has no identifier. They count if the patient is a member of this plan.
+    Unconfirmed(Vec<&'a Value>),
     /// The payer's organization of this one could not be read.
-    Unreadable(&'a Value),
+    PayerUnreadable(&'a Value),
 }
 
-/// Keeps the coverages that are ours. `identifiers` are the plan's own; `strict` refuses a coverage without a payor
-/// identifier.
-pub(super) fn choose<'a>(material: &Material<'a>, own: &[String], strict: bool) -> Result<Ours<'a>> {
-    let usable = material
+/// Selects the coverages of this plan. `own` are the plan's identifiers; `strict` refuses a coverage whose payer has no
+/// identifier. A call without any coverage of this plan is an error.
+pub(super) fn coverages_of_this_plan<'a>(
+    available: &AvailableResources<'a>,
+    own: &[String],
+    strict: bool,
+) -> Result<PlanCoverages<'a>> {
+    let with_id = available
         .coverages
         .iter()
         .copied()
         .filter(|c| text(c, &["id"]).is_some());
-    let judged: Vec<(Payor, &Value)> = usable.map(|c| (payor(c, material, own), c)).collect();
-    let of = |wanted: Payor| -> Vec<&'a Value> {
-        judged
+    let identified: Vec<(PayerIdentity, &Value)> =
+        with_id.map(|c| (payer_identity(c, available, own), c)).collect();
+    let coverages_with = |wanted: PayerIdentity| -> Vec<&'a Value> {
+        identified
             .iter()
-            .filter(|(payor, _)| *payor == wanted)
+            .filter(|(identity, _)| *identity == wanted)
             .map(|(_, coverage)| *coverage)
             .collect()
     };
-    let named = of(Payor::Ours);
-    if !named.is_empty() {
-        return Ok(Ours::Named(named));
+    let confirmed = coverages_with(PayerIdentity::ThisPlan);
+    if !confirmed.is_empty() {
+        return Ok(PlanCoverages::Confirmed(confirmed));
     }
-    if let Some(first) = of(Payor::Unreadable).first() {
-        return Ok(Ours::Unreadable(first));
+    if let Some(first) = coverages_with(PayerIdentity::Unreadable).first() {
+        return Ok(PlanCoverages::PayerUnreadable(first));
     }
-    let unnamed = of(Payor::Unnamed);
-    match (unnamed.is_empty(), judged.is_empty()) {
-        (false, _) if !strict => Ok(Ours::Perhaps(unnamed)),
+    let unconfirmed = coverages_with(PayerIdentity::NoIdentifier);
+    match (unconfirmed.is_empty(), identified.is_empty()) {
+        (false, _) if !strict => Ok(PlanCoverages::Unconfirmed(unconfirmed)),
         (false, _) => Err(refused(
             "Coverage.payor",
-            "The Coverage carries no identifier of its payer",
+            "The Coverage has no identifier for its payer",
         )),
-        (true, false) => Err(not_ours()),
-        (true, true) if material.coverage_failed => Err(Error::new(
-            Kind::Precondition,
-            "The Coverage was not sent and could not be read from the chart server",
+        (true, false) => Err(other_payer()),
+        (true, true) if available.coverage_failed => Err(Error::new(
+            ErrorKind::PreconditionFailed,
+            "The Coverage was not sent and could not be read from the EHR",
         )),
         (true, true) => Err(refused(
             "prefetch.coverage",
-            "No Coverage was sent and none can be read",
+            "No Coverage was sent and none could be read",
         )),
     }
 }
 
-/// The payer of the call is another one than this plan.
-pub(super) fn not_ours() -> Error {
+/// The error for a call whose payer is not this plan.
+pub(super) fn other_payer() -> Error {
     refused(
         "Coverage.payor",
         "This endpoint does not serve the payer of the Coverage",
     )
 }
 
-fn refused(at: &str, message: &str) -> Error {
-    Error::found(vec![Issue::error(Code::BusinessRule, at, message)])
+fn refused(expression: &str, message: &str) -> Error {
+    Error::with_issues(vec![Issue::error(IssueCode::BusinessRule, expression, message)])
 }
 
-fn payor(coverage: &Value, material: &Material<'_>, own: &[String]) -> Payor {
+fn payer_identity(coverage: &Value, available: &AvailableResources<'_>, own: &[String]) -> PayerIdentity {
     let is_own = |value: &str| own.iter().any(|o| o == value.trim());
-    let mut told = Payor::Unnamed;
+    let mut identity = PayerIdentity::NoIdentifier;
     for payor in list(coverage, "payor") {
         let inline = text(payor, &["identifier", "value"]);
         let organization = match literal(payor) {
-            Some(reference) => material.organization(coverage, reference),
-            None => Known::NotThere,
+            Some(reference) => available.organization(coverage, reference),
+            None => ResourceLookup::NotFound,
         };
-        let named: Vec<&str> = inline
+        let values: Vec<&str> = inline
             .into_iter()
             .chain(
                 organization
                     .found()
                     .into_iter()
                     .flat_map(identifiers)
-                    .map(|(_, v)| v),
+                    .map(|(_, value)| value),
             )
             .collect();
-        if named.iter().any(|value| is_own(value)) {
-            return Payor::Ours;
+        if values.iter().any(|value| is_own(value)) {
+            return PayerIdentity::ThisPlan;
         }
-        told = match (organization, named.is_empty(), told) {
-            (Known::Failed, _, _) | (_, _, Payor::Unreadable) => Payor::Unreadable,
-            (_, false, _) | (_, _, Payor::Foreign) => Payor::Foreign,
-            _ => Payor::Unnamed,
+        identity = match (organization, values.is_empty(), identity) {
+            (ResourceLookup::Failed, _, _) | (_, _, PayerIdentity::Unreadable) => PayerIdentity::Unreadable,
+            (_, false, _) | (_, _, PayerIdentity::OtherPayer) => PayerIdentity::OtherPayer,
+            _ => PayerIdentity::NoIdentifier,
         };
     }
-    told
+    identity
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crd::prefetch::{Reads, Sent};
+    use crate::crd::prefetch::{FetchedResources, SentResources};
     use serde_json::json;
 
-    fn judge(coverages: Value, organizations: Value, strict: bool) -> std::result::Result<String, Kind> {
+    fn select(
+        coverages: Value,
+        organizations: Value,
+        strict: bool,
+    ) -> std::result::Result<String, ErrorKind> {
         let entries: Vec<Value> = coverages
             .as_array()
             .unwrap()
@@ -133,8 +139,11 @@ mod tests {
             .map(|r| json!({ "resource": r }))
             .collect();
         let body = json!({ "prefetch": { "all": { "resourceType": "Bundle", "entry": entries } } });
-        let reads = Reads::of_organization("Organization/down", crate::net::Fetched::Failed("502".into()));
-        let material = Material::of(&Sent::of(&body), &reads, "p1");
+        let fetched = FetchedResources::one_organization(
+            "Organization/down",
+            crate::net::FetchResult::Failed("502".into()),
+        );
+        let available = AvailableResources::new(&SentResources::collect(&body), &fetched, "p1");
         let own = ["1234567893".to_owned()];
         let ids = |all: &[&Value]| {
             all.iter()
@@ -142,10 +151,10 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        match choose(&material, &own, strict) {
-            Ok(Ours::Named(all)) => Ok(format!("named {}", ids(&all))),
-            Ok(Ours::Perhaps(all)) => Ok(format!("perhaps {}", ids(&all))),
-            Ok(Ours::Unreadable(one)) => Ok(format!("unreadable {}", ids(&[one]))),
+        match coverages_of_this_plan(&available, &own, strict) {
+            Ok(PlanCoverages::Confirmed(all)) => Ok(format!("confirmed {}", ids(&all))),
+            Ok(PlanCoverages::Unconfirmed(all)) => Ok(format!("unconfirmed {}", ids(&all))),
+            Ok(PlanCoverages::PayerUnreadable(one)) => Ok(format!("unreadable {}", ids(&[one]))),
             Err(error) => Err(error.kind()),
         }
     }
@@ -155,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn our_identifier_is_found_wherever_it_stands() {
+    fn the_plans_identifier_is_found_in_every_place() {
         let organization = json!({ "resourceType": "Organization", "id": "o",
             "identifier": [{ "system": "http://hl7.org/fhir/sid/us-npi", "value": "1234567893" }] });
         let inside = json!({ "resourceType": "Coverage", "id": "c", "contained": [{ "resourceType": "Organization",
@@ -171,8 +180,8 @@ mod tests {
             (sent, json!([organization])),
         ] {
             assert_eq!(
-                judge(json!([coverage]), organizations, true),
-                Ok("named c".into())
+                select(json!([coverage]), organizations, true),
+                Ok("confirmed c".into())
             );
         }
     }
@@ -180,37 +189,43 @@ mod tests {
     #[test]
     fn another_payer_is_refused() {
         let foreign = coverage("c", json!({ "identifier": { "value": "9999999999" } }));
-        assert_eq!(judge(json!([foreign]), json!([]), true), Err(Kind::Invalid));
+        assert_eq!(select(json!([foreign]), json!([]), true), Err(ErrorKind::Invalid));
         let foreign = coverage("c", json!({ "identifier": { "value": "9999999999" } }));
-        assert_eq!(judge(json!([foreign]), json!([]), false), Err(Kind::Invalid));
+        assert_eq!(
+            select(json!([foreign]), json!([]), false),
+            Err(ErrorKind::Invalid)
+        );
     }
 
     #[test]
-    fn without_an_identifier_the_switch_decides() {
-        let unnamed = || json!([coverage("c", json!({ "display": "Some plan" }))]);
-        assert_eq!(judge(unnamed(), json!([]), true), Err(Kind::Invalid));
-        assert_eq!(judge(unnamed(), json!([]), false), Ok("perhaps c".into()));
+    fn without_an_identifier_the_strict_setting_decides() {
+        let no_identifier = || json!([coverage("c", json!({ "display": "Some plan" }))]);
+        assert_eq!(select(no_identifier(), json!([]), true), Err(ErrorKind::Invalid));
+        assert_eq!(
+            select(no_identifier(), json!([]), false),
+            Ok("unconfirmed c".into())
+        );
     }
 
     #[test]
-    fn a_payer_that_cannot_be_read_is_no_refusal() {
+    fn a_payer_that_cannot_be_read_is_not_refused() {
         let down = || json!([coverage("c", json!({ "reference": "Organization/down" }))]);
-        assert_eq!(judge(down(), json!([]), true), Ok("unreadable c".into()));
-        assert_eq!(judge(down(), json!([]), false), Ok("unreadable c".into()));
+        assert_eq!(select(down(), json!([]), true), Ok("unreadable c".into()));
+        assert_eq!(select(down(), json!([]), false), Ok("unreadable c".into()));
     }
 
     #[test]
-    fn of_several_coverages_ours_are_kept() {
+    fn of_several_coverages_those_of_this_plan_are_selected() {
         let several = json!([
             coverage("other", json!({ "identifier": { "value": "9" } })),
             coverage("ours", json!({ "identifier": { "value": "1234567893" } })),
             coverage("down", json!({ "reference": "Organization/down" })),
         ]);
-        assert_eq!(judge(several, json!([]), true), Ok("named ours".into()));
+        assert_eq!(select(several, json!([]), true), Ok("confirmed ours".into()));
     }
 
     #[test]
     fn no_coverage_at_all_is_refused() {
-        assert_eq!(judge(json!([]), json!([]), false), Err(Kind::Invalid));
+        assert_eq!(select(json!([]), json!([]), false), Err(ErrorKind::Invalid));
     }
 }

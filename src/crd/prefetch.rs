@@ -1,96 +1,96 @@
-//! What a call brings along and what is fetched to it: every resource of context and prefetch by type and id, and the
-//! few that a determination cannot do without (Patient, Coverage, the payer's Organization), read from the EHR when
-//! they were not sent. Three outcomes of a read stay apart: found, not there, failed.
+//! The resources for a determination: those sent in context and prefetch, and those read from the EHR because they are
+//! required and were not sent (Patient, Coverage, the payer's Organization). A read has three distinct results: found,
+//! not found, failed.
 
-use super::ehr::Ehr;
+use super::ehr::EhrClient;
 use super::request::HookRequest;
 use crate::fhir::reference::{literal, type_and_id};
 use crate::fhir::{get, list, resource_type, text};
-use crate::net::Fetched;
+use crate::net::FetchResult;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-/// Every resource that was sent.
+/// Every resource that was sent in the call.
 #[derive(Debug, Default)]
-pub(super) struct Sent<'a> {
+pub(super) struct SentResources<'a> {
     resources: Vec<&'a Value>,
 }
 
-/// What had to be read from the EHR.
-#[derive(Debug)]
-pub(super) struct Reads {
-    patient: Option<Fetched>,
-    coverage: Option<Fetched>,
-    organizations: Vec<(String, Fetched)>,
+/// The results of reads from the EHR.
+#[derive(Debug, Default)]
+pub(super) struct FetchedResources {
+    patient: Option<FetchResult>,
+    coverage: Option<FetchResult>,
+    organizations: Vec<(String, FetchResult)>,
 }
 
-/// What was sent and what was read, together.
+/// The resources that were sent and those that were read from the EHR.
 #[derive(Debug)]
-pub(super) struct Material<'a> {
-    /// Every resource, each once.
+pub(super) struct AvailableResources<'a> {
+    /// Every resource once.
     pub resources: Vec<&'a Value>,
     /// The patient.
-    pub patient: Known<'a>,
-    /// The coverages, in the order in which they came.
+    pub patient: ResourceLookup<'a>,
+    /// The coverages in the order in which they were sent or read.
     pub coverages: Vec<&'a Value>,
-    /// Why the coverages could not be read, if they could not.
+    /// No coverage was sent and the read failed.
     pub coverage_failed: bool,
-    organizations: &'a [(String, Fetched)],
+    organizations: &'a [(String, FetchResult)],
 }
 
-/// What is known of a resource that was looked for.
+/// The result of looking for one resource.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Known<'a> {
-    /// Here it is.
+pub(super) enum ResourceLookup<'a> {
+    /// The resource.
     Found(&'a Value),
-    /// There is none, or it cannot be asked for.
-    NotThere,
-    /// The read failed; nothing follows from that.
+    /// It does not exist, or the call does not allow to read it.
+    NotFound,
+    /// The read failed, so it is unknown whether the resource exists.
     Failed,
 }
 
-impl<'a> Known<'a> {
-    /// The resource, where there is one.
+impl<'a> ResourceLookup<'a> {
+    /// The resource, if it was found.
     pub(super) fn found(self) -> Option<&'a Value> {
         match self {
             Self::Found(resource) => Some(resource),
-            Self::NotThere | Self::Failed => None,
+            Self::NotFound | Self::Failed => None,
         }
     }
 
-    fn of(read: Option<&'a Fetched>) -> Self {
-        match read {
-            Some(Fetched::Found(resource)) => Self::Found(resource),
-            Some(Fetched::Failed(_)) => Self::Failed,
-            Some(Fetched::NotThere) | None => Self::NotThere,
+    fn from_fetch(result: Option<&'a FetchResult>) -> Self {
+        match result {
+            Some(FetchResult::Found(resource)) => Self::Found(resource),
+            Some(FetchResult::Failed(_)) => Self::Failed,
+            Some(FetchResult::NotFound) | None => Self::NotFound,
         }
     }
 }
 
-impl<'a> Sent<'a> {
-    /// Collects the resources of `context.draftOrders` and of every prefetch key, whatever its name and shape.
-    pub(super) fn of(body: &'a Value) -> Self {
+impl<'a> SentResources<'a> {
+    /// Collects the resources of `context.draftOrders` and of every prefetch key, whatever its name and structure.
+    pub(super) fn collect(body: &'a Value) -> Self {
         let mut sent = Self::default();
         if let Some(orders) = get(body, &["context", "draftOrders"]) {
-            sent.open(orders);
+            sent.add(orders);
         }
         let prefetch = body.get("prefetch").and_then(Value::as_object);
         prefetch
             .into_iter()
             .flat_map(|keys| keys.values())
-            .for_each(|value| sent.open(value));
+            .for_each(|value| sent.add(value));
         sent
     }
 
-    fn open(&mut self, value: &'a Value) {
+    fn add(&mut self, value: &'a Value) {
         match resource_type(value) {
             Some("Bundle") => list(value, "entry")
                 .filter_map(|e| e.get("resource"))
-                .for_each(|r| self.open(r)),
+                .for_each(|r| self.add(r)),
             Some("OperationOutcome") | None => {}
             Some(kind) => {
                 let id = text(value, &["id"]);
-                if id.is_none() || find(&self.resources, kind, id.unwrap_or("")).is_none() {
+                if id.is_none() || find_resource(&self.resources, kind, id.unwrap_or("")).is_none() {
                     self.resources.push(value);
                 }
             }
@@ -104,61 +104,60 @@ impl<'a> Sent<'a> {
             .filter(move |r| resource_type(r) == Some(kind))
     }
 
-    /// Reads from the EHR what is missing, everything that can go at once at once. Without a way to the EHR
-    /// nothing more is there.
-    pub(super) async fn complete(&self, request: &HookRequest<'_>, ehr: Option<&Ehr<'_>>) -> Reads {
+    /// Reads missing resources from the EHR, in parallel where possible. Without access to the EHR nothing is read.
+    pub(super) async fn fetch_missing(
+        &self,
+        request: &HookRequest<'_>,
+        ehr: Option<&EhrClient<'_>>,
+    ) -> FetchedResources {
         let Some(ehr) = ehr else {
-            return Reads {
-                patient: None,
-                coverage: None,
-                organizations: Vec::new(),
-            };
+            return FetchedResources::default();
         };
         let patient = async {
-            if self.patient(request.patient_id).is_some() || answered(request.body, "patient") {
+            if self.patient(request.patient_id).is_some() || was_queried(request.body, "patient") {
                 return None;
             }
             Some(ehr.read("Patient", request.patient_id).await)
         };
         let coverage = async {
-            if self.of_type("Coverage").next().is_some() || answered(request.body, "coverage") {
+            if self.of_type("Coverage").next().is_some() || was_queried(request.body, "coverage") {
                 return None;
             }
-            Some(self.read_coverage(request, ehr).await)
+            Some(self.fetch_coverage(request, ehr).await)
         };
         let (patient, coverage) = tokio::join!(patient, coverage);
         let mut missing: Vec<String> = Vec::new();
         for coverage in self.of_type("Coverage").chain(coverages_in(coverage.as_ref())) {
-            missing.extend(payors_to_read(coverage, &self.resources));
+            missing.extend(missing_payors(coverage, &self.resources));
         }
         missing.sort_unstable();
         missing.dedup();
         let organizations = join_all(missing.into_iter().map(|reference| async move {
-            let read = ehr.follow(&reference, "Organization").await;
-            (reference, read)
+            let result = ehr.read_reference(&reference, "Organization").await;
+            (reference, result)
         }))
         .await;
-        Reads {
+        FetchedResources {
             patient,
             coverage,
             organizations,
         }
     }
 
-    /// The coverage that an order names is read by its id; where none is named the patient's are searched.
-    async fn read_coverage(&self, request: &HookRequest<'_>, ehr: &Ehr<'_>) -> Fetched {
-        let named = request
+    /// Reads the coverage that an order references; if no order references one, searches for the patient's coverages.
+    async fn fetch_coverage(&self, request: &HookRequest<'_>, ehr: &EhrClient<'_>) -> FetchResult {
+        let references = request
             .orders
             .iter()
             .flat_map(|o| list(o.resource, "insurance"))
             .filter_map(literal);
-        if let Some(reference) = named
+        if let Some(reference) = references
             .into_iter()
             .find(|r| matches!(type_and_id(r), Some(("Coverage", _))))
         {
-            match ehr.follow(reference, "Coverage").await {
-                Fetched::NotThere => {}
-                read => return read,
+            match ehr.read_reference(reference, "Coverage").await {
+                FetchResult::NotFound => {}
+                result => return result,
             }
         }
         ehr.search(
@@ -169,84 +168,86 @@ impl<'a> Sent<'a> {
     }
 
     fn patient(&self, id: &str) -> Option<&'a Value> {
-        find(&self.resources, "Patient", id)
+        find_resource(&self.resources, "Patient", id)
     }
 }
 
 #[cfg(test)]
-impl Reads {
-    /// One organization was read, with this outcome.
-    pub(super) fn of_organization(reference: &str, read: Fetched) -> Self {
+impl FetchedResources {
+    /// Only one organization was read, with this result.
+    pub(super) fn one_organization(reference: &str, result: FetchResult) -> Self {
         Self {
-            patient: None,
-            coverage: None,
-            organizations: vec![(reference.to_owned(), read)],
+            organizations: vec![(reference.to_owned(), result)],
+            ..Self::default()
         }
     }
 }
 
-impl<'a> Material<'a> {
-    /// Puts together what was sent and what was read.
-    pub(super) fn of(sent: &Sent<'a>, reads: &'a Reads, patient_id: &str) -> Self {
+impl<'a> AvailableResources<'a> {
+    /// Combines the resources that were sent and read.
+    pub(super) fn new(sent: &SentResources<'a>, fetched: &'a FetchedResources, patient_id: &str) -> Self {
         let mut resources = sent.resources.clone();
-        let patient = sent
-            .patient(patient_id)
-            .map_or_else(|| Known::of(reads.patient.as_ref()), Known::Found);
-        resources.extend(found(reads.patient.as_ref()));
-        let read: Vec<&'a Value> = coverages_in(reads.coverage.as_ref()).collect();
+        let patient = sent.patient(patient_id).map_or_else(
+            || ResourceLookup::from_fetch(fetched.patient.as_ref()),
+            ResourceLookup::Found,
+        );
+        resources.extend(found(fetched.patient.as_ref()));
+        let read: Vec<&'a Value> = coverages_in(fetched.coverage.as_ref()).collect();
         resources.extend(&read);
         resources.extend(
-            reads
+            fetched
                 .organizations
                 .iter()
-                .filter_map(|(_, read)| found(Some(read))),
+                .filter_map(|(_, result)| found(Some(result))),
         );
         let coverages: Vec<&'a Value> = sent.of_type("Coverage").chain(read).collect();
         Self {
-            coverage_failed: coverages.is_empty() && matches!(reads.coverage, Some(Fetched::Failed(_))),
+            coverage_failed: coverages.is_empty() && matches!(fetched.coverage, Some(FetchResult::Failed(_))),
             resources,
             patient,
             coverages,
-            organizations: &reads.organizations,
+            organizations: &fetched.organizations,
         }
     }
 
-    /// The organization that a payor reference in `coverage` names.
-    pub(super) fn organization(&self, coverage: &'a Value, reference: &str) -> Known<'a> {
+    /// The organization that a payor of `coverage` references.
+    pub(super) fn organization(&self, coverage: &'a Value, reference: &str) -> ResourceLookup<'a> {
         if let Some(inside) = contained(coverage, reference) {
-            return Known::Found(inside);
+            return ResourceLookup::Found(inside);
         }
-        if let Some(sent) = type_and_id(reference).and_then(|(kind, id)| find(&self.resources, kind, id)) {
-            return Known::Found(sent);
+        let sent = type_and_id(reference).and_then(|(kind, id)| find_resource(&self.resources, kind, id));
+        if let Some(sent) = sent {
+            return ResourceLookup::Found(sent);
         }
-        Known::of(
+        ResourceLookup::from_fetch(
             self.organizations
                 .iter()
-                .find(|(asked, _)| asked == reference)
-                .map(|(_, read)| read),
+                .find(|(fetched, _)| fetched == reference)
+                .map(|(_, result)| result),
         )
     }
 }
 
-fn find<'a>(resources: &[&'a Value], kind: &str, id: &str) -> Option<&'a Value> {
+fn find_resource<'a>(resources: &[&'a Value], kind: &str, id: &str) -> Option<&'a Value> {
     resources
         .iter()
         .copied()
         .find(|r| resource_type(r) == Some(kind) && text(r, &["id"]) == Some(id))
 }
 
-fn found(read: Option<&Fetched>) -> Option<&Value> {
-    Known::of(read).found()
+fn found(result: Option<&FetchResult>) -> Option<&Value> {
+    ResourceLookup::from_fetch(result).found()
 }
 
-/// Whether the client made this query of discovery and found nothing: the key is there and holds null or a bundle.
-fn answered(body: &Value, key: &str) -> bool {
+/// Whether the client ran this query of the discovery document: the prefetch key holds null or a bundle, even an empty
+/// one.
+fn was_queried(body: &Value, key: &str) -> bool {
     let value = body.get("prefetch").and_then(|p| p.get(key));
     value.is_some_and(|v| v.is_null() || resource_type(v) == Some("Bundle"))
 }
 
-fn coverages_in(read: Option<&Fetched>) -> impl Iterator<Item = &Value> {
-    let resource = found(read);
+fn coverages_in(result: Option<&FetchResult>) -> impl Iterator<Item = &Value> {
+    let resource = found(result);
     let inside = resource
         .into_iter()
         .flat_map(|r| list(r, "entry"))
@@ -262,12 +263,12 @@ fn contained<'a>(resource: &'a Value, reference: &str) -> Option<&'a Value> {
     list(resource, "contained").find(|c| text(c, &["id"]) == Some(id))
 }
 
-/// The payors of a coverage whose organization was not sent.
-fn payors_to_read<'c>(coverage: &'c Value, sent: &[&Value]) -> impl Iterator<Item = String> + use<'c> {
+/// The references of a coverage's payors whose organization was not sent.
+fn missing_payors<'c>(coverage: &'c Value, sent: &[&Value]) -> impl Iterator<Item = String> + use<'c> {
     let mut missing = Vec::new();
     for reference in list(coverage, "payor").filter_map(literal) {
         if let Some(("Organization", id)) = type_and_id(reference)
-            && find(sent, "Organization", id).is_none()
+            && find_resource(sent, "Organization", id).is_none()
         {
             missing.push(reference.to_owned());
         }
@@ -281,18 +282,10 @@ mod tests {
     use crate::crd::samples;
     use serde_json::json;
 
-    fn nothing_read() -> Reads {
-        Reads {
-            patient: None,
-            coverage: None,
-            organizations: Vec::new(),
-        }
-    }
-
     #[test]
-    fn resources_are_found_in_any_shape_of_prefetch() {
+    fn resources_are_collected_from_any_structure_of_prefetch() {
         let body = samples::call();
-        let sent = Sent::of(&body);
+        let sent = SentResources::collect(&body);
         assert_eq!(sent.of_type("ServiceRequest").count(), 2);
         assert_eq!(sent.of_type("Coverage").count(), 1);
         assert!(sent.patient("p1").is_some());
@@ -300,60 +293,60 @@ mod tests {
     }
 
     #[test]
-    fn null_and_outcomes_hold_nothing() {
+    fn null_and_operation_outcomes_hold_no_resources() {
         let body =
             json!({ "prefetch": { "patient": null, "coverage": { "resourceType": "OperationOutcome" } } });
-        assert!(Sent::of(&body).resources.is_empty());
-        assert!(answered(&body, "patient"));
+        assert!(SentResources::collect(&body).resources.is_empty());
+        assert!(was_queried(&body, "patient"));
         assert!(
-            !answered(&body, "coverage"),
-            "an outcome is no answer, so the query is made again"
+            !was_queried(&body, "coverage"),
+            "an OperationOutcome is not a result, so the query is repeated"
         );
-        assert!(!answered(&body, "encounter"));
+        assert!(!was_queried(&body, "encounter"));
     }
 
     #[test]
-    fn a_failed_read_is_never_taken_for_not_there() {
+    fn a_failed_read_is_never_treated_as_not_found() {
         let body = json!({});
-        let reads = Reads {
-            patient: Some(Fetched::Failed("503".into())),
-            coverage: Some(Fetched::Failed("time".into())),
-            organizations: vec![("Organization/o".into(), Fetched::Failed("401".into()))],
+        let fetched = FetchedResources {
+            patient: Some(FetchResult::Failed("503".into())),
+            coverage: Some(FetchResult::Failed("time".into())),
+            organizations: vec![("Organization/o".into(), FetchResult::Failed("401".into()))],
         };
-        let material = Material::of(&Sent::of(&body), &reads, "p1");
-        assert_eq!(material.patient, Known::Failed);
-        assert!(material.coverage_failed);
+        let available = AvailableResources::new(&SentResources::collect(&body), &fetched, "p1");
+        assert_eq!(available.patient, ResourceLookup::Failed);
+        assert!(available.coverage_failed);
         assert_eq!(
-            material.organization(&Value::Null, "Organization/o"),
-            Known::Failed
+            available.organization(&Value::Null, "Organization/o"),
+            ResourceLookup::Failed
         );
         assert_eq!(
-            material.organization(&Value::Null, "Organization/x"),
-            Known::NotThere
+            available.organization(&Value::Null, "Organization/x"),
+            ResourceLookup::NotFound
         );
     }
 
     #[test]
-    fn a_payor_is_found_inside_the_coverage_and_beside_it() {
+    fn a_payor_is_found_contained_in_the_coverage_and_in_the_prefetch() {
         let coverage = json!({ "resourceType": "Coverage", "contained": [{ "resourceType": "Organization", "id": "in" }] });
         let body = json!({ "prefetch": { "o": { "resourceType": "Organization", "id": "out" } } });
-        let reads = nothing_read();
-        let material = Material::of(&Sent::of(&body), &reads, "p1");
+        let fetched = FetchedResources::default();
+        let available = AvailableResources::new(&SentResources::collect(&body), &fetched, "p1");
         assert_eq!(
-            material.organization(&coverage, "#in"),
-            Known::Found(&coverage["contained"][0])
+            available.organization(&coverage, "#in"),
+            ResourceLookup::Found(&coverage["contained"][0])
         );
         let absolute = "https://ehr.example.org/fhir/Organization/out";
         assert_eq!(
-            material.organization(&coverage, absolute),
-            Known::Found(&body["prefetch"]["o"])
+            available.organization(&coverage, absolute),
+            ResourceLookup::Found(&body["prefetch"]["o"])
         );
     }
 
     #[test]
-    fn a_resource_that_came_twice_counts_once() {
+    fn a_resource_that_is_sent_twice_counts_once() {
         let patient = json!({ "resourceType": "Patient", "id": "p1" });
         let body = json!({ "prefetch": { "patient": patient, "again": { "resourceType": "Bundle", "entry": [{ "resource": patient }] } } });
-        assert_eq!(Sent::of(&body).of_type("Patient").count(), 1);
+        assert_eq!(SentResources::collect(&body).of_type("Patient").count(), 1);
     }
 }

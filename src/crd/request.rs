@@ -1,16 +1,16 @@
-//! A hook call, read and checked: every fault of the envelope at once, with its place (CRD sections "Request
-//! envelope" and "Errors"). Thin data are no fault: what an order lacks is found later, by the rules. Unknown members
-//! change nothing.
+//! Reads and checks a hook call. All errors of the envelope are reported at once, each with its location (CRD sections
+//! "Request envelope" and "Errors"). Missing data in an order are not an error; the policies ask for them. Unknown
+//! fields are ignored.
 
-use super::discovery::VERSION;
-use crate::error::{Error, Result};
-use crate::fhir::outcome::{Checks, Code};
+use crate::error::{Error, IssueCode, Result};
+use crate::fhir::outcome::Checks;
 use crate::fhir::{list, resource_type, text};
+use crate::ig::crd::CrdGuide;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// The largest number of cards where the client sets none.
+/// The largest number of cards if the client sets none.
 pub(super) const DEFAULT_MAX_CARDS: usize = 5;
 
 /// The resource types that are orders.
@@ -30,30 +30,33 @@ pub(super) struct HookRequest<'a> {
     pub instance: &'a str,
     /// `context.patientId` without a type in front.
     pub patient_id: &'a str,
-    /// The orders, in the order in which they were sent.
+    /// The orders, in the sequence in which they were sent.
     pub orders: Vec<Order<'a>>,
-    /// What the client wants to hear.
-    pub wishes: Wishes,
-    /// `fhirServer` and what goes with it.
-    pub chart: Chart<'a>,
+    /// What the client asks for in the response.
+    pub configuration: HookConfiguration,
+    /// The version of the guide that the call asks for.
+    pub guide: &'static CrdGuide,
+    /// `fhirServer` and `fhirAuthorization`.
+    pub fhir_access: FhirAccess<'a>,
     /// The whole body.
     pub body: &'a Value,
 }
 
-/// One draft order: parsed, and as the text that was sent.
+/// One draft order, parsed and as text.
 #[derive(Debug, Clone)]
 pub(super) struct Order<'a> {
     /// The resource.
     pub resource: &'a Value,
-    /// Its text, byte for byte.
+    /// Its text exactly as received.
     pub text: &'a RawValue,
     /// `Type/id`.
     pub reference: String,
 }
 
-/// The configuration of this call; what the client does not mention is as discovery says.
+/// The configuration options of a call; options that the client does not set have the defaults of the discovery
+/// document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wishes {
+pub(super) struct HookConfiguration {
     /// `coverage-info`.
     pub coverage_info: bool,
     /// `guideline`.
@@ -62,9 +65,9 @@ pub(super) struct Wishes {
     pub max_cards: usize,
 }
 
-/// The way to the patient's chart: where it is, and the token of this call. Never logged, never stored.
+/// Access to the EHR's FHIR server as the call describes it. The token is never logged and never stored.
 #[derive(Clone, Copy)]
-pub(super) struct Chart<'a> {
+pub(super) struct FhirAccess<'a> {
     /// `fhirServer`.
     pub server: Option<&'a str>,
     /// `fhirAuthorization.access_token`.
@@ -73,17 +76,18 @@ pub(super) struct Chart<'a> {
     pub scope: Option<&'a str>,
 }
 
-impl std::fmt::Debug for Chart<'_> {
+impl std::fmt::Debug for FhirAccess<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Chart")
+        f.debug_struct("FhirAccess")
             .field("server", &self.server)
             .finish_non_exhaustive()
     }
 }
 
 impl<'a> HookRequest<'a> {
-    /// Reads a call from its text and the same text parsed; all faults in one error.
-    pub(super) fn read(body: &'a Value, whole_text: &'a str) -> Result<Self> {
+    /// Reads a call from its parsed body and the text of the same body. Reports all errors at once. `client_versions`
+    /// are the guide versions in the client's registration.
+    pub(super) fn read(body: &'a Value, whole_text: &'a str, client_versions: &[String]) -> Result<Self> {
         let mut checks = Checks::default();
         check_envelope(body, &mut checks);
         check_orders(body, &mut checks);
@@ -94,8 +98,9 @@ impl<'a> HookRequest<'a> {
             instance: text(body, &["hookInstance"]).unwrap_or(""),
             patient_id: patient.strip_prefix("Patient/").unwrap_or(patient),
             orders: orders(body, whole_text)?,
-            wishes: wishes(body),
-            chart: Chart {
+            configuration: configuration(body),
+            guide: requested_guide(body).unwrap_or_else(|| CrdGuide::for_client(client_versions)),
+            fhir_access: FhirAccess {
                 server: text(body, &["fhirServer"]),
                 token: text(body, &["fhirAuthorization", "access_token"]),
                 scope: text(body, &["fhirAuthorization", "scope"]),
@@ -107,50 +112,59 @@ impl<'a> HookRequest<'a> {
 
 fn check_envelope(body: &Value, checks: &mut Checks) {
     match body.get("hook").map(|hook| hook.as_str()) {
-        None => checks.error(Code::Required, "hook", "The call does not say which hook it is"),
+        None => checks.error(IssueCode::Required, "hook", "hook is missing"),
         Some(Some("order-sign")) => {}
-        Some(_) => checks.error(Code::Value, "hook", "This service answers the hook order-sign"),
+        Some(_) => checks.error(
+            IssueCode::Value,
+            "hook",
+            "This service supports only the hook order-sign",
+        ),
     }
-    let filled = |path: &[&str]| text(body, path).is_some_and(|t| !t.trim().is_empty());
+    let present = |path: &[&str]| text(body, path).is_some_and(|t| !t.trim().is_empty());
     checks.require(
-        filled(&["hookInstance"]),
-        Code::Required,
+        present(&["hookInstance"]),
+        IssueCode::Required,
         "hookInstance",
         "hookInstance is missing",
     );
     if !body.get("context").is_some_and(Value::is_object) {
-        checks.error(Code::Required, "context", "The context is missing");
+        checks.error(IssueCode::Required, "context", "context is missing");
         return;
     }
     for name in ["userId", "patientId"] {
         let message = format!("context.{name} is missing");
         checks.require(
-            filled(&["context", name]),
-            Code::Required,
+            present(&["context", name]),
+            IssueCode::Required,
             format!("context.{name}"),
             &message,
         );
     }
     let prefetch = body.get("prefetch");
-    let held = prefetch.is_none_or(|p| p.is_object() || p.is_null());
-    checks.require(held, Code::Structure, "prefetch", "prefetch must be an object");
+    let is_object = prefetch.is_none_or(|p| p.is_object() || p.is_null());
+    checks.require(
+        is_object,
+        IssueCode::Structure,
+        "prefetch",
+        "prefetch must be an object",
+    );
 }
 
 fn check_orders(body: &Value, checks: &mut Checks) {
     const AT: &str = "context.draftOrders";
     let Some(bundle) = body.get("context").and_then(|c| c.get("draftOrders")) else {
         if body.get("context").is_some_and(Value::is_object) {
-            checks.error(Code::Required, AT, "context.draftOrders is missing");
+            checks.error(IssueCode::Required, AT, "context.draftOrders is missing");
         }
         return;
     };
     if resource_type(bundle) != Some("Bundle") {
-        checks.error(Code::Structure, AT, "context.draftOrders must be a Bundle");
+        checks.error(IssueCode::Structure, AT, "context.draftOrders must be a Bundle");
         return;
     }
     if bundle.get("entry").is_some_and(|entry| !entry.is_array()) {
         checks.error(
-            Code::Structure,
+            IssueCode::Structure,
             format!("{AT}.entry"),
             "Bundle.entry must be an array",
         );
@@ -159,28 +173,37 @@ fn check_orders(body: &Value, checks: &mut Checks) {
         let at = format!("{AT}.entry[{n}].resource");
         let resource = entry.get("resource");
         if !resource.is_some_and(Value::is_object) {
-            checks.error(Code::Required, at, "The entry has no resource");
+            checks.error(IssueCode::Required, at, "The entry has no resource");
         } else if resource.and_then(resource_type).is_none() {
             checks.error(
-                Code::Required,
+                IssueCode::Required,
                 format!("{at}.resourceType"),
-                "The resource does not say its type",
+                "resourceType is missing",
             );
         }
     }
 }
 
 fn check_version(body: &Value, checks: &mut Checks) {
-    let wanted = body
-        .get("extension")
-        .and_then(|e| e.get("davinci-crd.requestedVersion"));
-    if wanted.is_some_and(|wanted| wanted.as_str() != Some(VERSION)) {
+    if requested_version(body).is_some() && requested_guide(body).is_none() {
+        let served: Vec<&str> = CrdGuide::served().map(|guide| guide.requested_version).collect();
         checks.error(
-            Code::NotSupported,
+            IssueCode::NotSupported,
             "extension.`davinci-crd.requestedVersion`",
-            format!("This service speaks version {VERSION} of the guide"),
+            format!(
+                "This service supports these versions of the guide: {}",
+                served.join(", ")
+            ),
         );
     }
+}
+
+fn requested_version(body: &Value) -> Option<&Value> {
+    body.get("extension")?.get("davinci-crd.requestedVersion")
+}
+
+fn requested_guide(body: &Value) -> Option<&'static CrdGuide> {
+    CrdGuide::requested(requested_version(body)?.as_str()?)
 }
 
 #[derive(Deserialize)]
@@ -207,14 +230,19 @@ struct EntryText<'a> {
     resource: &'a RawValue,
 }
 
-/// The text parses as JSON and still cannot be taken apart.
-pub(super) fn bad_text() -> Error {
-    Error::malformed("A member of the call stands there twice")
+/// The error for a call that is valid JSON but repeats a field.
+pub(super) fn unreadable_call(error: &serde_json::Error) -> Error {
+    let text = error.to_string();
+    let after = text.strip_prefix("duplicate field `");
+    match after.and_then(|rest| rest.split_once('`')) {
+        Some((field, _)) => Error::malformed(format!("The field {field} is repeated in the call")),
+        None => Error::malformed("The call cannot be read: a field is repeated or has the wrong type"),
+    }
 }
 
-/// The orders with their texts. Other drafts in the bundle (a Device, a Medication) are background.
+/// The orders with their texts. Other drafts in the bundle, such as a Device or a Medication, are not orders.
 fn orders<'a>(body: &'a Value, whole_text: &'a str) -> Result<Vec<Order<'a>>> {
-    let texts: CallText<'a> = serde_json::from_str(whole_text).map_err(|_| bad_text())?;
+    let texts: CallText<'a> = serde_json::from_str(whole_text).map_err(|e| unreadable_call(&e))?;
     let bundle = body
         .get("context")
         .and_then(|c| c.get("draftOrders"))
@@ -234,7 +262,7 @@ fn orders<'a>(body: &'a Value, whole_text: &'a str) -> Result<Vec<Order<'a>>> {
         .collect())
 }
 
-/// `Type/id`; a draft without an id is named by its full URL, else by its type.
+/// `Type/id`; for a draft without an id the full URL, or the type if there is none.
 fn reference_to(kind: &str, entry: &Value, resource: &Value) -> String {
     match (text(resource, &["id"]), text(entry, &["fullUrl"])) {
         (Some(id), _) => format!("{kind}/{id}"),
@@ -243,12 +271,12 @@ fn reference_to(kind: &str, entry: &Value, resource: &Value) -> String {
     }
 }
 
-fn wishes(body: &Value) -> Wishes {
-    let configuration = body
+fn configuration(body: &Value) -> HookConfiguration {
+    let options = body
         .get("extension")
         .and_then(|e| e.get("davinci-crd.configuration"));
-    let value = |code: &str| configuration.and_then(|c| option(c, code));
-    Wishes {
+    let value = |code: &str| options.and_then(|o| option(o, code));
+    HookConfiguration {
         coverage_info: value("coverage-info").and_then(Value::as_bool).unwrap_or(true),
         guideline: value("guideline").and_then(Value::as_bool).unwrap_or(true),
         max_cards: value("max-cards")
@@ -274,17 +302,17 @@ mod tests {
     use crate::crd::samples;
     use serde_json::json;
 
-    fn places(body: &Value) -> Vec<String> {
+    fn error_locations(body: &Value) -> Vec<String> {
         let text = body.to_string();
-        let error = HookRequest::read(body, &text).unwrap_err();
+        let error = HookRequest::read(body, &text, &[]).unwrap_err();
         error.issues().iter().map(|i| i.expression.clone()).collect()
     }
 
     #[test]
-    fn a_whole_call_is_read() {
+    fn a_complete_call_is_read() {
         let body = samples::call();
         let text = body.to_string();
-        let request = HookRequest::read(&body, &text).unwrap();
+        let request = HookRequest::read(&body, &text, &[]).unwrap();
         assert_eq!(request.patient_id, "p1");
         assert_eq!(
             request
@@ -294,15 +322,17 @@ mod tests {
                 .collect::<Vec<_>>(),
             ["ServiceRequest/oxygen", "ServiceRequest/mammography"]
         );
-        assert!(request.wishes.coverage_info);
-        assert_eq!(request.wishes.max_cards, DEFAULT_MAX_CARDS);
+        assert!(request.configuration.coverage_info);
+        assert_eq!(request.configuration.max_cards, DEFAULT_MAX_CARDS);
     }
 
     #[test]
-    fn every_fault_is_told_with_its_place() {
-        assert_eq!(places(&json!({})), ["hook", "hookInstance", "context"]);
+    fn every_error_is_reported_with_its_location() {
+        assert_eq!(error_locations(&json!({})), ["hook", "hookInstance", "context"]);
         assert_eq!(
-            places(&json!({ "hook": "order-select", "hookInstance": "i", "context": {}, "prefetch": [] })),
+            error_locations(
+                &json!({ "hook": "order-select", "hookInstance": "i", "context": {}, "prefetch": [] })
+            ),
             [
                 "hook",
                 "context.userId",
@@ -314,38 +344,45 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_bundle_is_told_entry_by_entry() {
+    fn errors_of_a_bundle_are_reported_for_each_entry() {
         let mut body = samples::call();
         body["context"]["draftOrders"]["entry"] = json!([{}, { "resource": { "id": "x" } }]);
         assert_eq!(
-            places(&body),
+            error_locations(&body),
             [
                 "context.draftOrders.entry[0].resource",
                 "context.draftOrders.entry[1].resource.resourceType"
             ]
         );
         body["context"]["draftOrders"] = json!({ "resourceType": "List" });
-        assert_eq!(places(&body), ["context.draftOrders"]);
+        assert_eq!(error_locations(&body), ["context.draftOrders"]);
     }
 
     #[test]
     fn another_version_of_the_guide_is_refused() {
         let mut body = samples::call();
         body["extension"] = json!({ "davinci-crd.requestedVersion": "2.0" });
-        assert_eq!(places(&body), ["extension.`davinci-crd.requestedVersion`"]);
+        assert_eq!(
+            error_locations(&body),
+            ["extension.`davinci-crd.requestedVersion`"]
+        );
         body["extension"] = json!({ "davinci-crd.requestedVersion": "2.2" });
-        assert!(HookRequest::read(&body, &body.to_string()).is_ok());
+        assert!(HookRequest::read(&body, &body.to_string(), &[]).is_ok());
     }
 
     #[test]
-    fn configuration_is_obeyed_as_object_and_as_array() {
+    fn configuration_is_read_as_object_and_as_array() {
         let mut body = samples::call();
-        let read = |body: &Value| HookRequest::read(body, &body.to_string()).unwrap().wishes;
+        let read = |body: &Value| {
+            HookRequest::read(body, &body.to_string(), &[])
+                .unwrap()
+                .configuration
+        };
         body["extension"] =
             json!({ "davinci-crd.configuration": { "coverage-info": false, "max-cards": 2, "cost": true } });
         assert_eq!(
             read(&body),
-            Wishes {
+            HookConfiguration {
                 coverage_info: false,
                 guideline: true,
                 max_cards: 2
@@ -354,7 +391,7 @@ mod tests {
         body["extension"] = json!({ "davinci-crd.configuration": [{ "code": "guideline", "value": false }] });
         assert_eq!(
             read(&body),
-            Wishes {
+            HookConfiguration {
                 coverage_info: true,
                 guideline: false,
                 max_cards: DEFAULT_MAX_CARDS
@@ -363,7 +400,7 @@ mod tests {
         body["extension"] = json!({ "davinci-crd.configuration": { "max-cards": -1, "guideline": "no" } });
         assert_eq!(
             read(&body),
-            Wishes {
+            HookConfiguration {
                 coverage_info: true,
                 guideline: true,
                 max_cards: DEFAULT_MAX_CARDS
@@ -372,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn other_drafts_in_the_bundle_are_no_orders() {
+    fn other_drafts_in_the_bundle_are_not_orders() {
         let mut body = samples::call();
         let device = json!({ "resource": { "resourceType": "Device", "id": "d" } });
         body["context"]["draftOrders"]["entry"]
@@ -380,7 +417,7 @@ mod tests {
             .unwrap()
             .insert(0, device);
         let text = body.to_string();
-        let request = HookRequest::read(&body, &text).unwrap();
+        let request = HookRequest::read(&body, &text, &[]).unwrap();
         assert_eq!(request.orders.len(), 2);
         assert_eq!(
             request.orders[0].text.get(),

@@ -1,10 +1,10 @@
-//! What the tests of this door share: a call with an oxygen and a mammography order, and the member behind it.
+//! Shared test data: a call with an oxygen order and a mammography order, and the member they are for.
 
 use crate::plan::{Coverage, Member};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// A call of order-sign: E1390, and a mammography known only by its clinical code.
+/// A call of order-sign: E1390, and a mammography with only a clinical code.
 pub(super) fn call() -> Value {
     json!({
         "hook": "order-sign",
@@ -33,7 +33,7 @@ pub(super) fn oxygen() -> Value {
     })
 }
 
-/// A mammography without a code that can be billed.
+/// A mammography without a billing code.
 pub(super) fn mammography() -> Value {
     json!({
         "resourceType": "ServiceRequest", "id": "mammography", "status": "draft", "intent": "order",
@@ -43,13 +43,13 @@ pub(super) fn mammography() -> Value {
     })
 }
 
-/// The patient on the EHR.
+/// The EHR's Patient.
 pub(super) fn patient() -> Value {
     json!({ "resourceType": "Patient", "id": "p1", "gender": "male", "birthDate": "1950-01-02",
         "name": [{ "family": "Smith", "given": ["John"] }] })
 }
 
-/// The EHR's copy of the coverage.
+/// The EHR's Coverage.
 pub(super) fn sent_coverage() -> Value {
     json!({ "resourceType": "Coverage", "id": "c1", "status": "active", "subscriberId": "sub-1",
         "beneficiary": { "reference": "Patient/p1" }, "payor": [{ "identifier": { "value": "1234567893" } }] })
@@ -68,14 +68,14 @@ pub(super) fn member() -> Member {
     }
 }
 
-/// The member's coverage, in force from 2024 on.
+/// The member's coverage, active since 2024.
 pub(super) fn coverage() -> Coverage {
     Coverage {
         id: Uuid::from_u128(2),
         key: "https://plan.example/coverage|1".into(),
         member: Uuid::from_u128(1),
         plan: "H1234-001".into(),
-        line: "MA".into(),
+        line_of_business: "MA".into(),
         state: Some("OH".into()),
         zone: chrono_tz::America::New_York,
         subscriber_id: Some("sub-1".into()),

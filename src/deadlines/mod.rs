@@ -1,8 +1,10 @@
-//! Decision clocks as data: `rules/clocks/*.yaml`. A rule says how long a line of business has, from receipt; the
-//! earliest due of all rules that match wins. Nothing here reads the time: receipt and now are handed in.
+//! Decision clocks, read from `rules/clocks/*.yaml`. A clock says how much time a line of business has to decide a
+//! request, counted from receipt. When several clocks match, the earliest due time applies. This module does not read
+//! the system clock; callers pass the time of receipt and the current time.
 //!
-//! A number of calendar days is read twice: as hours from the second of receipt (`work`, the earliest instant that any
-//! reading allows) and as the end of the last calendar day in the plan's zone (`legal`).
+//! A length in calendar days can be read in two ways, so a due time has both: `internal` counts 24 hours per day from
+//! the second of receipt (the earliest due time under any reading), `legal` is the end of the last calendar day in the
+//! plan's time zone.
 
 use crate::rules::{Finding, read_yaml};
 use chrono::{DateTime, Days, Duration, NaiveDate, NaiveTime, Utc};
@@ -10,90 +12,104 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
-/// Every clock rule, in memory.
+/// All decision clocks of a rule set.
 #[derive(Debug, Clone, Default)]
 pub struct Clocks {
-    rules: Vec<Rule>,
+    clocks: Vec<ClockRule>,
 }
 
-/// When an item is due, and by which rule.
+/// When a case must be decided, and which clock says so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Due {
-    /// What reviewers see counted down.
-    pub work: DateTime<Utc>,
-    /// What is reported on: the last second of the last calendar day in the plan's zone; for hours the same as `work`.
+pub struct DueTime {
+    /// The due time that staff work to and see counted down.
+    pub internal: DateTime<Utc>,
+    /// The due time for reports: the last second of the last calendar day in the plan's time zone. The same as
+    /// `internal` when the clock counts hours.
     pub legal: DateTime<Utc>,
-    /// The rule's name.
-    pub rule: String,
-    /// Its source in law or contract.
+    /// The name of the clock.
+    pub clock: String,
+    /// The law, regulation or contract that sets the clock.
     pub source: String,
 }
 
-/// How near a due time is.
+/// How close a case is to its due time. Each clock sets the hours at which the steps begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Band {
-    /// Far away.
-    Calm,
-    /// Within days.
+pub enum EscalationStep {
+    /// More time is left than the first threshold of the clock.
+    OnTrack,
+    /// Days are left.
     Watch,
-    /// Within a working day.
-    Soon,
-    /// Within hours.
-    Now,
-    /// Past.
-    Late,
+    /// Less than a working day is left.
+    DueSoon,
+    /// Only hours are left.
+    DueNow,
+    /// The due time has passed.
+    Overdue,
 }
 
-impl Band {
-    /// The word beside the colour.
-    pub fn word(self) -> &'static str {
+impl EscalationStep {
+    /// The value in links, dedupe keys and stored JSON.
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Calm => "calm",
+            Self::OnTrack => "on-track",
             Self::Watch => "watch",
-            Self::Soon => "soon",
-            Self::Now => "now",
-            Self::Late => "late",
+            Self::DueSoon => "due-soon",
+            Self::DueNow => "due-now",
+            Self::Overdue => "overdue",
+        }
+    }
+
+    /// The label that staff see.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::OnTrack => "on track",
+            Self::Watch => "watch",
+            Self::DueSoon => "due soon",
+            Self::DueNow => "due now",
+            Self::Overdue => "overdue",
         }
     }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct ClockFile {
     format: String,
-    clocks: Vec<Rule>,
+    clocks: Vec<ClockRule>,
 }
 
-/// One row: for whom, how long, from when to when, by what source.
+/// One clock of a file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Rule {
+struct ClockRule {
     name: String,
-    lines: Vec<String>,
+    lines_of_business: Vec<String>,
     urgent: bool,
     length: Length,
+    /// First day of receipt to which the clock applies.
     from: NaiveDate,
+    /// Last day of receipt to which the clock applies.
     to: Option<NaiveDate>,
     source: String,
-    /// Below how many hours left each band begins.
-    bands: Bands,
+    escalation_hours: EscalationHours,
 }
 
+/// An escalation step begins when fewer than this many hours are left.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Bands {
+struct EscalationHours {
     watch: u32,
-    soon: u32,
-    now: u32,
+    due_soon: u32,
+    due_now: u32,
 }
 
-impl Bands {
-    /// The bands of a standard request, for a due time whose rule is no longer in the files.
+impl EscalationHours {
+    /// The steps of a standard request, for a due time whose clock is no longer in the files.
     const STANDARD: Self = Self {
         watch: 72,
-        soon: 24,
-        now: 8,
+        due_soon: 24,
+        due_now: 8,
     };
 }
 
@@ -108,31 +124,32 @@ impl TryFrom<String> for Length {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let wrong = || format!("'{text}' is no length; write '72 hours' or '7 calendar days'");
-        let (count, unit) = text.split_once(' ').ok_or_else(wrong)?;
-        // Half a year bounds the arithmetic below; no clock in force is longer than a month.
+        let invalid =
+            || format!("'{text}' is not a valid length. Write, for example, '72 hours' or '7 calendar days'");
+        let (count, unit) = text.split_once(' ').ok_or_else(invalid)?;
+        // 4400 hours is about half a year. The limit keeps the date arithmetic below in range; real clocks are shorter.
         let count: u32 = count
             .parse()
             .ok()
             .filter(|n| (1..=4400).contains(n))
-            .ok_or_else(wrong)?;
+            .ok_or_else(invalid)?;
         match unit {
             "hour" | "hours" => Ok(Self::Hours(count)),
             "calendar day" | "calendar days" => Ok(Self::CalendarDays(count)),
-            _ => Err(wrong()),
+            _ => Err(invalid()),
         }
     }
 }
 
 impl Clocks {
-    /// Reads every file below `clocks/`; other files are left alone. All findings at once.
+    /// Reads the files in `clocks/` from `(path, text)` pairs and ignores all others. Returns every finding at once.
     pub fn load(files: &[(String, String)]) -> Result<Self, Vec<Finding>> {
         let mut clocks = Self::default();
         let mut findings = Vec::new();
         let mut names = HashSet::new();
         for (path, text) in files.iter().filter(|(path, _)| path.starts_with("clocks/")) {
             let mut find = |message: String| findings.push(Finding::new(path, None, message));
-            let file: File = match read_yaml(path, text) {
+            let file: ClockFile = match read_yaml(path, text) {
                 Ok(file) => file,
                 Err(finding) => {
                     findings.push(finding);
@@ -144,19 +161,20 @@ impl Clocks {
             }
             for rule in &file.clocks {
                 if !names.insert(rule.name.clone()) {
-                    find(format!("Two clocks are named '{}'", rule.name));
+                    find(format!("Two clocks have the name '{}'", rule.name));
                 }
                 if rule.source.trim().is_empty() {
-                    find(format!("The clock '{}' names no source", rule.name));
+                    find(format!("The clock '{}' has no source", rule.name));
                 }
-                if rule.bands.watch < rule.bands.soon || rule.bands.soon < rule.bands.now {
+                let hours = rule.escalation_hours;
+                if hours.watch < hours.due_soon || hours.due_soon < hours.due_now {
                     find(format!(
-                        "The bands of '{}' are not in order: watch, soon, now",
+                        "The escalation_hours of '{}' must not increase from watch to due_soon to due_now",
                         rule.name
                     ));
                 }
             }
-            clocks.rules.extend(file.clocks);
+            clocks.clocks.extend(file.clocks);
         }
         if findings.is_empty() {
             Ok(clocks)
@@ -165,76 +183,87 @@ impl Clocks {
         }
     }
 
-    /// The earliest due of every rule that matches the line, the urgency and the day of receipt in `zone`.
-    pub fn due(&self, line: &str, urgent: bool, received: DateTime<Utc>, zone: Tz) -> Option<Due> {
+    /// The earliest due time under all clocks for this line of business and urgency that apply on the day of receipt.
+    /// `zone` is the plan's time zone. None if no clock applies.
+    pub fn due(
+        &self,
+        line_of_business: &str,
+        urgent: bool,
+        received: DateTime<Utc>,
+        zone: Tz,
+    ) -> Option<DueTime> {
         let day = received.with_timezone(&zone).date_naive();
-        self.rules
+        self.clocks
             .iter()
-            .filter(|r| r.urgent == urgent && r.lines.iter().any(|l| l == line))
-            .filter(|r| r.from <= day && r.to.is_none_or(|to| day <= to))
-            .filter_map(|r| r.due(received, zone))
-            .min_by_key(|due| due.work)
+            .filter(|clock| clock.covers(line_of_business, urgent))
+            .filter(|clock| clock.from <= day && clock.to.is_none_or(|to| day <= to))
+            .filter_map(|clock| clock.due(received, zone))
+            .min_by_key(|due| due.internal)
     }
 
-    /// Whether any clock, of whatever days, times the requests of a line.
-    pub fn answer_for(&self, line: &str, urgent: bool) -> bool {
-        self.rules
+    /// Whether there is a clock, for any period, for requests of this line of business and urgency.
+    pub fn has_clock_for(&self, line_of_business: &str, urgent: bool) -> bool {
+        self.clocks
             .iter()
-            .any(|rule| rule.urgent == urgent && rule.lines.iter().any(|own| own == line))
+            .any(|clock| clock.covers(line_of_business, urgent))
     }
 
-    /// How near `due` is at `now`, by the bands of its rule. A due time past is late.
-    pub fn band(&self, due: &Due, now: DateTime<Utc>) -> Band {
-        let bands = self
-            .rules
+    /// How close `due` is at `now`, by the escalation hours of its clock.
+    pub fn escalation_step(&self, due: &DueTime, now: DateTime<Utc>) -> EscalationStep {
+        let hours = self
+            .clocks
             .iter()
-            .find(|r| r.name == due.rule)
-            .map_or(Bands::STANDARD, |r| r.bands);
-        let left = due.work - now;
+            .find(|clock| clock.name == due.clock)
+            .map_or(EscalationHours::STANDARD, |clock| clock.escalation_hours);
+        let left = due.internal - now;
         let below = |hours: u32| left < Duration::hours(hours.into());
         if left < Duration::zero() {
-            Band::Late
-        } else if below(bands.now) {
-            Band::Now
-        } else if below(bands.soon) {
-            Band::Soon
-        } else if below(bands.watch) || left == Duration::hours(bands.watch.into()) {
-            Band::Watch
+            EscalationStep::Overdue
+        } else if below(hours.due_now) {
+            EscalationStep::DueNow
+        } else if below(hours.due_soon) {
+            EscalationStep::DueSoon
+        } else if below(hours.watch) || left == Duration::hours(hours.watch.into()) {
+            EscalationStep::Watch
         } else {
-            Band::Calm
+            EscalationStep::OnTrack
         }
     }
 }
 
-impl Rule {
-    fn due(&self, received: DateTime<Utc>, zone: Tz) -> Option<Due> {
-        let (work, legal) = match self.length {
+impl ClockRule {
+    fn covers(&self, line_of_business: &str, urgent: bool) -> bool {
+        self.urgent == urgent && self.lines_of_business.iter().any(|lob| lob == line_of_business)
+    }
+
+    fn due(&self, received: DateTime<Utc>, zone: Tz) -> Option<DueTime> {
+        let (internal, legal) = match self.length {
             Length::Hours(hours) => {
-                let work = received.checked_add_signed(Duration::hours(hours.into()))?;
-                (work, work)
+                let due = received.checked_add_signed(Duration::hours(hours.into()))?;
+                (due, due)
             }
             Length::CalendarDays(days) => {
-                let work = received.checked_add_signed(Duration::days(days.into()))?;
-                (work, end_of_day(received, days, zone)?)
+                let internal = received.checked_add_signed(Duration::days(days.into()))?;
+                (internal, end_of_day(received, days, zone)?)
             }
         };
-        Some(Due {
-            work,
+        Some(DueTime {
+            internal,
             legal,
-            rule: self.name.clone(),
+            clock: self.name.clone(),
             source: self.source.clone(),
         })
     }
 }
 
-/// The last second of the day that lies `days` after the day of receipt, in `zone`.
+/// The last second of the day `days` days after the day of receipt, in `zone`.
 fn end_of_day(received: DateTime<Utc>, days: u32, zone: Tz) -> Option<DateTime<Utc>> {
     let last = received
         .with_timezone(&zone)
         .date_naive()
         .checked_add_days(Days::new(days.into()))?;
     let midnight = last.succ_opt()?.and_time(NaiveTime::MIN);
-    // Where clocks are set forward at midnight, the next day begins an hour later.
+    // In zones that set clocks forward at midnight, that day begins an hour later.
     let next = midnight.and_local_timezone(zone).earliest().or_else(|| {
         (midnight + Duration::hours(1))
             .and_local_timezone(zone)

@@ -1,4 +1,4 @@
-//! The clocks that are shipped, at the edges of days, zones and bands.
+//! The shipped clocks at the limits of days, time zones and escalation steps.
 
 use super::*;
 use chrono_tz::America::New_York;
@@ -24,27 +24,27 @@ fn shipped() -> Clocks {
 }
 
 #[test]
-fn seven_calendar_days_are_168_hours_of_work_and_end_with_the_seventh_day() {
+fn seven_calendar_days_are_168_hours_internally_and_legally_end_with_the_seventh_day() {
     let due = shipped()
         .due("MA", false, at("2026-10-01T14:05:00Z"), New_York)
         .unwrap();
-    assert_eq!(due.work, at("2026-10-08T14:05:00Z"));
+    assert_eq!(due.internal, at("2026-10-08T14:05:00Z"));
     assert_eq!(due.legal, at("2026-10-09T03:59:59Z"));
     assert!(due.source.contains("422.568(b)(1)"));
 }
 
 #[test]
-fn seventy_two_hours_are_the_same_in_both_readings() {
+fn a_clock_in_hours_has_the_same_internal_and_legal_due_time() {
     let due = shipped()
         .due("MA", true, at("2026-10-01T14:05:00Z"), New_York)
         .unwrap();
-    assert_eq!(due.work, at("2026-10-04T14:05:00Z"));
-    assert_eq!(due.legal, due.work);
+    assert_eq!(due.internal, at("2026-10-04T14:05:00Z"));
+    assert_eq!(due.legal, due.internal);
     assert!(due.source.contains("422.572(a)(1)"));
 }
 
 #[test]
-fn the_legal_end_follows_the_change_to_winter_time() {
+fn the_legal_due_time_follows_the_end_of_daylight_saving_time() {
     let due = shipped()
         .due("MA", false, at("2026-10-28T14:00:00Z"), New_York)
         .unwrap();
@@ -52,15 +52,15 @@ fn the_legal_end_follows_the_change_to_winter_time() {
 }
 
 #[test]
-fn every_line_of_the_demo_has_both_clocks() {
+fn every_line_of_business_of_the_demo_has_both_clocks() {
     let clocks = shipped();
-    for line in ["MA", "MEDICAID-MC", "CHIP", "QHP", "ERISA"] {
+    for lob in ["MA", "MEDICAID-MC", "CHIP", "QHP", "ERISA"] {
         for urgent in [false, true] {
             assert!(
                 clocks
-                    .due(line, urgent, at("2026-10-01T14:05:00Z"), New_York)
+                    .due(lob, urgent, at("2026-10-01T14:05:00Z"), New_York)
                     .is_some(),
-                "{line} {urgent}"
+                "{lob} {urgent}"
             );
         }
     }
@@ -71,10 +71,10 @@ fn every_line_of_the_demo_has_both_clocks() {
 }
 
 #[test]
-fn the_earliest_due_of_all_matching_rules_wins() {
+fn the_earliest_due_time_of_all_matching_clocks_applies() {
     let rule = |name: &str, length: &str| {
         format!(
-            "  - {{ name: {name}, lines: [MA], urgent: false, length: {length}, from: 2026-01-01, to: null, source: s, bands: {{ watch: 3, soon: 2, now: 1 }} }}\n"
+            "  - {{ name: {name}, lines_of_business: [MA], urgent: false, length: {length}, from: 2026-01-01, to: null, source: s, escalation_hours: {{ watch: 3, due_soon: 2, due_now: 1 }} }}\n"
         )
     };
     let text = format!(
@@ -87,13 +87,13 @@ fn the_earliest_due_of_all_matching_rules_wins() {
         clocks
             .due("MA", false, at("2026-10-01T00:00:00Z"), Tz::UTC)
             .unwrap()
-            .rule,
+            .clock,
         "short"
     );
 }
 
 #[test]
-fn bands_follow_the_hours_that_are_left() {
+fn escalation_steps_follow_the_hours_left() {
     let clocks = shipped();
     let standard = clocks
         .due("MA", false, at("2026-10-01T00:00:00Z"), Tz::UTC)
@@ -101,22 +101,29 @@ fn bands_follow_the_hours_that_are_left() {
     let expedited = clocks
         .due("MA", true, at("2026-10-01T00:00:00Z"), Tz::UTC)
         .unwrap();
-    let band = |due: &Due, left: i64| clocks.band(due, due.work - Duration::hours(left)).word();
+    let step = |due: &DueTime, left: i64| {
+        let now = due.internal - Duration::hours(left);
+        clocks.escalation_step(due, now).as_str()
+    };
     assert_eq!(
-        [73, 72, 25, 23, 9, 7, 0, -1].map(|left| band(&standard, left)),
-        ["calm", "watch", "watch", "soon", "soon", "now", "now", "late"]
+        [73, 72, 25, 23, 9, 7, 0, -1].map(|left| step(&standard, left)),
+        [
+            "on-track", "watch", "watch", "due-soon", "due-soon", "due-now", "due-now", "overdue"
+        ]
     );
     assert_eq!(
-        [37, 35, 13, 11, 5, 3, -1].map(|left| band(&expedited, left)),
-        ["calm", "watch", "watch", "soon", "soon", "now", "late"]
+        [37, 35, 13, 11, 5, 3, -1].map(|left| step(&expedited, left)),
+        [
+            "on-track", "watch", "watch", "due-soon", "due-soon", "due-now", "overdue"
+        ]
     );
 }
 
 #[test]
-fn a_mistake_in_a_clock_names_file_and_line() {
-    let text = "format: pa-clock/1\nclocks:\n  - name: a\n    lines: [MA]\n    urgent: false\n    length: 7 days\n    from: 2026-01-01\n    to: null\n    source: s\n    bands: { watch: 3, soon: 2, now: 1 }\n";
+fn a_finding_in_a_clock_names_file_and_line() {
+    let text = "format: pa-clock/1\nclocks:\n  - name: a\n    lines_of_business: [MA]\n    urgent: false\n    length: 7 days\n    from: 2026-01-01\n    to: null\n    source: s\n    escalation_hours: { watch: 3, due_soon: 2, due_now: 1 }\n";
     let findings = Clocks::load(&[("clocks/a.yaml".into(), text.into())]).unwrap_err();
-    let said = findings[0].to_string();
-    assert!(said.starts_with("clocks/a.yaml:"), "{said}");
-    assert!(said.contains("7 calendar days"), "{said}");
+    let message = findings[0].to_string();
+    assert!(message.starts_with("clocks/a.yaml:"), "{message}");
+    assert!(message.contains("7 calendar days"), "{message}");
 }

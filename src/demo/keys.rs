@@ -1,10 +1,10 @@
-//! What the demo generates at its first start and keeps under the data folder, private to the owner: the partners'
-//! private keys (`keys/*.p8`) and the sign-ins of its people (`sign-ins.json`). None of it is in the repository.
+//! Secrets that the demo generates at its first start and keeps in the data folder, readable only by the owner: the
+//! clients' private keys (`keys/*.p8`) and the sign-ins (`sign-ins.json`). None of them is in the repository.
 
 use crate::auth::keys::{self, KeyPair};
 use crate::auth::password;
 use crate::error::{Error, Result};
-use crate::store::private_folder;
+use crate::store::create_private_folder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,48 +12,48 @@ use std::path::Path;
 /// A sign-in of the demo.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SignIn {
-    /// Who it is, in words.
+    /// The person's name and role.
     pub who: String,
-    /// The password in clear; the demo's people are nobody.
+    /// The password in plain text; everybody in the demo is synthetic.
     pub password: String,
 }
 
-/// The demo's people by sign-in name.
+/// The demo's sign-ins by username.
 pub type SignIns = BTreeMap<String, SignIn>;
 
-/// The key of a partner, made at the first call.
-pub fn partner_key(data: &Path, client_id: &str) -> Result<KeyPair> {
+/// The key pair of a client, generated at the first call.
+pub fn client_key(data: &Path, client_id: &str) -> Result<KeyPair> {
     let folder = data.join("keys");
     let path = folder.join(format!("{client_id}.p8"));
-    if let Ok(kept) = std::fs::read(&path) {
-        return keys::from_pkcs8(client_id, kept);
+    if let Ok(pkcs8) = std::fs::read(&path) {
+        return keys::from_pkcs8(client_id, pkcs8);
     }
-    private_folder(&folder)?;
-    let made = keys::new_es384(client_id)?;
-    write_private(&path, &made.pkcs8)?;
-    Ok(made)
+    create_private_folder(&folder)?;
+    let key = keys::new_es384(client_id)?;
+    write_private(&path, &key.pkcs8)?;
+    Ok(key)
 }
 
-/// The sign-ins, made at the first call for the names given.
+/// The sign-ins for the given (username, name and role) pairs; those that are missing are generated.
 pub fn sign_ins(data: &Path, people: &[(&str, &str)]) -> Result<SignIns> {
     let path = data.join("sign-ins.json");
     let mut all = read_sign_ins(data).unwrap_or_default();
-    let before = all.len();
+    let known = all.len();
     for (username, who) in people {
         all.entry((*username).to_owned()).or_insert_with(|| SignIn {
             who: (*who).to_owned(),
             password: password::generate(),
         });
     }
-    if all.len() != before {
-        private_folder(data)?;
+    if all.len() != known {
+        create_private_folder(data)?;
         let text = serde_json::to_string_pretty(&all).map_err(Error::internal)?;
         write_private(&path, text.as_bytes())?;
     }
     Ok(all)
 }
 
-/// The sign-ins that an earlier start made.
+/// The sign-ins that an earlier start generated; `None` when there are none.
 pub fn read_sign_ins(data: &Path) -> Option<SignIns> {
     let text = std::fs::read_to_string(data.join("sign-ins.json")).ok()?;
     serde_json::from_str(&text).ok()

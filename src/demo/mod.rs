@@ -1,4 +1,5 @@
-//! The demo: a small plan with people in it, and the walk, which sends the thread over HTTP as any client would.
+//! The demo (`assent demo`): a synthetic plan with members, providers, clients and staff (`seed`), and the end-to-end
+//! check of a server (`walk`).
 
 pub mod keys;
 pub mod seed;

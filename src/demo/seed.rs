@@ -1,31 +1,31 @@
-//! The small plan: members of HL7's examples and a few of our own, providers, partner systems, reviewers. It goes
-//! through the same code as the operator's commands (`import`, `auth::registration`), so it may run again.
+//! The demo plan: members (some of them from HL7's examples), providers, clients and staff, all synthetic. Everything
+//! is stored with the code of the operator's commands (`import`, `auth::registration`), so it may run more than once.
 
 use super::keys::{self, SignIns};
-use crate::auth::registration::{self, NewLogin, NewPerson};
+use crate::auth::registration::{self, NewMemberLogin, NewStaffMember};
 use crate::auth::{Client, ClientDoc};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::import::Import;
 use crate::prior_auth::{Credential, CredentialKind, Role};
 use crate::state::State;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// The demo EHR's `client_id`; it holds everything that a partner can hold.
+/// `client_id` of the demo EHR, which has every scope of a client system.
 pub const EHR: &str = "demo-ehr";
-/// A second EHR, for "another's data".
+/// `client_id` of a second EHR, which must not see the first one's data.
 pub const OTHER_EHR: &str = "clinic-ehr";
-/// A member's app.
+/// `client_id` of a member's app.
 pub const APP: &str = "demo-app";
-/// The app's redirect address; nothing listens there, the browser's address bar holds the answer.
+/// The app's redirect URI. Nothing listens there; the authorization code is in the browser's address bar.
 pub const APP_REDIRECT: &str = "http://127.0.0.1:8643/callback";
-/// The sending system of the demo EHR (ISA06).
+/// The demo EHR's sending system id (`interchangeSenderID`, X12 ISA06).
 pub const SENDER: &str = "DEMOEHR01";
-/// The member who carries the walk.
+/// Member id of the member in the messages of the end-to-end check.
 pub const WALK_MEMBER: &str = "A100200300";
 
-/// Sign-in names with who they are.
-pub const PEOPLE: [(&str, &str); 11] = [
+/// Every sign-in: username; name and role.
+pub const SIGN_INS: [(&str, &str); 11] = [
     ("ivy", "Ivy Ortega, intake coordinator"),
     ("nora", "Nora Lindqvist RN, nurse reviewer"),
     ("paul", "Paul Adeyemi MD, medical director"),
@@ -39,168 +39,170 @@ pub const PEOPLE: [(&str, &str); 11] = [
     ("carl", "Carl Moreno, member"),
 ];
 
-/// Fills an empty plan; what is there already stays as it is.
-pub async fn run(state: &State, data: &Path) -> Result<SignIns> {
-    let sign_ins = keys::sign_ins(data, &PEOPLE)?;
-    records(state).await?;
+/// Stores what the plan lacks and leaves everything else as it is. Keys and passwords are generated into `data`.
+/// Returns the sign-ins.
+pub async fn fill_plan(state: &State, data: &Path) -> Result<SignIns> {
+    let sign_ins = keys::sign_ins(data, &SIGN_INS)?;
+    import_records(state).await?;
     for client in clients(state, data)? {
-        again_is_fine(registration::register(&state.store, client, state.now()).await)?;
+        ignore_conflict(registration::register(&state.store, client, state.now()).await)?;
     }
-    people(state, &sign_ins).await?;
+    enroll_staff(state, &sign_ins).await?;
+    enroll_members(state, &sign_ins).await?;
     Ok(sign_ins)
 }
 
-/// What an earlier start stored already is no mistake.
-fn again_is_fine<T>(done: Result<T>) -> Result<()> {
-    match done {
-        Err(error) if error.kind() != Kind::Conflict => Err(error),
+/// A conflict means that an earlier start stored the same.
+fn ignore_conflict<T>(result: Result<T>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::Conflict => Err(error),
         _ => Ok(()),
     }
 }
 
-async fn records(state: &State) -> Result<()> {
-    let mut import = Import::new(state.store.clone(), state.published(), state.now());
+async fn import_records(state: &State) -> Result<()> {
+    let mut import = Import::new(state.store.clone(), state.policy_set(), state.now());
     for (n, resource) in plan_records().into_iter().enumerate() {
-        import.resource("demo", n + 1, resource).await?;
+        import.read_resource("demo", n + 1, resource).await?;
     }
     let report = import.finish().await?;
-    match report.refused.first() {
+    match report.rejected.first() {
         None => Ok(()),
-        Some(first) => Err(Error::internal(format!(
-            "demo record {}: {}",
-            first.line, first.reason
+        Some(row) => Err(Error::internal(format!(
+            "record {} of the demo plan was rejected: {}",
+            row.line, row.reason
         ))),
     }
 }
 
-/// Members, coverages, providers as FHIR.
+/// The plan's members, coverages and providers as FHIR resources.
 pub fn plan_records() -> Vec<Value> {
-    let mut all = Vec::new();
-    let mut add = |member: &Person<'_>| {
-        all.push(member.patient());
-        all.push(member.coverage());
-    };
-    let person = Person::default();
-    add(&Person {
-        id: WALK_MEMBER,
+    let mut records: Vec<Value> = MEMBERS
+        .iter()
+        .flat_map(|member| [member.patient(), member.coverage()])
+        .collect();
+    records.extend(providers());
+    records
+}
+
+/// A member with one coverage.
+#[derive(Clone, Copy)]
+struct DemoMember {
+    member_id: &'static str,
+    /// The subscriber id where it is not the member id.
+    subscriber_id: Option<&'static str>,
+    given: &'static str,
+    family: &'static str,
+    birth_date: &'static str,
+    gender: &'static str,
+    /// A plan of `rules/plans.csv`.
+    plan: &'static str,
+    coverage_end: Option<&'static str>,
+}
+
+/// What most members have in common.
+const MEMBER: DemoMember = DemoMember {
+    member_id: "",
+    subscriber_id: None,
+    given: "",
+    family: "",
+    birth_date: "",
+    gender: "female",
+    plan: "H1234-001",
+    coverage_end: None,
+};
+
+const MEMBERS: [DemoMember; 7] = [
+    DemoMember {
+        member_id: WALK_MEMBER,
         given: "Ruth",
         family: "Ellery",
-        born: "1953-03-14",
-        ..person
-    });
-    add(&Person {
-        id: "12345678901",
-        subscriber: "1122334455",
+        birth_date: "1953-03-14",
+        ..MEMBER
+    },
+    DemoMember {
+        member_id: "12345678901",
+        subscriber_id: Some("1122334455"),
         given: "Joe",
         family: "Smith",
-        born: "1955-06-02",
+        birth_date: "1955-06-02",
         gender: "male",
-        ..person
-    });
-    add(&Person {
-        id: "12345678902",
-        subscriber: "1122334455-02",
+        ..MEMBER
+    },
+    DemoMember {
+        member_id: "12345678902",
+        subscriber_id: Some("1122334455-02"),
         given: "Jesse",
         family: "Smith",
-        born: "1947-01-18",
+        birth_date: "1947-01-18",
         gender: "male",
-        ..person
-    });
-    add(&Person {
-        id: "88800933501",
-        subscriber: "888009335",
+        ..MEMBER
+    },
+    DemoMember {
+        member_id: "88800933501",
+        subscriber_id: Some("888009335"),
         given: "Amy",
         family: "Baxter",
-        born: "1987-02-20",
+        birth_date: "1987-02-20",
         plan: "QHP-SILVER-01",
-        ..person
-    });
-    add(&Person {
-        id: "C300400500",
+        ..MEMBER
+    },
+    DemoMember {
+        member_id: "C300400500",
         given: "Lena",
         family: "Park",
-        born: "2018-09-30",
+        birth_date: "2018-09-30",
         plan: "OH-CHIP-01",
-        ..person
-    });
-    add(&Person {
-        id: "D400500600",
+        ..MEMBER
+    },
+    DemoMember {
+        member_id: "D400500600",
         given: "Carl",
         family: "Moreno",
-        born: "1979-11-11",
+        birth_date: "1979-11-11",
         gender: "male",
         plan: "OH-MCO-01",
-        ..person
-    });
-    add(&Person {
-        id: "E500600700",
+        ..MEMBER
+    },
+    DemoMember {
+        member_id: "E500600700",
         given: "Vera",
         family: "Nolan",
-        born: "1948-05-05",
-        ends: Some("2025-12-31"),
-        ..person
-    });
-    all.extend(providers());
-    all
-}
+        birth_date: "1948-05-05",
+        coverage_end: Some("2025-12-31"),
+        ..MEMBER
+    },
+];
 
-#[derive(Clone, Copy)]
-struct Person<'a> {
-    id: &'a str,
-    subscriber: &'a str,
-    given: &'a str,
-    family: &'a str,
-    born: &'a str,
-    gender: &'a str,
-    plan: &'a str,
-    ends: Option<&'a str>,
-}
-
-impl Default for Person<'_> {
-    fn default() -> Self {
-        Self {
-            id: "",
-            subscriber: "",
-            given: "",
-            family: "",
-            born: "",
-            gender: "female",
-            plan: "H1234-001",
-            ends: None,
-        }
-    }
-}
-
-impl Person<'_> {
+impl DemoMember {
     fn patient(&self) -> Value {
         json!({
             "resourceType": "Patient",
-            "id": self.id,
-            "identifier": [{ "type": member_number(), "system": "https://plan.example/member", "value": self.id }],
+            "id": self.member_id,
+            "identifier": [{
+                "type": member_number_type(), "system": "https://plan.example/member", "value": self.member_id,
+            }],
             "name": [{ "family": self.family, "given": [self.given] }],
             "gender": self.gender,
-            "birthDate": self.born,
+            "birthDate": self.birth_date,
             "address": [{ "line": ["12 Harbor Street"], "city": "Columbus", "state": "OH", "postalCode": "43215" }],
         })
     }
 
     fn coverage(&self) -> Value {
         let mut period = json!({ "start": "2025-01-01" });
-        if let Some(end) = self.ends {
+        if let Some(end) = self.coverage_end {
             crate::fhir::put(&mut period, "end", json!(end));
         }
-        let subscriber = if self.subscriber.is_empty() {
-            self.id
-        } else {
-            self.subscriber
-        };
         json!({
             "resourceType": "Coverage",
-            "id": format!("{}-1", self.id),
-            "identifier": [{ "type": member_number(), "system": "https://plan.example/coverage", "value": self.id }],
+            "id": format!("{}-1", self.member_id),
+            "identifier": [{
+                "type": member_number_type(), "system": "https://plan.example/coverage", "value": self.member_id,
+            }],
             "status": "active",
-            "subscriberId": subscriber,
-            "beneficiary": { "reference": format!("Patient/{}", self.id) },
+            "subscriberId": self.subscriber_id.unwrap_or(self.member_id),
+            "beneficiary": { "reference": format!("Patient/{}", self.member_id) },
             "period": period,
             "payor": [{ "display": "Assent Demo Health Plan" }],
             "class": [{
@@ -213,7 +215,7 @@ impl Person<'_> {
     }
 }
 
-fn member_number() -> Value {
+fn member_number_type() -> Value {
     json!({ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MB" }] })
 }
 
@@ -234,11 +236,11 @@ fn providers() -> Vec<Value> {
     ]
 }
 
-/// The partners, with public keys whose private halves lie under `data/keys`.
+/// The clients. Their private keys are in `data/keys`.
 fn clients(state: &State, data: &Path) -> Result<Vec<Client>> {
     let now = state.now();
-    let words = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let backend = [
+    let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let backend_scopes = [
         "system/Claim.cruds",
         "system/Subscription.cruds",
         "system/Questionnaire.rs",
@@ -246,32 +248,32 @@ fn clients(state: &State, data: &Path) -> Result<Vec<Client>> {
     ];
     let ehr = ClientDoc {
         issuer: Some("https://ehr.demo.example".to_owned()),
-        jwks: Some(keys::partner_key(data, EHR)?.jwks()),
-        scopes: words(&backend),
-        senders: words(&[SENDER]),
-        npis: words(&["1999999984", "8189991234", "1407071236"]),
-        fhir_hosts: words(&["http://127.0.0.1:8644/fhir"]),
-        callback_hosts: words(&["127.0.0.1", "localhost"]),
-        versions: words(&["crd-2.2", "dtr-2.2", "pas-2.2"]),
+        jwks: Some(keys::client_key(data, EHR)?.jwks()),
+        scopes: strings(&backend_scopes),
+        senders: strings(&[SENDER]),
+        npis: strings(&["1999999984", "8189991234", "1407071236"]),
+        fhir_hosts: strings(&["http://127.0.0.1:8644/fhir"]),
+        callback_hosts: strings(&["127.0.0.1", "localhost"]),
+        versions: strings(&["crd-2.2", "dtr-2.2", "pas-2.2"]),
         loopback_http: true,
         payer_identifier_strict: false,
         ..ClientDoc::default()
     };
     let other = ClientDoc {
         issuer: Some("https://ehr.clinic.example".to_owned()),
-        jwks: Some(keys::partner_key(data, OTHER_EHR)?.jwks()),
-        scopes: words(&backend),
-        senders: words(&["CLINIC02"]),
-        npis: words(&["1982947230"]),
-        callback_hosts: words(&["127.0.0.1"]),
-        versions: words(&["crd-2.2", "dtr-2.2", "pas-2.2"]),
+        jwks: Some(keys::client_key(data, OTHER_EHR)?.jwks()),
+        scopes: strings(&backend_scopes),
+        senders: strings(&["CLINIC02"]),
+        npis: strings(&["1982947230"]),
+        callback_hosts: strings(&["127.0.0.1"]),
+        versions: strings(&["crd-2.2", "dtr-2.2", "pas-2.2"]),
         loopback_http: true,
         ..ClientDoc::default()
     };
     let app = ClientDoc {
         public: true,
-        redirect_uris: words(&[APP_REDIRECT]),
-        scopes: words(&["launch/patient", "patient/*.rs", "offline_access"]),
+        redirect_uris: strings(&[APP_REDIRECT]),
+        scopes: strings(&["launch/patient", "patient/*.rs", "offline_access"]),
         loopback_http: true,
         ..ClientDoc::default()
     };
@@ -282,12 +284,8 @@ fn clients(state: &State, data: &Path) -> Result<Vec<Client>> {
     ])
 }
 
-async fn people(state: &State, sign_ins: &SignIns) -> Result<()> {
-    let work = state.config.password_work;
-    let password = |username: &str| {
-        let sign_in = sign_ins.get(username).map(|s| s.password.clone());
-        sign_in.ok_or_else(|| Error::internal("a sign-in of the demo is missing"))
-    };
+/// Name, role and license of each member of staff, by username.
+fn staff() -> [(&'static str, &'static str, Role, Option<Credential>); 7] {
     let physician = |license: &str, npi: &str| Credential {
         kind: CredentialKind::Physician,
         license: license.to_owned(),
@@ -302,7 +300,7 @@ async fn people(state: &State, sign_ins: &SignIns) -> Result<()> {
         specialty: None,
         ..physician("RN-204417", "")
     };
-    let staff = [
+    [
         ("ivy", "Ivy Ortega", Role::Intake, None),
         ("nora", "Nora Lindqvist RN", Role::Nurse, Some(nurse)),
         (
@@ -320,20 +318,28 @@ async fn people(state: &State, sign_ins: &SignIns) -> Result<()> {
         ("sam", "Sam Whitfield", Role::Supervisor, None),
         ("alma", "Alma Reyes", Role::PolicyAuthor, None),
         ("otto", "Otto Lang", Role::PolicyApprover, None),
-    ];
-    for (username, name, role, credential) in staff {
-        if known(state, username, true).await? {
+    ]
+}
+
+async fn enroll_staff(state: &State, sign_ins: &SignIns) -> Result<()> {
+    for (username, name, role, credential) in staff() {
+        if exists(state, username, true).await? {
             continue;
         }
-        let new = NewPerson {
+        let new = NewStaffMember {
             username: username.to_owned(),
             name: name.to_owned(),
             roles: vec![role],
             credential,
-            password: password(username)?,
+            password: password(sign_ins, username)?,
         };
-        again_is_fine(registration::enroll(&state.store, new, work, state.now()).await)?;
+        let work = state.config.password_cost;
+        ignore_conflict(registration::add_staff_member(&state.store, new, work, state.now()).await)?;
     }
+    Ok(())
+}
+
+async fn enroll_members(state: &State, sign_ins: &SignIns) -> Result<()> {
     let members = [
         ("ruth", WALK_MEMBER),
         ("joe", "12345678901"),
@@ -341,29 +347,34 @@ async fn people(state: &State, sign_ins: &SignIns) -> Result<()> {
         ("carl", "D400500600"),
     ];
     for (username, member_id) in members {
-        if known(state, username, false).await? {
+        if exists(state, username, false).await? {
             continue;
         }
-        let new = NewLogin {
+        let new = NewMemberLogin {
             username: username.to_owned(),
             member_id: member_id.to_owned(),
             email: Some(format!("{username}@mail.example")),
-            password: password(username)?,
+            password: password(sign_ins, username)?,
         };
-        again_is_fine(registration::enroll_member(&state.store, new, work, state.now()).await)?;
+        let work = state.config.password_cost;
+        ignore_conflict(registration::add_member_login(&state.store, new, work, state.now()).await)?;
     }
     Ok(())
 }
 
-/// Whether a sign-in exists already: hashing a password again at each start would only cost time.
-async fn known(state: &State, username: &str, staff: bool) -> Result<bool> {
-    let asked = (username.to_owned(), staff);
+fn password(sign_ins: &SignIns, username: &str) -> Result<String> {
+    let sign_in = sign_ins.get(username).map(|s| s.password.clone());
+    sign_in.ok_or_else(|| Error::internal(format!("sign-ins.json has no password for {username}")))
+}
+
+/// Whether a sign-in exists. Enrolling it again would be harmless but would hash the password at every start.
+async fn exists(state: &State, username: &str, is_staff: bool) -> Result<bool> {
     state
         .store
-        .read(asked, |tx, (username, staff)| {
+        .read((username.to_owned(), is_staff), |tx, (username, is_staff)| {
             Box::pin(async move {
-                Ok(if *staff {
-                    tx.person_by_username(username).await?.is_some()
+                Ok(if *is_staff {
+                    tx.staff_member_by_username(username).await?.is_some()
                 } else {
                     tx.login_by_username(username).await?.is_some()
                 })

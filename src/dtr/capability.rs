@@ -1,21 +1,22 @@
-//! `GET metadata` of the DTR base: readable without a token (DTR 2.2.0, CapabilityStatement `dtr-payer-service`). It
-//! names what is offered, no more.
+//! `GET metadata` of a DTR base path: the CapabilityStatement (DTR 2.2.0, `dtr-payer-service`), readable without a
+//! token. It lists only what this server offers.
 
-use super::BASE;
+use crate::ig::dtr::{DtrGuide, Profile};
 use crate::state::State;
-use crate::wire::FhirResponse;
-use axum::extract::State as Held;
+use crate::wire::{FhirResponse, Guide};
+use axum::extract::State as AppState;
 use serde_json::{Value, json};
 
-const GUIDE: &str = "http://hl7.org/fhir/us/davinci-dtr";
-
-/// The handler.
-pub(super) async fn get(Held(state): Held<State>) -> FhirResponse {
-    FhirResponse::ok(&statement(&state.config.public_url))
+/// Handles `GET metadata`.
+pub(super) async fn get(AppState(state): AppState<State>, Guide(guide): Guide<DtrGuide>) -> FhirResponse {
+    FhirResponse::ok(&capability_statement(guide, &state.config.public_url))
 }
 
-fn statement(public_url: &str) -> Value {
-    let operation = |name: &str| json!({ "name": name, "definition": format!("{GUIDE}/OperationDefinition/{name}|2.2.0") });
+fn capability_statement(guide: &DtrGuide, public_url: &str) -> Value {
+    let operation = |name: &str| {
+        let definition = guide.canonical(&format!("OperationDefinition/{name}"));
+        json!({ "name": name, "definition": definition })
+    };
     let search = |name: &str, kind: &str| {
         json!({ "name": name, "type": kind,
             "definition": format!("http://hl7.org/fhir/SearchParameter/conformance-{name}") })
@@ -25,11 +26,11 @@ fn statement(public_url: &str) -> Value {
         "status": "active",
         "date": "2026-11-22",
         "kind": "instance",
-        "instantiates": [format!("{GUIDE}/CapabilityStatement/dtr-payer-service|2.2.0")],
+        "instantiates": [guide.canonical("CapabilityStatement/dtr-payer-service")],
         "software": { "name": "Assent", "version": env!("CARGO_PKG_VERSION") },
         "implementation": {
-            "description": "Documentation templates and rules, Da Vinci DTR 2.2.0",
-            "url": format!("{public_url}{BASE}"),
+            "description": format!("Documentation Templates and Rules, Da Vinci DTR {}", guide.number),
+            "url": format!("{public_url}{}", guide.base_path),
         },
         "fhirVersion": "4.0.1",
         "format": ["json"],
@@ -44,7 +45,7 @@ fn statement(public_url: &str) -> Value {
             },
             "resource": [{
                 "type": "Questionnaire",
-                "supportedProfile": [format!("{GUIDE}/StructureDefinition/dtr-std-questionnaire|2.2.0")],
+                "supportedProfile": [guide.profile(Profile::StandardQuestionnaire)],
                 "interaction": [{ "code": "read" }, { "code": "search-type" }],
                 "searchParam": [search("url", "uri"), search("version", "token")],
                 "operation": [operation("questionnaire-package"), operation("log-questionnaire-errors")],
@@ -56,10 +57,11 @@ fn statement(public_url: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ig::dtr::DtrVersion;
 
     #[test]
-    fn the_statement_names_the_offered_operations_under_questionnaire() {
-        let statement = statement("https://plan.example");
+    fn the_capability_statement_lists_the_operations_of_questionnaire() {
+        let statement = capability_statement(DtrVersion::NEWEST.guide(), "https://plan.example");
         assert_eq!(statement["implementation"]["url"], "https://plan.example/dtr/2.2");
         let names: Vec<&str> = statement["rest"][0]["resource"][0]["operation"]
             .as_array()

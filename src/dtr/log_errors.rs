@@ -1,74 +1,83 @@
-//! `$log-questionnaire-errors`: a client tells that a form did not work (DTR 2.2.0, profile
-//! `dtr-log-errors-input-parameters`; the wrapper of the published operation definition and the spelling of 2.0.1 are
-//! read too). The report is kept as if it held a member's data: it is never answered with and never logged.
+//! `$log-questionnaire-errors`: a client reports that a form did not work (DTR 2.2.0, profile
+//! `dtr-log-errors-input-parameters`). The parameter `resource` around it, which the published operation definition
+//! has, and the parameter names of DTR 2.0.1 are accepted too. A report may contain member data: it is stored, but
+//! never logged or returned.
 
 use crate::clock::new_id;
-use crate::error::{Error, Kind, Result};
-use crate::fhir::outcome::{Checks, Code, Issue, operation_outcome};
-use crate::fhir::{list, resource_type, text};
+use crate::error::{Error, ErrorKind, Issue, IssueCode, Result};
+use crate::fhir::outcome::{Checks, operation_outcome};
+use crate::fhir::parameters::{Parameter, read_parameters};
+use crate::fhir::resource_type;
 use crate::state::State;
+use crate::wire::interaction::Read;
+use crate::wire::resource::Questionnaire;
 use crate::wire::{BackendToken, FhirFailure, FhirJson, FhirResponse};
-use axum::extract::State as Held;
+use axum::extract::State as AppState;
 use serde_json::{Value, json};
 
-/// The kind of the stored text.
-const KIND: &str = "dtr-error-log";
-/// The largest report that is kept, in bytes.
-const LARGEST: usize = 65_536;
+/// `blob.kind` of a stored report.
+const BLOB_KIND: &str = "dtr-error-log";
+/// The size limit of a report, in bytes.
+const MAX_REPORT_BYTES: usize = 65_536;
 
-/// The handler.
+/// Handles `POST $log-questionnaire-errors`.
 pub(super) async fn post(
-    Held(state): Held<State>,
-    BackendToken(caller): BackendToken,
+    AppState(state): AppState<State>,
+    BackendToken { caller, .. }: BackendToken<Questionnaire, Read>,
     body: FhirJson,
 ) -> Result<FhirResponse, FhirFailure> {
-    caller.require("Questionnaire", 'r')?;
-    if body.text.len() > LARGEST {
-        return Err(Error::new(Kind::TooLarge, "A report may hold 65536 bytes").into());
+    if body.text.len() > MAX_REPORT_BYTES {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            "The report is larger than the limit of 65536 bytes",
+        )
+        .into());
     }
-    let report = report(&body.value)?;
+    let report = find_report(&body.value)?;
     let now = state.now();
-    let kept = json!({ "client": caller.client.id, "report": report }).to_string();
+    let stored = json!({ "client": caller.client.id, "report": report }).to_string();
     state
         .store
-        .write((new_id(now), kept, now), |tx, (id, kept, now)| {
-            Box::pin(async move { tx.add_blob(*id, KIND, kept, *now).await })
+        .write((new_id(now), stored, now), |tx, (id, stored, now)| {
+            Box::pin(async move { tx.add_blob(*id, BLOB_KIND, stored, *now).await })
         })
         .await?;
     metrics::counter!("assent_dtr_error_reports_total").increment(1);
     Ok(FhirResponse::ok(&operation_outcome(&[Issue::information(
-        "The report was stored. Thank you.",
+        "The report was stored",
     )])))
 }
 
-/// The `Parameters` of the report, out of its wrapper, if it names a form and an outcome.
-fn report(body: &Value) -> Result<&Value> {
-    if resource_type(body) != Some("Parameters") {
-        return Err(Error::malformed("Send a Parameters resource").at("Parameters"));
-    }
-    let wrapped = list(body, "parameter")
-        .find(|p| text(p, &["name"]) == Some("resource"))
-        .and_then(|p| p.get("resource"))
+/// The `Parameters` resource of the report, without the parameter `resource` around it. A report without questionnaire
+/// or outcome is an error.
+fn find_report(body: &Value) -> Result<&Value> {
+    let parameters = read_parameters(body)?;
+    let wrapped = parameters
+        .iter()
+        .find(|p| p.name() == Some("resource"))
+        .and_then(Parameter::resource)
         .filter(|inner| resource_type(inner) == Some("Parameters"));
     let report = wrapped.unwrap_or(body);
+    let parameters = read_parameters(report)?;
     let named = |name: &'static str| {
-        list(report, "parameter")
-            .filter(move |p| text(p, &["name"]).is_some_and(|given| given.eq_ignore_ascii_case(name)))
+        parameters
+            .iter()
+            .filter(move |p| p.name().is_some_and(|sent| sent.eq_ignore_ascii_case(name)))
     };
     let mut checks = Checks::default();
     checks.require(
-        named("questionnaire").any(|p| text(p, &["valueCanonical"]).is_some()),
-        Code::Required,
+        named("questionnaire").any(|p| p.text("valueCanonical").is_some()),
+        IssueCode::Required,
         "Parameters.parameter.where(name='questionnaire').value",
-        "The canonical of a questionnaire is missing",
+        "The parameter questionnaire with valueCanonical is missing",
     );
     checks.require(
         named("operationOutcome")
-            .filter_map(|p| p.get("resource"))
+            .filter_map(Parameter::resource)
             .any(|r| resource_type(r) == Some("OperationOutcome")),
-        Code::Required,
+        IssueCode::Required,
         "Parameters.parameter.where(name='operationOutcome').resource",
-        "An OperationOutcome is missing",
+        "The parameter operationOutcome with an OperationOutcome is missing",
     );
     checks.finish()?;
     Ok(report)
@@ -78,7 +87,7 @@ fn report(body: &Value) -> Result<&Value> {
 mod tests {
     use super::*;
 
-    fn plain(questionnaire: &str, outcome: &str) -> Value {
+    fn report(questionnaire: &str, outcome: &str) -> Value {
         json!({ "resourceType": "Parameters", "parameter": [
             { "name": questionnaire, "valueCanonical": "https://plan.example/dtr/2.2/Questionnaire/home-oxygen|1.0.0" },
             { "name": outcome, "resource": { "resourceType": "OperationOutcome",
@@ -87,23 +96,23 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_read_in_each_of_its_spellings() {
-        let new = plain("questionnaire", "operationOutcome");
-        let old = plain("Questionnaire", "OperationOutcome");
+    fn a_report_is_read_in_every_accepted_form() {
+        let new = report("questionnaire", "operationOutcome");
+        let old = report("Questionnaire", "OperationOutcome");
         let wrapped =
             json!({ "resourceType": "Parameters", "parameter": [{ "name": "resource", "resource": new }] });
-        assert_eq!(report(&new).unwrap(), &new);
-        assert_eq!(report(&old).unwrap(), &old);
-        assert_eq!(report(&wrapped).unwrap(), &new);
+        assert_eq!(find_report(&new).unwrap(), &new);
+        assert_eq!(find_report(&old).unwrap(), &old);
+        assert_eq!(find_report(&wrapped).unwrap(), &new);
     }
 
     #[test]
-    fn a_report_without_form_or_outcome_is_refused_with_both_places() {
+    fn a_report_without_questionnaire_or_outcome_is_rejected() {
         let empty = json!({ "resourceType": "Parameters" });
-        assert_eq!(report(&empty).unwrap_err().issues().len(), 2);
-        let no_outcome = plain("questionnaire", "other");
-        let error = report(&no_outcome).unwrap_err();
+        assert_eq!(find_report(&empty).unwrap_err().issues().len(), 2);
+        let no_outcome = report("questionnaire", "other");
+        let error = find_report(&no_outcome).unwrap_err();
         assert!(error.issues()[0].expression.contains("operationOutcome"));
-        assert!(report(&json!({ "resourceType": "OperationOutcome" })).is_err());
+        assert!(find_report(&json!({ "resourceType": "OperationOutcome" })).is_err());
     }
 }

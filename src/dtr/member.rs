@@ -1,14 +1,14 @@
-//! Whom a call is about: the plan's member and coverage behind the Coverage that was sent, and the hook's assertion
-//! where the call names one (DTR spec-130). The plan's own file is the truth. What was not given to this client for
-//! this member is answered like what does not exist.
+//! The plan's records for a request: the member and the coverage that the Coverage of the request refers to, and the
+//! assertion if the request has a `context` (DTR spec-130). Period and status of the coverage come from the plan's own
+//! records. An assertion that was given to another client or for another member is reported as if it did not exist.
 
-use super::orders::{Stored, requesters};
+use super::orders::{StoredAssertion, requester_npis};
 use super::request::Request;
 use crate::auth::Client;
-use crate::error::{Error, Result};
-use crate::fhir::outcome::{Checks, Code};
+use crate::error::{Error, IssueCode, Result};
+use crate::fhir::outcome::Checks;
 use crate::fhir::{coding, reference, resource_type, text};
-use crate::plan::{self, Asked, Coverage, Found, GoldCard, Member};
+use crate::plan::{self, Coverage, CoverageMatch, GoldCard, Member, MemberNumbers};
 use crate::rules::MemberFacts;
 use crate::state::State;
 use crate::store::Tx;
@@ -16,79 +16,81 @@ use crate::store::assertions::Assertion;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-/// Whom the forms are for.
+/// A member with the coverage that a request refers to.
 #[derive(Debug, Clone)]
-pub(super) struct Insured {
+pub(super) struct CoveredMember {
     /// The member.
     pub member: Member,
-    /// The member's coverage that is meant.
+    /// The coverage that the request refers to.
     pub coverage: Coverage,
-    /// Whether it is in force today.
+    /// Whether the coverage is in force today.
     pub in_force: bool,
-    /// What rules may know of the member today.
+    /// The facts about the member that policies may use, as of today.
     pub facts: MemberFacts,
-    /// The gold cards of those who order.
+    /// The gold cards of the orders' requesters.
     pub gold_cards: Vec<GoldCard>,
 }
 
-/// What the store knows about a call.
+/// The plan's records for one request.
 #[derive(Debug)]
-pub(super) struct Known {
-    /// Whom the forms are for.
-    pub insured: Insured,
-    /// The hook's assertion that the call goes back to.
+pub(super) struct PlanRecords {
+    /// The member and the coverage.
+    pub covered: CoveredMember,
+    /// The assertion that `context` names.
     pub assertion: Option<Assertion>,
     /// When policies were last published.
-    pub published: Option<DateTime<Utc>>,
+    pub last_publication: Option<DateTime<Utc>>,
 }
 
-/// A member with all coverages.
-type Person = (Member, Vec<Coverage>);
+/// A member with every coverage.
+type MemberWithCoverages = (Member, Vec<Coverage>);
 
-/// Everything that one read brings.
+/// The rows that may concern a request.
 #[derive(Debug)]
-struct Records {
-    candidates: Vec<Person>,
+struct CandidateRows {
+    /// Members with the numbers of the request.
+    candidates: Vec<MemberWithCoverages>,
     assertion: Option<Assertion>,
     /// The member of the assertion.
-    asserted: Option<Person>,
+    member_of_assertion: Option<MemberWithCoverages>,
     gold_cards: Vec<GoldCard>,
-    published: Option<DateTime<Utc>>,
+    last_publication: Option<DateTime<Utc>>,
 }
 
-struct Question {
-    asked: Asked,
+/// What to look up in the store.
+struct Query {
+    numbers: MemberNumbers,
     context: Option<String>,
     client: Client,
-    /// NPIs of those who order.
-    requesters: Vec<String>,
+    /// NPIs of the requesters of the request's orders.
+    requester_npis: Vec<String>,
 }
 
-/// Looks the call up. What cannot be found is told with its place, all of it at once.
+/// Looks up the records for a request. The error holds an issue for each part that cannot be found.
 pub(super) async fn look_up(
     state: &State,
     client: &Client,
     request: &Request<'_>,
     now: DateTime<Utc>,
-) -> Result<Known> {
-    let question = Question {
-        asked: plan::member_numbers(patient(request), Some(request.coverage.what)),
-        context: request.context.as_ref().map(|c| c.what.to_owned()),
+) -> Result<PlanRecords> {
+    let query = Query {
+        numbers: plan::member_numbers(patient(request), Some(request.coverage.value)),
+        context: request.context.as_ref().map(|c| c.value.to_owned()),
         client: client.clone(),
-        requesters: requesters(request.orders.iter().map(|o| o.what), &request.referenced),
+        requester_npis: requester_npis(request.orders.iter().map(|o| o.value), &request.referenced),
     };
-    let records = state
+    let rows = state
         .store
-        .read(question, |tx, question| Box::pin(read(tx, question)))
+        .read(query, |tx, query| Box::pin(read(tx, query)))
         .await?;
-    settle(request, records, now)
+    resolve(request, rows, now)
 }
 
-async fn read(tx: &mut Tx, question: &Question) -> Result<Records> {
-    let Asked {
+async fn read(tx: &mut Tx, query: &Query) -> Result<CandidateRows> {
+    let MemberNumbers {
         member_ids,
         subscriber_id,
-    } = &question.asked;
+    } = &query.numbers;
     let mut candidates = Vec::new();
     for member in tx
         .members_by_numbers(member_ids, subscriber_id.as_deref())
@@ -97,152 +99,161 @@ async fn read(tx: &mut Tx, question: &Question) -> Result<Records> {
         let coverages = tx.coverages_of(member.id).await?;
         candidates.push((member, coverages));
     }
-    let assertion = match &question.context {
-        Some(id) => tx.assertion(id, question.client.id).await?,
+    let assertion = match &query.context {
+        Some(id) => tx.assertion(id, query.client.id).await?,
         None => None,
     };
-    let asserted = match assertion.as_ref().and_then(|a| a.member) {
+    let member = match assertion.as_ref().and_then(|a| a.member) {
         Some(id) => tx.member(id).await?,
         None => None,
     };
-    let asserted = match asserted {
+    let member_of_assertion = match member {
         Some(member) => {
             let coverages = tx.coverages_of(member.id).await?;
             Some((member, coverages))
         }
         None => None,
     };
-    let mut npis = question.requesters.clone();
-    if let Some(stored) = assertion.as_ref().and_then(|a| Stored::read(a).ok()) {
-        npis.extend(stored.requesters());
+    let mut npis = query.requester_npis.clone();
+    if let Some(stored) = assertion.as_ref().and_then(|a| StoredAssertion::read(a).ok()) {
+        npis.extend(stored.requester_npis());
     }
-    let gold_cards = tx.gold_cards_of(&question.client.acts_for(npis)).await?;
-    let published = tx.last_publication().await?;
-    Ok(Records {
+    let gold_cards = tx.gold_cards_of(&query.client.acts_for(npis)).await?;
+    let last_publication = tx.last_publication_time().await?;
+    Ok(CandidateRows {
         candidates,
         assertion,
-        asserted,
+        member_of_assertion,
         gold_cards,
-        published,
+        last_publication,
     })
 }
 
-/// The Patient of the coverage, where one came along.
+/// The Patient of the coverage, if it is among the `referenced` resources.
 fn patient<'a>(request: &Request<'a>) -> Option<&'a Value> {
-    let wanted =
-        text(request.coverage.what, &["beneficiary", "reference"]).and_then(reference::type_and_id)?;
+    let type_and_id =
+        text(request.coverage.value, &["beneficiary", "reference"]).and_then(reference::type_and_id)?;
     request.referenced.iter().copied().find(|r| {
-        resource_type(r) == Some("Patient") && text(r, &["id"]).map(|id| ("Patient", id)) == Some(wanted)
+        resource_type(r) == Some("Patient") && text(r, &["id"]).map(|id| ("Patient", id)) == Some(type_and_id)
     })
 }
 
-fn settle(request: &Request<'_>, records: Records, now: DateTime<Utc>) -> Result<Known> {
-    let insured = insured(request, &records, now);
+/// Selects the member and the coverage among the rows and checks that the assertion belongs to the member.
+fn resolve(request: &Request<'_>, rows: CandidateRows, now: DateTime<Utc>) -> Result<PlanRecords> {
+    let covered = find_covered_member(request, &rows, now);
     let mut checks = Checks::default();
     checks.require(
-        insured.is_some(),
-        Code::NotFound,
+        covered.is_some(),
+        IssueCode::NotFound,
         request.coverage.path.clone(),
-        "This coverage leads to no coverage of this plan",
+        "The Coverage does not match a coverage of this plan",
     );
     if let Some(context) = &request.context {
-        let asserted = records.assertion.as_ref().and_then(|a| a.member);
-        let fits = match &insured {
-            Some(insured) => asserted == Some(insured.member.id),
-            None => asserted.is_some(),
+        let asserted_member = rows.assertion.as_ref().and_then(|a| a.member);
+        let matches = match &covered {
+            Some(covered) => asserted_member == Some(covered.member.id),
+            None => asserted_member.is_some(),
         };
-        let message = "This context was not given to you for this member";
-        checks.require(fits, Code::NotFound, context.path.clone(), message);
+        let message = "The context is not a coverage-assertion-id that this client received for this member";
+        checks.require(matches, IssueCode::NotFound, context.path.clone(), message);
     }
     checks.finish()?;
-    let insured = insured.ok_or_else(|| Error::internal("a coverage was found and lost"))?;
-    Ok(Known {
-        insured,
-        assertion: records.assertion,
-        published: records.published,
+    let covered = covered.ok_or_else(|| Error::internal("the checks passed without a coverage"))?;
+    Ok(PlanRecords {
+        covered,
+        assertion: rows.assertion,
+        last_publication: rows.last_publication,
     })
 }
 
-/// The one member whom the coverage means, with the coverage of ours. Without any number it is what the client's
-/// own assertion was about, if that was about the same Coverage.
-fn insured(request: &Request<'_>, records: &Records, now: DateTime<Utc>) -> Option<Insured> {
-    let sent = request.coverage.what;
-    let (member, coverages) = match one_of(request, records) {
-        Some(person) => person,
-        None if says_nothing(request) && is_of_assertion(sent, records) => records.asserted.as_ref()?,
+/// The only member to whom the request can refer, with the plan's coverage. If the request has no member numbers, it is
+/// the member of the assertion, provided that the assertion was about the same Coverage.
+fn find_covered_member(
+    request: &Request<'_>,
+    rows: &CandidateRows,
+    now: DateTime<Utc>,
+) -> Option<CoveredMember> {
+    let sent = request.coverage.value;
+    let (member, coverages) = match only_candidate(request, rows) {
+        Some(candidate) => candidate,
+        None if has_no_numbers(request) && is_of_assertion(sent, rows) => {
+            rows.member_of_assertion.as_ref()?
+        }
         None => return None,
     };
     let day = match coverages.first() {
         Some(first) => now.with_timezone(&first.zone).date_naive(),
         None => return None,
     };
-    let of_assertion = || {
-        let id = records
+    let coverage_of_assertion = || {
+        let id = rows
             .assertion
             .as_ref()
-            .filter(|_| is_of_assertion(sent, records))?
+            .filter(|_| is_of_assertion(sent, rows))?
             .coverage?;
         let coverage = coverages.iter().find(|c| c.id == id)?;
         Some((coverage, coverage.in_force(day)))
     };
     let (coverage, in_force) = match plan::choose_coverage(coverages, Some(sent), day) {
-        Found::InForce(coverage) => (coverage, true),
-        Found::NotInForce(coverage) => (coverage, false),
-        Found::NotFound => of_assertion()?,
+        CoverageMatch::InForce(coverage) => (coverage, true),
+        CoverageMatch::NotInForce(coverage) => (coverage, false),
+        CoverageMatch::NotFound => coverage_of_assertion()?,
     };
-    Some(Insured {
+    Some(CoveredMember {
         member: member.clone(),
         coverage: coverage.clone(),
         in_force,
-        facts: plan::facts(
+        facts: plan::member_facts(
             member,
             coverage,
             coverages,
             now.with_timezone(&coverage.zone).date_naive(),
         ),
-        gold_cards: records.gold_cards.clone(),
+        gold_cards: rows.gold_cards.clone(),
     })
 }
 
-fn says_nothing(request: &Request<'_>) -> bool {
-    let asked = plan::member_numbers(patient(request), Some(request.coverage.what));
-    asked.member_ids.is_empty() && asked.subscriber_id.is_none()
+fn has_no_numbers(request: &Request<'_>) -> bool {
+    let numbers = plan::member_numbers(patient(request), Some(request.coverage.value));
+    numbers.member_ids.is_empty() && numbers.subscriber_id.is_none()
 }
 
-fn is_of_assertion(sent: &Value, records: &Records) -> bool {
+/// Whether the assertion was about this Coverage of the client.
+fn is_of_assertion(sent: &Value, rows: &CandidateRows) -> bool {
     let reference = text(sent, &["id"]).map(|id| format!("Coverage/{id}"));
-    reference.is_some() && reference.as_deref() == records.assertion.as_ref().map(|a| a.coverage_ref.as_str())
+    reference.is_some() && reference.as_deref() == rows.assertion.as_ref().map(|a| a.coverage_ref.as_str())
 }
 
-/// The one candidate who is meant. A card's number is shared by a family; each further sign narrows, unless it
-/// would leave nobody.
-fn one_of<'r>(request: &Request<'_>, records: &'r Records) -> Option<&'r Person> {
-    let sent = request.coverage.what;
+/// The only candidate who matches. Families share a subscriber id, so further criteria are applied one after the other,
+/// except those that no candidate meets.
+fn only_candidate<'r>(request: &Request<'_>, rows: &'r CandidateRows) -> Option<&'r MemberWithCoverages> {
+    let sent = request.coverage.value;
     let patient = patient(request);
     let numbers = plan::member_numbers(patient, Some(sent)).member_ids;
-    let asserted = records.asserted.as_ref().map(|(member, _)| member.id);
-    let fitting = records
+    let asserted = rows.member_of_assertion.as_ref().map(|(member, _)| member.id);
+    let matching = rows
         .candidates
         .iter()
-        .filter(|(member, _)| patient.is_none_or(|p| plan::agrees(member, p)));
-    let mut left: Vec<&Person> = fitting.collect();
-    narrow(&mut left, |(member, _)| numbers.contains(&member.member_id));
-    narrow(&mut left, |(member, _)| asserted == Some(member.id));
-    for sign in [dependent, relationship] {
-        let theirs = sign(sent);
-        narrow(&mut left, |(_, coverages)| {
-            theirs.is_some() && coverages.iter().any(|c| sign(&c.doc) == theirs)
+        .filter(|(member, _)| patient.is_none_or(|p| plan::may_be_same_person(member, p)));
+    let mut remaining: Vec<&MemberWithCoverages> = matching.collect();
+    narrow(&mut remaining, |(member, _)| numbers.contains(&member.member_id));
+    narrow(&mut remaining, |(member, _)| asserted == Some(member.id));
+    for element in [dependent, relationship] {
+        let of_request = element(sent);
+        narrow(&mut remaining, |(_, coverages)| {
+            of_request.is_some() && coverages.iter().any(|c| element(&c.doc) == of_request)
         });
     }
-    match left.as_slice() {
+    match remaining.as_slice() {
         [only] => Some(only),
         _ => None,
     }
 }
 
-fn narrow(left: &mut Vec<&Person>, holds: impl Fn(&Person) -> bool) {
-    if left.iter().any(|person| holds(person)) {
-        left.retain(|person| holds(person));
+/// Keeps the candidates that meet a criterion, unless none does.
+fn narrow(remaining: &mut Vec<&MemberWithCoverages>, meets: impl Fn(&MemberWithCoverages) -> bool) {
+    if remaining.iter().any(|candidate| meets(candidate)) {
+        remaining.retain(|candidate| meets(candidate));
     }
 }
 
@@ -251,7 +262,7 @@ fn dependent(coverage: &Value) -> Option<&str> {
     text(coverage, &["dependent"])
 }
 
-/// `Coverage.relationship`, as its code.
+/// The code of `Coverage.relationship`.
 fn relationship(coverage: &Value) -> Option<&str> {
     coding::codings(coverage.get("relationship")?)
         .next()
@@ -273,46 +284,46 @@ mod tests {
         }
     }
 
-    fn family() -> Vec<Person> {
+    fn family() -> Vec<MemberWithCoverages> {
         [(1, "M100-1", "self"), (2, "M100-2", "child")]
             .into_iter()
             .map(|(row, number, relationship)| {
                 let member = samples::member(row, number);
-                let mut coverage = samples::covered(row + 10, &member);
+                let mut coverage = samples::plan_coverage(row + 10, &member);
                 coverage.doc = json!({ "relationship": { "coding": [{ "code": relationship }] } });
                 (member, vec![coverage])
             })
             .collect()
     }
 
-    fn records(candidates: Vec<Person>, assertion: Option<Assertion>) -> Records {
+    fn rows(candidates: Vec<MemberWithCoverages>, assertion: Option<Assertion>) -> CandidateRows {
         let asserted = assertion.as_ref().and_then(|a| a.member);
-        let asserted = family()
+        let member_of_assertion = family()
             .into_iter()
             .find(|(member, _)| Some(member.id) == asserted);
-        Records {
+        CandidateRows {
             candidates,
             assertion,
-            asserted,
+            member_of_assertion,
             gold_cards: Vec::new(),
-            published: None,
+            last_publication: None,
         }
     }
 
-    fn settled(coverage: &Value, context: bool, records: Records) -> Result<Known> {
+    fn resolved(coverage: &Value, has_context: bool, rows: CandidateRows) -> Result<PlanRecords> {
         let mut parameters = vec![
             json!({ "name": "coverage", "resource": coverage }),
             json!({ "name": "order", "resource": samples::order() }),
         ];
-        if context {
+        if has_context {
             parameters.push(json!({ "name": "context", "valueString": "A-1" }));
         }
         let body = samples::parameters(&Value::Array(parameters));
         let request = Request::read(&body).unwrap();
-        settle(&request, records, samples::now())
+        resolve(&request, rows, samples::now())
     }
 
-    fn places(result: Result<Known>) -> Vec<String> {
+    fn error_paths(result: Result<PlanRecords>) -> Vec<String> {
         result
             .unwrap_err()
             .issues()
@@ -322,72 +333,67 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_coverage_is_told_at_its_place() {
+    fn an_unknown_coverage_is_reported_with_its_path() {
         assert_eq!(
-            places(settled(&samples::coverage(), false, records(vec![], None))),
+            error_paths(resolved(&samples::coverage(), false, rows(vec![], None))),
             ["Parameters.parameter[0].resource"]
         );
     }
 
     #[test]
-    fn an_unknown_context_and_another_members_look_the_same() {
+    fn an_unknown_context_and_that_of_another_member_get_the_same_error() {
         let one = || vec![family().remove(0)];
-        let unknown = settled(&samples::coverage(), true, records(one(), None)).unwrap_err();
+        let unknown = resolved(&samples::coverage(), true, rows(one(), None)).unwrap_err();
         let second = Some(Uuid::from_u128(2));
-        let foreign = records(one(), Some(assertion(second, None)));
-        let foreign = settled(&samples::coverage(), true, foreign).unwrap_err();
+        let foreign = rows(one(), Some(assertion(second, None)));
+        let foreign = resolved(&samples::coverage(), true, foreign).unwrap_err();
         assert_eq!(unknown.issues(), foreign.issues());
         assert_eq!(unknown.issues()[0].expression, "Parameters.parameter[2].value");
-        let nobody = records(one(), Some(assertion(None, None)));
-        assert!(settled(&samples::coverage(), true, nobody).is_err());
+        let without_member = rows(one(), Some(assertion(None, None)));
+        assert!(resolved(&samples::coverage(), true, without_member).is_err());
     }
 
     #[test]
-    fn both_are_told_when_neither_is_found() {
+    fn an_unknown_coverage_and_an_unknown_context_are_both_reported() {
         assert_eq!(
-            places(settled(&samples::coverage(), true, records(vec![], None))).len(),
+            error_paths(resolved(&samples::coverage(), true, rows(vec![], None))).len(),
             2
         );
     }
 
     #[test]
-    fn of_a_family_the_relationship_or_the_context_tells_who_is_meant() {
-        assert!(settled(&samples::coverage(), false, records(family(), None)).is_err());
+    fn in_a_family_the_relationship_or_the_context_identifies_the_member() {
+        assert!(resolved(&samples::coverage(), false, rows(family(), None)).is_err());
         let mut child = samples::coverage();
         child["relationship"] = json!({ "coding": [{ "code": "child" }] });
-        let known = settled(&child, false, records(family(), None)).unwrap();
-        assert_eq!(known.insured.member.member_id, "M100-2");
+        let records = resolved(&child, false, rows(family(), None)).unwrap();
+        assert_eq!(records.covered.member.member_id, "M100-2");
         let of_first = assertion(Some(Uuid::from_u128(1)), Some(Uuid::from_u128(11)));
-        let known = settled(&samples::coverage(), true, records(family(), Some(of_first))).unwrap();
-        assert_eq!(known.insured.member.member_id, "M100-1");
+        let records = resolved(&samples::coverage(), true, rows(family(), Some(of_first))).unwrap();
+        assert_eq!(records.covered.member.member_id, "M100-1");
     }
 
     #[test]
-    fn a_coverage_without_numbers_is_known_from_the_assertion_about_it() {
+    fn a_coverage_without_numbers_is_found_by_the_assertion_about_it() {
         let mut bare = samples::coverage();
         bare.as_object_mut().unwrap().remove("subscriberId");
-        let about = || assertion(Some(Uuid::from_u128(1)), Some(Uuid::from_u128(11)));
-        let known = settled(&bare, true, records(vec![], Some(about()))).unwrap();
-        assert_eq!(known.insured.coverage.id, Uuid::from_u128(11));
+        let about_coverage = || assertion(Some(Uuid::from_u128(1)), Some(Uuid::from_u128(11)));
+        let records = resolved(&bare, true, rows(vec![], Some(about_coverage()))).unwrap();
+        assert_eq!(records.covered.coverage.id, Uuid::from_u128(11));
         bare["id"] = json!("another");
-        assert!(settled(&bare, true, records(vec![], Some(about()))).is_err());
+        assert!(resolved(&bare, true, rows(vec![], Some(about_coverage()))).is_err());
     }
 
     #[test]
-    fn a_coverage_that_has_ended_is_found_and_not_in_force() {
+    fn a_coverage_that_has_ended_is_found_but_not_in_force() {
         let (member, mut coverages) = family().remove(0);
         coverages[0].ends = "2026-06-30".parse().ok();
-        let known = settled(
-            &samples::coverage(),
-            false,
-            records(vec![(member, coverages)], None),
-        )
-        .unwrap();
-        assert!(!known.insured.in_force);
+        let records = resolved(&samples::coverage(), false, rows(vec![(member, coverages)], None)).unwrap();
+        assert!(!records.covered.in_force);
     }
 
     #[test]
-    fn the_patient_who_came_along_must_agree() {
+    fn a_referenced_patient_must_match_the_member() {
         let body = samples::parameters(&json!([
             { "name": "coverage", "resource": samples::coverage() },
             { "name": "order", "resource": samples::order() },
@@ -395,6 +401,6 @@ mod tests {
                 "name": [{ "family": "Stone" }], "birthDate": "1999-09-09" } },
         ]));
         let request = Request::read(&body).unwrap();
-        assert!(settle(&request, records(vec![family().remove(0)], None), samples::now()).is_err());
+        assert!(resolve(&request, rows(vec![family().remove(0)], None), samples::now()).is_err());
     }
 }

@@ -1,9 +1,9 @@
-//! The DTR door: the forms that an order needs, with a draft of the answers (`$questionnaire-package`), the forms
-//! themselves, and what went wrong with them at the client (`$log-questionnaire-errors`). Da Vinci DTR 2.2.0. Which
-//! form an order needs is said by policies (`rules`), what a form holds by `forms`; nothing is decided here.
+//! The DTR API (Da Vinci DTR 2.2.0): the forms that an order needs with a draft of the answers
+//! (`$questionnaire-package`), reading and searching questionnaires, and error reports from clients
+//! (`$log-questionnaire-errors`). Policies (`rules`) say which form an order needs; `forms` holds the questionnaires.
 
 mod capability;
-mod choice;
+mod form_selection;
 mod log_errors;
 mod member;
 mod orders;
@@ -14,28 +14,33 @@ mod request;
 #[cfg(test)]
 mod samples;
 
+use crate::ig::dtr::DtrVersion;
 use crate::state::State;
 use axum::Router;
 use axum::routing::{get, post};
 
-/// Where the forms stand below the public address.
-const BASE: &str = "/dtr/2.2";
-
-/// The routes of the 2.2 base. The guide's text puts the operations at the base, its definitions at the type: both
-/// are served.
+/// The routes of every DTR version. The guide's text calls the operations at the base path, its operation definitions
+/// at `Questionnaire`: both addresses are served.
 pub fn routes() -> Router<State> {
+    DtrVersion::SERVED
+        .into_iter()
+        .map(|version| version_routes(version.guide().base_path))
+        .fold(Router::new(), Router::merge)
+}
+
+fn version_routes(base: &str) -> Router<State> {
     let operations = [
         ("questionnaire-package", post(questionnaire_package::post)),
         ("log-questionnaire-errors", post(log_errors::post)),
     ];
     let mut router = Router::new()
-        .route(&format!("{BASE}/metadata"), get(capability::get))
-        .route(&format!("{BASE}/Questionnaire"), get(questionnaire::search))
-        .route(&format!("{BASE}/Questionnaire/{{id}}"), get(questionnaire::read));
+        .route(&format!("{base}/metadata"), get(capability::get))
+        .route(&format!("{base}/Questionnaire"), get(questionnaire::search))
+        .route(&format!("{base}/Questionnaire/{{id}}"), get(questionnaire::read));
     for (name, handler) in operations {
         router = router
-            .route(&format!("{BASE}/${name}"), handler.clone())
-            .route(&format!("{BASE}/Questionnaire/${name}"), handler);
+            .route(&format!("{base}/${name}"), handler.clone())
+            .route(&format!("{base}/Questionnaire/${name}"), handler);
     }
     router
 }

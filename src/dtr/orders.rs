@@ -1,35 +1,35 @@
-//! What the rules in force say about each order of a call: which forms, for which purposes, over which facts. Orders
-//! are always judged anew, with what the hook had seen of the chart beside them, so neither a changed order nor a
-//! changed policy meets an old answer (DTR prof-1, spec-128).
+//! Evaluation of each order of a request under the current policies: which forms it needs and what the answers are for.
+//! Orders are always evaluated again, together with the resources that the hook received, so that changes of the order
+//! and of the policies since the hook take effect (DTR prof-1, spec-128).
 
-use super::member::Insured;
-use super::request::{Placed, Request};
+use super::member::CoveredMember;
+use super::request::{Located, Request};
 use crate::error::{Error, Result};
 use crate::fhir::{extension, resource_type, text};
 use crate::plan;
-use crate::rules::{CaseDocument, CaseInput, CaseKind, Decision, MemberFacts, Verdict, item_of_order};
-use crate::state::Published;
+use crate::rules::{CaseDocument, CaseInput, CaseKind, Decision, MemberFacts, Verdict, order_item_facts};
+use crate::state::PolicySet;
 use crate::store::assertions::Assertion;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-/// What the hook stored, parsed.
+/// The stored assertion of a hook, parsed.
 #[derive(Debug, Clone)]
-pub(super) struct Stored {
-    /// The order's reference on the client.
+pub(super) struct StoredAssertion {
+    /// The order, as the client references it.
     pub order_ref: String,
     /// The order.
     pub order: Value,
-    /// The chart that the hook saw, without orders.
-    chart: Vec<Value>,
-    /// The forms that the hook named: `name|version`.
+    /// The resources of the hook's case document.
+    resources: Vec<Value>,
+    /// The forms in the hook's response: `name|version`.
     forms: Vec<String>,
-    /// Whether the hook said that documentation is needed.
-    asked_for_papers: bool,
+    /// Whether the hook's response asked for documentation.
+    documentation_requested: bool,
 }
 
-impl Stored {
-    /// Reads a row's texts.
+impl StoredAssertion {
+    /// Parses the JSON texts of a row.
     pub(super) fn read(assertion: &Assertion) -> Result<Self> {
         let parse = |column: &str, text: &str| -> Result<Value> {
             serde_json::from_str(text)
@@ -37,7 +37,7 @@ impl Stored {
         };
         let document = parse("case_document", &assertion.case_document)?;
         let by_type = document.get("res").and_then(Value::as_object);
-        let chart = by_type
+        let resources = by_type
             .into_iter()
             .flatten()
             .filter_map(|(_, all)| all.as_array())
@@ -45,11 +45,11 @@ impl Stored {
             .cloned()
             .collect();
         let forms = parse("forms", &assertion.forms)?;
-        let answer = parse("answer_json", &assertion.answer_json)?;
+        let coverage_information = parse("coverage_information", &assertion.coverage_information)?;
         Ok(Self {
             order_ref: assertion.order_ref.clone(),
             order: parse("order_json", &assertion.order_json)?,
-            chart,
+            resources,
             forms: forms
                 .as_array()
                 .into_iter()
@@ -57,21 +57,19 @@ impl Stored {
                 .filter_map(Value::as_str)
                 .map(str::to_owned)
                 .collect(),
-            asked_for_papers: extension(&answer, "doc-needed").is_some(),
+            documentation_requested: extension(&coverage_information, "doc-needed").is_some(),
         })
     }
-}
 
-impl Stored {
-    /// The NPIs of whoever gave the order.
-    pub(super) fn requesters(&self) -> Vec<String> {
-        let chart: Vec<&Value> = self.chart.iter().collect();
-        requesters(std::iter::once(&self.order), &chart)
+    /// The NPIs of the requester of the order.
+    pub(super) fn requester_npis(&self) -> Vec<String> {
+        let resources: Vec<&Value> = self.resources.iter().collect();
+        requester_npis(std::iter::once(&self.order), &resources)
     }
 }
 
-/// The NPIs of everyone who gave one of these orders.
-pub(super) fn requesters<'a>(
+/// The NPIs of the requesters of these orders.
+pub(super) fn requester_npis<'a>(
     orders: impl Iterator<Item = &'a Value>,
     resources: &[&'a Value],
 ) -> Vec<String> {
@@ -80,135 +78,144 @@ pub(super) fn requesters<'a>(
         .collect()
 }
 
-/// One order with what the rules say about it.
+/// One order with the result of its evaluation.
 #[derive(Debug)]
-pub(super) struct Judged<'a> {
+pub(super) struct EvaluatedOrder<'a> {
     /// The order.
     pub order: &'a Value,
-    /// Where it stood in the call; the context's place when it was only named.
+    /// FHIRPath of the order in the request; the path of `context` if the order comes from the assertion.
     pub path: String,
-    /// The order as the client references it; none for a draft without an id.
+    /// The order, as the client references it; none for a draft order without id.
     pub reference: Option<String>,
-    /// The facts.
+    /// The case document that was evaluated.
     pub document: CaseDocument,
-    /// What the rules say.
+    /// The result of the evaluation.
     pub verdict: Verdict,
-    /// The forms: `name|version`, each once.
+    /// The needed forms as `name|version`, without repetition.
     pub forms: Vec<String>,
-    /// It carries the code that the context was given for.
-    pub is_of_context: bool,
-    /// The hook said that documentation is needed, and this is the hook's order.
-    pub asked_for_papers: bool,
+    /// Whether it has the codes of the assertion's order.
+    pub matches_assertion: bool,
+    /// Whether it matches the assertion and the hook's response asked for documentation.
+    pub documentation_requested: bool,
 }
 
-/// Every order of the call; without one, the order that the context leads to.
-pub(super) fn judge<'a>(
+/// Evaluates every order of the request. If there is none, evaluates the order of the assertion.
+pub(super) fn evaluate_orders<'a>(
     request: &Request<'a>,
-    stored: Option<&'a Stored>,
-    insured: &Insured,
-    published: &Published,
+    assertion: Option<&'a StoredAssertion>,
+    covered: &CoveredMember,
+    policy_set: &PolicySet,
     now: DateTime<Utc>,
-) -> Vec<Judged<'a>> {
-    let named;
-    let orders = match (request.orders.as_slice(), stored, &request.context) {
-        ([], Some(stored), Some(context)) => {
-            named = [Placed {
+) -> Vec<EvaluatedOrder<'a>> {
+    let order_of_assertion;
+    let orders = match (request.orders.as_slice(), assertion, &request.context) {
+        ([], Some(assertion), Some(context)) => {
+            order_of_assertion = [Located {
                 path: context.path.clone(),
-                what: &stored.order,
+                value: &assertion.order,
             }];
-            &named[..]
+            &order_of_assertion[..]
         }
         (orders, _, _) => orders,
     };
     orders
         .iter()
         .map(|order| {
-            let resources = resources(request, stored, order.what);
-            let document = document(published, insured, order.what, resources, now);
-            let verdict = published.rules.evaluate(&document);
-            with_verdict(order, stored, document, verdict)
+            let resources = resources(request, assertion, order.value);
+            let document = case_document(policy_set, covered, order.value, resources, now);
+            let verdict = policy_set.rules.evaluate(&document);
+            evaluated_order(order, assertion, document, verdict)
         })
         .collect()
 }
 
-fn with_verdict<'a>(
-    order: &Placed<'a, Value>,
-    stored: Option<&Stored>,
+fn evaluated_order<'a>(
+    order: &Located<'a, Value>,
+    assertion: Option<&StoredAssertion>,
     document: CaseDocument,
     verdict: Verdict,
-) -> Judged<'a> {
-    let stored = stored.filter(|s| codes(&s.order) == codes(order.what));
-    let own = resource_type(order.what).zip(text(order.what, &["id"]));
-    let reference = own.map(|(kind, id)| format!("{kind}/{id}"));
-    let from_hook = || stored.map(|s| s.order_ref.clone()).filter(|r| r.contains('/'));
-    Judged {
-        forms: forms(&verdict, stored),
-        is_of_context: stored.is_some(),
-        asked_for_papers: stored.is_some_and(|s| s.asked_for_papers),
-        reference: reference.or_else(from_hook),
-        order: order.what,
+) -> EvaluatedOrder<'a> {
+    let assertion = assertion.filter(|a| sorted_codes(&a.order) == sorted_codes(order.value));
+    let type_and_id = resource_type(order.value).zip(text(order.value, &["id"]));
+    let reference = type_and_id.map(|(kind, id)| format!("{kind}/{id}"));
+    let from_assertion = || assertion.map(|a| a.order_ref.clone()).filter(|r| r.contains('/'));
+    EvaluatedOrder {
+        forms: needed_forms(&verdict, assertion),
+        matches_assertion: assertion.is_some(),
+        documentation_requested: assertion.is_some_and(|a| a.documentation_requested),
+        reference: reference.or_else(from_assertion),
+        order: order.value,
         path: order.path.clone(),
         document,
         verdict,
     }
 }
 
-/// The forms that the answer names and those that open criteria ask for. When the rules fail, the hook's answer to
-/// the same order still stands.
-fn forms(verdict: &Verdict, stored: Option<&Stored>) -> Vec<String> {
+/// The forms of the coverage answer and those that criteria with an unknown outcome ask for. If the rules cannot be
+/// evaluated, also the forms in the hook's response for the same order.
+fn needed_forms(verdict: &Verdict, assertion: Option<&StoredAssertion>) -> Vec<String> {
     let mut forms = verdict.coverage.questionnaires.clone();
     if let Decision::Pend(pend) = &verdict.decision {
-        forms.extend(pend.ask.iter().filter_map(|ask| ask.questionnaire.clone()));
+        forms.extend(
+            pend.documents_needed
+                .iter()
+                .filter_map(|needed| needed.questionnaire.clone()),
+        );
     }
-    if let (Some(_), Some(stored)) = (&verdict.error, stored) {
-        forms.extend(stored.forms.iter().cloned());
+    if let (Some(_), Some(assertion)) = (&verdict.error, assertion) {
+        forms.extend(assertion.forms.iter().cloned());
     }
-    let mut once = Vec::with_capacity(forms.len());
+    let mut unique = Vec::with_capacity(forms.len());
     for form in forms {
-        if !once.contains(&form) {
-            once.push(form);
+        if !unique.contains(&form) {
+            unique.push(form);
         }
     }
-    once
+    unique
 }
 
-/// The codes that rules see of an order, in a fixed order.
-fn codes(order: &Value) -> Vec<String> {
-    let item = item_of_order(order);
+/// The codes of an order that rules can use, sorted for comparison.
+fn sorted_codes(order: &Value) -> Vec<String> {
+    let item = order_item_facts(order);
     let codes = item.get("codes").and_then(Value::as_array);
     let mut codes: Vec<String> = codes.into_iter().flatten().map(ToString::to_string).collect();
     codes.sort_unstable();
     codes
 }
 
-/// The order, what came along, and what the hook had seen; the newer copy of a resource counts.
-fn resources<'r>(request: &Request<'r>, stored: Option<&'r Stored>, order: &'r Value) -> Vec<&'r Value> {
+/// The resources for the case document: the order, the request's `referenced` resources, and those of the assertion
+/// that the request does not replace.
+fn resources<'r>(
+    request: &Request<'r>,
+    assertion: Option<&'r StoredAssertion>,
+    order: &'r Value,
+) -> Vec<&'r Value> {
     let mut all = vec![order];
     all.extend(request.referenced.iter().copied());
     let key = |r: &'r Value| resource_type(r).zip(text(r, &["id"]));
     let sent: Vec<_> = all.iter().filter_map(|r| key(r)).collect();
-    let same_order = stored.is_some_and(|s| codes(&s.order) == codes(order));
-    let seen = stored.into_iter().flat_map(|s| &s.chart);
-    all.extend(seen.filter(|r| {
-        let replaced = key(r).is_some_and(|key| sent.contains(&key));
-        let older_copy = same_order && stored.is_some_and(|s| **r == s.order);
-        !replaced && !older_copy
+    let is_same_order = assertion.is_some_and(|a| sorted_codes(&a.order) == sorted_codes(order));
+    let stored = assertion.into_iter().flat_map(|a| &a.resources);
+    all.extend(stored.filter(|r| {
+        let is_replaced = key(r).is_some_and(|key| sent.contains(&key));
+        let is_older_order = is_same_order && assertion.is_some_and(|a| **r == a.order);
+        !is_replaced && !is_older_order
     }));
     all
 }
 
-fn document(
-    published: &Published,
-    insured: &Insured,
+fn case_document(
+    policy_set: &PolicySet,
+    covered: &CoveredMember,
     order: &Value,
     resources: Vec<&Value>,
     now: DateTime<Utc>,
 ) -> CaseDocument {
-    let coverage = &insured.coverage;
+    let coverage = &covered.coverage;
     let today = now.with_timezone(&coverage.zone).date_naive();
-    let item = item_of_order(order);
+    let item = order_item_facts(order);
     let requester = plan::requester_of_order(order, &resources);
-    published.rules.document(CaseInput {
+    policy_set.rules.case_document(CaseInput {
         kind: CaseKind::Hook,
         received: now,
         zone: coverage.zone,
@@ -217,16 +224,23 @@ fn document(
             Some(other) => other,
         },
         member: MemberFacts {
-            gold_card: plan::exempt(&insured.gold_cards, &requester, &item, &coverage.line, today),
-            ..insured.facts.clone()
+            gold_card: plan::exempt_requesters(
+                &covered.gold_cards,
+                &requester,
+                &item,
+                &coverage.line_of_business,
+                today,
+            ),
+            ..covered.facts.clone()
         },
         item,
         resources,
     })
 }
 
-/// What a draft may be filled from: of several orders none speaks for the others, only the chart does.
-pub(super) fn facts_of(orders: &[&Judged<'_>]) -> Option<Value> {
+/// The case document from which a draft is prefilled. For several orders it holds their common resources only, because
+/// one order's item does not apply to the others.
+pub(super) fn prefill_document(orders: &[&EvaluatedOrder<'_>]) -> Option<Value> {
     let document = orders.first()?.document.as_json();
     match orders {
         [_] => Some(document.clone()),

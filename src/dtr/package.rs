@@ -1,23 +1,26 @@
-//! What goes out of `$questionnaire-package` (DTR 2.2.0, profiles `dtr-qpackage-output-parameters` and
-//! `DTR-QPackageBundle`): one bundle for each form, the form first, then the draft response; then the outcome.
+//! The output of `$questionnaire-package` (DTR 2.2.0, profiles `dtr-qpackage-output-parameters` and
+//! `DTR-QPackageBundle`): one Bundle per form with the Questionnaire and the draft QuestionnaireResponse, then the
+//! OperationOutcome.
 
-use super::choice::{Package, purposes, references};
-use super::orders::facts_of;
+use super::form_selection::{FormPackage, intended_uses, order_references};
+use super::orders::prefill_document;
 use crate::clock::new_id;
+use crate::error::Issue;
 use crate::fhir::dates::instant_text;
-use crate::fhir::outcome::{Issue, operation_outcome};
+use crate::fhir::outcome::operation_outcome;
 use crate::forms::draft::Draft;
+use crate::ig::dtr::{DtrGuide, Profile};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-const DTR: &str = "http://hl7.org/fhir/us/davinci-dtr/StructureDefinition/";
-
-/// What every package of a call shares.
+/// The data that all packages of a response share.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Frame<'a> {
+pub(super) struct PackageHeader<'a> {
+    /// The DTR version of the request.
+    pub guide: &'static DtrGuide,
     /// The public address of this server.
     pub public_url: &'a str,
-    /// The instant of the call.
+    /// When the request was received.
     pub now: DateTime<Utc>,
     /// The patient, as the client references it.
     pub subject: &'a str,
@@ -25,55 +28,61 @@ pub(super) struct Frame<'a> {
     pub coverage: &'a str,
 }
 
-/// The whole answer. With neither a package nor an issue the outcome says that nothing is needed: the profile wants
-/// at least one parameter.
-pub(super) fn answer(packages: &[Package<'_>], issues: &[Issue], frame: Frame<'_>) -> Value {
+/// The output Parameters. The profile requires at least one parameter: without packages and issues, the outcome says
+/// that no form is needed.
+pub(super) fn output_parameters(
+    packages: &[FormPackage<'_>],
+    issues: &[Issue],
+    header: PackageHeader<'_>,
+) -> Value {
+    let guide = header.guide;
     let mut parameters: Vec<Value> = packages
         .iter()
-        .map(|package| json!({ "name": "packagebundle", "resource": bundle(package, frame) }))
+        .map(|package| json!({ "name": guide.package_parameter, "resource": bundle(package, header) }))
         .collect();
-    let nothing = [Issue::information("No form is needed")];
+    let no_form = [Issue::information("No form is needed")];
     let issues = if packages.is_empty() && issues.is_empty() {
-        &nothing
+        &no_form
     } else {
         issues
     };
     if !issues.is_empty() {
-        parameters.push(json!({ "name": "outcome", "resource": operation_outcome(issues) }));
+        parameters.push(json!({ "name": guide.outcome_parameter, "resource": operation_outcome(issues) }));
     }
     json!({
         "resourceType": "Parameters",
-        "meta": { "profile": [format!("{DTR}dtr-qpackage-output-parameters|2.2.0")] },
+        "meta": { "profile": [guide.profile(Profile::PackageOutput)] },
         "parameter": parameters,
     })
 }
 
-fn bundle(package: &Package<'_>, frame: Frame<'_>) -> Value {
+fn bundle(package: &FormPackage<'_>, header: PackageHeader<'_>) -> Value {
     let form = package.form;
-    let facts = facts_of(&package.orders);
+    let case_document = prefill_document(&package.orders);
     let order = match package.orders.as_slice() {
         [only] => Some(only.order),
         _ => None,
     };
     let draft = Draft {
+        guide: header.guide,
         form,
-        public_url: frame.public_url,
-        authored: frame.now,
-        subject: frame.subject,
-        coverage: frame.coverage,
-        orders: &references(package),
-        intended_use: &purposes(package),
+        public_url: header.public_url,
+        authored: header.now,
+        subject: header.subject,
+        coverage: header.coverage,
+        orders: &order_references(package),
+        intended_use: &intended_uses(package),
         order,
-        case_document: facts.as_ref(),
+        case_document: case_document.as_ref(),
     };
     json!({
         "resourceType": "Bundle",
-        "meta": { "profile": [format!("{DTR}DTR-QPackageBundle|2.2.0")] },
+        "meta": { "profile": [header.guide.profile(Profile::PackageBundle)] },
         "type": "collection",
-        "timestamp": instant_text(frame.now),
+        "timestamp": instant_text(header.now),
         "entry": [
-            { "fullUrl": form.url(frame.public_url), "resource": form.questionnaire(frame.public_url) },
-            { "fullUrl": format!("urn:uuid:{}", new_id(frame.now)), "resource": draft.response() },
+            { "fullUrl": form.url(header.public_url), "resource": form.questionnaire(header.public_url) },
+            { "fullUrl": format!("urn:uuid:{}", new_id(header.now)), "resource": draft.response() },
         ],
     })
 }

@@ -1,157 +1,178 @@
-//! `$questionnaire-package`: read the call, find member, coverage and context, judge the orders, choose the forms,
-//! answer (DTR 2.2.0, operation `questionnaire-package`). Nothing is stored: what a client sends here serves this
-//! answer alone (sec-9).
+//! `$questionnaire-package` (DTR 2.2.0, operation `questionnaire-package`): reads the request, looks up member,
+//! coverage and assertion, evaluates the orders, selects the forms and builds the response. Nothing is stored: the data
+//! that a client sends is used for this response only (sec-9).
 
-use super::choice::{self, Ground};
-use super::member::{self, Known};
-use super::orders::{self, Judged, Stored};
-use super::package::{self, Frame};
+use super::form_selection::{self, SelectionInput};
+use super::member::{self, PlanRecords};
+use super::orders::{self, EvaluatedOrder, StoredAssertion};
+use super::package::{self, PackageHeader};
 use super::request::Request;
-use crate::error::{Error, Result};
-use crate::fhir::outcome::{Code, Issue};
+use crate::error::{Error, Issue, IssueCode, Result};
 use crate::fhir::text;
-use crate::state::{Published, State};
-use crate::wire::{BackendToken, FhirFailure, FhirJson, FhirResponse};
-use axum::extract::State as Held;
+use crate::ig::dtr::DtrGuide;
+use crate::state::{PolicySet, State};
+use crate::wire::interaction::Read;
+use crate::wire::resource::Questionnaire;
+use crate::wire::{BackendToken, FhirFailure, FhirJson, FhirResponse, Guide};
+use axum::extract::State as AppState;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-/// The handler.
+/// Handles `POST $questionnaire-package`.
 pub(super) async fn post(
-    Held(state): Held<State>,
-    BackendToken(caller): BackendToken,
+    AppState(state): AppState<State>,
+    BackendToken { caller, .. }: BackendToken<Questionnaire, Read>,
+    Guide(guide): Guide<DtrGuide>,
     body: FhirJson,
 ) -> Result<FhirResponse, FhirFailure> {
-    caller.require("Questionnaire", 'r')?;
     let now = state.now();
     let request = Request::read(&body.value)?;
-    let known = member::look_up(&state, &caller.client, &request, now).await?;
-    let house = House {
-        published: &state.published(),
+    let records = member::look_up(&state, &caller.client, &request, now).await?;
+    let settings = PlanSettings {
+        guide,
+        policy_set: &state.policy_set(),
         public_url: &state.config.public_url,
         phone: &state.config.payer.phone,
     };
-    let answer = answer(&request, &known, house, now)?;
+    let output = package_forms(&request, &records, settings, now)?;
     metrics::counter!("assent_dtr_packages_total").increment(1);
-    Ok(FhirResponse::ok(&answer))
+    Ok(FhirResponse::ok(&output))
 }
 
-/// What the plan brings to an answer.
+/// The plan's settings for a response.
 #[derive(Clone, Copy)]
-struct House<'a> {
-    published: &'a Published,
+struct PlanSettings<'a> {
+    guide: &'static DtrGuide,
+    policy_set: &'a PolicySet,
     public_url: &'a str,
     phone: &'a str,
 }
 
-fn answer(request: &Request<'_>, known: &Known, house: House<'_>, now: DateTime<Utc>) -> Result<Value> {
-    let stored = known.assertion.as_ref().map(Stored::read).transpose()?;
-    let judged = orders::judge(request, stored.as_ref(), &known.insured, house.published, now);
-    let ground = Ground {
-        forms: &house.published.forms,
-        today: now.with_timezone(&known.insured.coverage.zone).date_naive(),
-        published: known.published,
-        phone: house.phone,
+/// Evaluates the orders, selects the forms, and builds the output Parameters.
+fn package_forms(
+    request: &Request<'_>,
+    records: &PlanRecords,
+    settings: PlanSettings<'_>,
+    now: DateTime<Utc>,
+) -> Result<Value> {
+    let covered = &records.covered;
+    let assertion = records
+        .assertion
+        .as_ref()
+        .map(StoredAssertion::read)
+        .transpose()?;
+    let orders = orders::evaluate_orders(request, assertion.as_ref(), covered, settings.policy_set, now);
+    let input = SelectionInput {
+        forms: &settings.policy_set.forms,
+        today: now.with_timezone(&covered.coverage.zone).date_naive(),
+        last_publication: records.last_publication,
+        phone: settings.phone,
     };
-    let (packages, chosen) = choice::choose(request, &judged, ground);
-    let mut issues = request.remarks.clone();
-    if !known.insured.in_force {
+    let (packages, selection_issues) = form_selection::select_forms(request, &orders, input);
+    let mut issues = request.issues.clone();
+    if !covered.in_force {
         let message = "The coverage is not in force today";
         issues.push(Issue::warning(
-            Code::BusinessRule,
+            IssueCode::BusinessRule,
             request.coverage.path.clone(),
             message,
         ));
     }
-    issues.extend(choice::remarks(&judged, stored.is_some()));
-    issues.extend(chosen);
-    let frame = Frame {
-        public_url: house.public_url,
+    issues.extend(form_selection::order_issues(&orders, assertion.is_some()));
+    issues.extend(selection_issues);
+    let header = PackageHeader {
+        guide: settings.guide,
+        public_url: settings.public_url,
         now,
-        subject: &subject(request, known, &judged)?,
-        coverage: &coverage(request, known)?,
+        subject: &patient_reference(request, records, &orders)?,
+        coverage: &coverage_reference(request, records)?,
     };
-    Ok(package::answer(&packages, &issues, frame))
+    Ok(package::output_parameters(&packages, &issues, header))
 }
 
-/// The patient on the client: of the coverage, of an order, or of the hook.
-fn subject(request: &Request<'_>, known: &Known, judged: &[Judged<'_>]) -> Result<String> {
-    let of_hook = || known.assertion.as_ref().map(|a| a.patient_ref.as_str());
+/// The patient, as the client references it: in the coverage, in an order, or in the assertion.
+fn patient_reference(
+    request: &Request<'_>,
+    records: &PlanRecords,
+    orders: &[EvaluatedOrder<'_>],
+) -> Result<String> {
     let candidates = [
-        text(request.coverage.what, &["beneficiary", "reference"]),
-        choice::subject(judged),
-        of_hook(),
+        text(request.coverage.value, &["beneficiary", "reference"]),
+        form_selection::patient_of_orders(orders),
+        records.assertion.as_ref().map(|a| a.patient_ref.as_str()),
     ];
-    let outside = candidates.into_iter().flatten().find(|r| is_the_clients(r));
-    let at = format!("{}.beneficiary", request.coverage.path);
-    outside.map(str::to_owned).ok_or_else(|| {
-        Error::invalid(
-            at,
-            "The coverage does not say whose it is, so no response can be drafted",
-        )
+    let reference = candidates.into_iter().flatten().find(|r| is_client_reference(r));
+    let path = format!("{}.beneficiary", request.coverage.path);
+    reference.map(str::to_owned).ok_or_else(|| {
+        let message = "Coverage.beneficiary must reference the Patient, who is the subject of the draft \
+                       QuestionnaireResponse";
+        Error::invalid(path, message)
     })
 }
 
-/// The coverage on the client.
-fn coverage(request: &Request<'_>, known: &Known) -> Result<String> {
-    let sent = text(request.coverage.what, &["id"]).map(|id| format!("Coverage/{id}"));
-    let of_hook = || known.assertion.as_ref().map(|a| a.coverage_ref.clone());
-    let at = format!("{}.id", request.coverage.path);
-    sent.or_else(of_hook)
-        .ok_or_else(|| Error::invalid(at, "The coverage has no id, so no response can point at it"))
+/// The coverage, as the client references it.
+fn coverage_reference(request: &Request<'_>, records: &PlanRecords) -> Result<String> {
+    let of_request = text(request.coverage.value, &["id"]).map(|id| format!("Coverage/{id}"));
+    let of_assertion = || records.assertion.as_ref().map(|a| a.coverage_ref.clone());
+    let path = format!("{}.id", request.coverage.path);
+    of_request.or_else(of_assertion).ok_or_else(|| {
+        let message = "The coverage has no id, so the draft QuestionnaireResponse cannot reference it";
+        Error::invalid(path, message)
+    })
 }
 
-/// A reference that leads to a resource of the client: not into a resource, not nowhere.
-fn is_the_clients(reference: &str) -> bool {
+/// Whether a reference leads to a resource on the client: it is not empty and does not refer to a contained resource.
+fn is_client_reference(reference: &str) -> bool {
     !reference.is_empty() && !reference.starts_with('#')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dtr::member::Insured;
+    use crate::dtr::member::CoveredMember;
     use crate::dtr::samples;
+    use crate::ig::dtr::DtrVersion;
     use serde_json::json;
 
-    /// The answer to these parameters beside the coverage; `hook` is what the context leads to.
-    fn ask(more: Vec<Value>, hook: Option<crate::store::assertions::Assertion>) -> Value {
+    /// The output for a coverage and these parameters. With an assertion the request also has a `context`.
+    fn output_for(more: Vec<Value>, assertion: Option<crate::store::assertions::Assertion>) -> Value {
         let mut parameters = vec![json!({ "name": "coverage", "resource": samples::coverage() })];
         parameters.extend(more);
-        if hook.is_some() {
+        if assertion.is_some() {
             parameters.push(json!({ "name": "context", "valueString": "A-1" }));
         }
         let body = samples::parameters(&Value::Array(parameters));
         let request = Request::read(&body).unwrap();
         let member = samples::member(1, "M100");
-        let coverage = samples::covered(11, &member);
+        let coverage = samples::plan_coverage(11, &member);
         let today = samples::now().date_naive();
-        let insured = Insured {
-            facts: crate::plan::facts(&member, &coverage, std::slice::from_ref(&coverage), today),
+        let covered = CoveredMember {
+            facts: crate::plan::member_facts(&member, &coverage, std::slice::from_ref(&coverage), today),
             gold_cards: Vec::new(),
             coverage,
             member,
             in_force: true,
         };
-        let published = Some("2026-09-01T00:00:00Z".parse().unwrap());
-        let known = Known {
-            insured,
-            assertion: hook,
-            published,
+        let records = PlanRecords {
+            covered,
+            assertion,
+            last_publication: Some("2026-09-01T00:00:00Z".parse().unwrap()),
         };
-        let house = House {
-            published: &samples::published(),
+        let settings = PlanSettings {
+            guide: DtrVersion::NEWEST.guide(),
+            policy_set: &samples::policy_set(),
             public_url: samples::PUBLIC,
             phone: "+1-555",
         };
-        answer(&request, &known, house, samples::now()).unwrap()
+        package_forms(&request, &records, settings, samples::now()).unwrap()
     }
 
     fn order(resource: &Value) -> Value {
         json!({ "name": "order", "resource": resource })
     }
 
-    fn packages(answer: &Value) -> Vec<&Value> {
-        let all = answer["parameter"].as_array().unwrap();
+    fn packages(output: &Value) -> Vec<&Value> {
+        let all = output["parameter"].as_array().unwrap();
         all.iter()
             .filter(|p| p["name"] == "packagebundle")
             .map(|p| &p["resource"])
@@ -159,13 +180,13 @@ mod tests {
     }
 
     /// Severity and text of each issue.
-    fn issues(answer: &Value) -> Vec<(String, String)> {
-        let all = answer["parameter"].as_array().unwrap();
-        let word = |v: &Value| v.as_str().unwrap().to_owned();
+    fn issues(output: &Value) -> Vec<(String, String)> {
+        let all = output["parameter"].as_array().unwrap();
+        let string = |v: &Value| v.as_str().unwrap().to_owned();
         all.iter()
             .filter(|p| p["name"] == "outcome")
             .flat_map(|p| p["resource"]["issue"].as_array().unwrap())
-            .map(|i| (word(&i["severity"]), word(&i["details"]["text"])))
+            .map(|i| (string(&i["severity"]), string(&i["details"]["text"])))
             .collect()
     }
 
@@ -177,14 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn an_order_alone_gets_the_form_of_its_policy_with_a_draft() {
-        let answer = ask(vec![order(&samples::order())], None);
+    fn an_order_without_context_gets_the_form_of_its_policy_with_a_draft() {
+        let output = output_for(vec![order(&samples::order())], None);
         assert_eq!(
-            answer["parameter"].as_array().unwrap().len(),
+            output["parameter"].as_array().unwrap().len(),
             1,
-            "no outcome where all is well"
+            "no outcome without issues"
         );
-        let bundle = packages(&answer)[0];
+        let bundle = packages(&output)[0];
         assert_eq!(bundle["type"], "collection");
         let entries = bundle["entry"].as_array().unwrap();
         assert_eq!(entries.len(), 2);
@@ -208,9 +229,9 @@ mod tests {
     }
 
     #[test]
-    fn a_context_alone_leads_to_the_hooks_order_and_fills_from_its_chart() {
-        let answer = ask(vec![], Some(samples::assertion(&samples::order())));
-        let draft = &packages(&answer)[0]["entry"][1]["resource"];
+    fn a_context_without_order_uses_the_order_and_the_chart_of_the_hook() {
+        let output = output_for(vec![], Some(samples::assertion(&samples::order())));
+        let draft = &packages(&output)[0]["entry"][1]["resource"];
         assert!(draft["extension"].to_string().contains("ServiceRequest/o1"));
         let items = draft["item"].to_string();
         assert!(items.contains("oxygen.spo2") && items.contains("\"value\":87"));
@@ -220,47 +241,47 @@ mod tests {
     }
 
     #[test]
-    fn another_status_and_a_note_are_still_the_same_order() {
+    fn an_order_with_another_status_and_note_still_matches_the_assertion() {
         let mut changed = samples::order();
         changed["status"] = json!("active");
         changed["note"] = json!([{ "text": "bring it upstairs" }]);
-        let answer = ask(vec![order(&changed)], Some(samples::assertion(&samples::order())));
-        assert_eq!(packages(&answer).len(), 1);
-        assert!(issues(&answer).is_empty());
+        let output = output_for(vec![order(&changed)], Some(samples::assertion(&samples::order())));
+        assert_eq!(packages(&output).len(), 1);
+        assert!(issues(&output).is_empty());
         assert!(
-            packages(&answer)[0]["entry"][1]["resource"]["item"]
+            packages(&output)[0]["entry"][1]["resource"]["item"]
                 .to_string()
                 .contains("oxygen.spo2")
         );
     }
 
     #[test]
-    fn a_changed_code_is_looked_at_anew() {
-        let answer = ask(
+    fn an_order_with_another_code_is_evaluated_again() {
+        let output = output_for(
             vec![order(&coded("o1", "E0652"))],
             Some(samples::assertion(&samples::order())),
         );
         assert_eq!(
-            packages(&answer)[0]["entry"][0]["resource"]["id"],
+            packages(&output)[0]["entry"][0]["resource"]["id"],
             "pneumatic-compression",
             "the form of the new code"
         );
-        assert!(issues(&answer)[0].1.contains("looked at anew"));
+        assert!(issues(&output)[0].1.contains("evaluated again"));
     }
 
     #[test]
-    fn papers_that_are_no_longer_needed_are_said_to_be_so() {
-        let free = coded("o1", "B4184");
-        let answer = ask(vec![], Some(samples::assertion(&free)));
-        assert!(packages(&answer).is_empty());
-        assert!(issues(&answer)[0].1.contains("no longer needed"));
+    fn documentation_that_is_no_longer_needed_is_reported() {
+        let no_documentation = coded("o1", "B4184");
+        let output = output_for(vec![], Some(samples::assertion(&no_documentation)));
+        assert!(packages(&output).is_empty());
+        assert!(issues(&output)[0].1.contains("no longer needed"));
     }
 
     #[test]
-    fn an_order_without_form_says_how_else_to_send_papers_or_that_none_are_needed() {
+    fn an_order_without_a_form_gets_a_phone_number_or_a_note_that_none_is_needed() {
         let orders = vec![order(&coded("a", "33510")), order(&coded("b", "B4184"))];
-        let answer = ask(orders, None);
-        let issues = issues(&answer);
+        let output = output_for(orders, None);
+        let issues = issues(&output);
         assert_eq!(issues[0].0, "warning");
         assert!(issues[0].1.contains("+1-555"));
         assert_eq!(
@@ -270,22 +291,22 @@ mod tests {
     }
 
     #[test]
-    fn an_order_without_a_code_is_a_warning_and_no_error() {
-        let mut vague = samples::order();
-        vague["code"] = json!({ "text": "oxygen" });
-        let answer = ask(vec![order(&vague)], None);
-        assert!(packages(&answer).is_empty());
-        assert!(issues(&answer)[0].1.contains("no code"));
+    fn an_order_without_a_code_is_a_warning_and_not_an_error() {
+        let mut without_code = samples::order();
+        without_code["code"] = json!({ "text": "oxygen" });
+        let output = output_for(vec![order(&without_code)], None);
+        assert!(packages(&output).is_empty());
+        assert!(issues(&output)[0].1.contains("no code"));
     }
 
     #[test]
-    fn a_draft_order_without_an_id_is_not_pointed_at() {
+    fn a_draft_order_without_an_id_is_not_referenced() {
         let mut draft = samples::order();
         draft.as_object_mut().unwrap().remove("id");
-        let answer = ask(vec![order(&draft)], None);
-        let response = &packages(&answer)[0]["entry"][1]["resource"];
+        let output = output_for(vec![order(&draft)], None);
+        let response = &packages(&output)[0]["entry"][1]["resource"];
         assert!(!response["extension"].to_string().contains("qr-context"));
-        assert!(issues(&answer)[0].1.contains("no id"));
+        assert!(issues(&output)[0].1.contains("no id"));
     }
 
     #[test]
@@ -293,48 +314,51 @@ mod tests {
         let base = "https://plan.example/dtr/2.2/Questionnaire";
         let named =
             |name: &str| json!({ "name": "questionnaire", "valueCanonical": format!("{base}/{name}") });
-        let asked = vec![
+        let parameters = vec![
             order(&samples::order()),
             named("support-surfaces"),
             named("wheelchair"),
             named("home-oxygen|9.0.0"),
         ];
-        let answer = ask(asked, None);
-        let found = packages(&answer);
+        let output = output_for(parameters, None);
+        let found = packages(&output);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0]["entry"][0]["resource"]["id"], "support-surfaces");
-        let issues = issues(&answer);
+        let issues = issues(&output);
         assert_eq!(issues.len(), 2);
         assert!(issues.iter().all(|(severity, _)| severity == "warning"));
         assert!(issues[0].1.contains("/wheelchair") && issues[1].1.contains("|9.0.0"));
     }
 
     #[test]
-    fn nothing_new_is_said_in_the_outcome() {
+    fn an_unchanged_form_is_not_returned_and_the_outcome_says_so() {
         let since = |at: &str| json!({ "name": "changedsince", "valueInstant": at });
-        let answer = ask(
+        let output = output_for(
             vec![order(&samples::order()), since("2026-09-15T00:00:00Z")],
             None,
         );
-        assert!(packages(&answer).is_empty());
+        assert!(packages(&output).is_empty());
         assert_eq!(
-            issues(&answer),
-            [("information".into(), "Nothing has changed since then".into())]
+            issues(&output),
+            [(
+                "information".into(),
+                "Nothing has changed since the time in changedsince".into()
+            )]
         );
-        let answer = ask(
+        let output = output_for(
             vec![order(&samples::order()), since("2026-08-31T00:00:00Z")],
             None,
         );
-        assert_eq!(packages(&answer).len(), 1);
+        assert_eq!(packages(&output).len(), 1);
     }
 
     #[test]
-    fn a_request_specific_form_goes_out_once_for_each_order() {
-        let answer = ask(
+    fn a_request_specific_form_is_returned_once_per_order() {
+        let output = output_for(
             vec![order(&coded("a", "E1390")), order(&coded("b", "E0424"))],
             None,
         );
-        let found = packages(&answer);
+        let found = packages(&output);
         assert_eq!(found.len(), 2);
         assert!(
             found[0]["entry"][1]["resource"]["extension"]
@@ -349,16 +373,16 @@ mod tests {
     }
 
     #[test]
-    fn what_came_along_is_read_and_replaces_what_the_hook_saw() {
+    fn a_referenced_resource_replaces_the_one_that_the_hook_received() {
         let newer = json!({ "resourceType": "Observation", "id": "spo2", "status": "final",
             "effectiveDateTime": "2026-09-24",
             "code": { "coding": [{ "system": "http://loinc.org", "code": "59408-5" }] },
             "valueQuantity": { "value": 86, "code": "%" } });
-        let answer = ask(
+        let output = output_for(
             vec![json!({ "name": "referenced", "resource": newer })],
             Some(samples::assertion(&samples::order())),
         );
-        let items = packages(&answer)[0]["entry"][1]["resource"]["item"].to_string();
+        let items = packages(&output)[0]["entry"][1]["resource"]["item"].to_string();
         assert!(items.contains("\"value\":86") && !items.contains("\"value\":87"));
     }
 }

@@ -1,15 +1,16 @@
-//! What comes in with `$questionnaire-package` (DTR 2.2.0, profile `dtr-qpackage-input-parameters`): every problem of
-//! the shape at once, each at its place. A parameter that nobody knows is a remark, never a refusal. Knows no form
-//! and no member.
+//! The input of `$questionnaire-package` (DTR 2.2.0, profile `dtr-qpackage-input-parameters`). Every structural problem
+//! is reported at once, each with its FHIRPath. An unknown parameter is ignored with an issue and does not stop the
+//! request. Forms and members are looked up elsewhere.
 
-use crate::error::{Error, Result};
-use crate::fhir::outcome::{Checks, Code, Issue};
-use crate::fhir::{dates, list, resource_type, text};
+use crate::error::{Error, Issue, IssueCode, Result};
+use crate::fhir::outcome::Checks;
+use crate::fhir::parameters::{Parameter, read_parameters};
+use crate::fhir::{dates, resource_type};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-/// What may be ordered (`dtr-qpackage-input-parameters`, slice `order`).
-const ORDERS: [&str; 9] = [
+/// The resource types of an order (`dtr-qpackage-input-parameters`, slice `order`).
+const ORDER_TYPES: [&str; 9] = [
     "Appointment",
     "CommunicationRequest",
     "DeviceRequest",
@@ -21,188 +22,200 @@ const ORDERS: [&str; 9] = [
     "VisionPrescription",
 ];
 
-/// A part of the call, with the FHIRPath of where it stood.
+/// A part of the request with its FHIRPath.
 #[derive(Debug, Clone)]
-pub(super) struct Placed<'a, T: ?Sized> {
-    /// Where it stood.
+pub(super) struct Located<'a, T: ?Sized> {
+    /// FHIRPath of the value.
     pub path: String,
-    /// What stood there.
-    pub what: &'a T,
+    /// The value.
+    pub value: &'a T,
 }
 
-/// A call, read.
+/// A request for forms.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
-    /// The coverage that the forms are for.
-    pub coverage: Placed<'a, Value>,
-    /// The orders that the forms are for.
-    pub orders: Vec<Placed<'a, Value>>,
-    /// The canonicals of forms that are asked for by name.
-    pub questionnaires: Vec<Placed<'a, str>>,
-    /// The assertion of the hook, or what a request for papers named.
-    pub context: Option<Placed<'a, str>>,
-    /// Only what changed after this instant is wanted.
+    /// The patient's Coverage on the client.
+    pub coverage: Located<'a, Value>,
+    /// The orders for which forms are requested.
+    pub orders: Vec<Located<'a, Value>>,
+    /// The canonicals of the requested forms.
+    pub questionnaires: Vec<Located<'a, str>>,
+    /// The coverage-assertion-id of a hook, or the identifier in a request for additional information.
+    pub context: Option<Located<'a, str>>,
+    /// Only forms that changed after this instant are requested.
     pub changed_since: Option<DateTime<Utc>>,
-    /// Resources behind the orders.
+    /// Resources that the orders reference.
     pub referenced: Vec<&'a Value>,
-    /// What the sender should know, though nothing stops.
-    pub remarks: Vec<Issue>,
+    /// Warnings and information for the sender.
+    pub issues: Vec<Issue>,
 }
 
 impl<'a> Request<'a> {
-    /// Reads the body of a call.
+    /// Reads the body. The error holds every structural problem.
     pub(super) fn read(body: &'a Value) -> Result<Self> {
-        if resource_type(body) != Some("Parameters") {
-            return Err(Error::malformed("Send a Parameters resource").at("Parameters"));
+        let mut reader = RequestReader::default();
+        for parameter in read_parameters(body)? {
+            reader.read_parameter(parameter);
         }
-        let mut parts = Parts::default();
-        for (n, parameter) in list(body, "parameter").enumerate() {
-            parts.take(&format!("Parameters.parameter[{n}]"), parameter);
-        }
-        parts.finish()
+        reader.finish()
     }
 }
 
-/// What was gathered so far.
+/// The parts of a request that were read so far.
 #[derive(Debug, Default)]
-struct Parts<'a> {
-    coverages: Vec<Placed<'a, Value>>,
-    orders: Vec<Placed<'a, Value>>,
-    questionnaires: Vec<Placed<'a, str>>,
-    contexts: Vec<Placed<'a, str>>,
-    since: Vec<DateTime<Utc>>,
+struct RequestReader<'a> {
+    coverages: Vec<Located<'a, Value>>,
+    orders: Vec<Located<'a, Value>>,
+    questionnaires: Vec<Located<'a, str>>,
+    contexts: Vec<Located<'a, str>>,
+    changed_since: Vec<DateTime<Utc>>,
     referenced: Vec<&'a Value>,
-    remarks: Vec<Issue>,
+    /// Warnings and information.
+    issues: Vec<Issue>,
+    /// Errors.
     checks: Checks,
-    saw_order: bool,
+    /// Whether there was a parameter `order`, valid or not.
+    has_order: bool,
 }
 
-impl<'a> Parts<'a> {
-    fn take(&mut self, at: &str, parameter: &'a Value) {
-        match text(parameter, &["name"]) {
-            Some("coverage") => self.coverage(at, parameter),
-            Some("order") => self.order(at, parameter),
+impl<'a> RequestReader<'a> {
+    fn read_parameter(&mut self, parameter: Parameter<'a>) {
+        match parameter.name() {
+            Some("coverage") => self.read_coverage(parameter),
+            Some("order") => self.read_order(parameter),
             Some("questionnaire") => {
                 let names = ["valueCanonical", "valueUri", "valueUrl"];
-                let found = self.value(at, parameter, &names);
-                self.questionnaires.extend(found);
+                let canonical = self.value(parameter, &names);
+                self.questionnaires.extend(canonical);
             }
             Some("context") => {
-                let found = self.value(at, parameter, &["valueString"]);
-                self.contexts.extend(found);
+                let context = self.value(parameter, &["valueString"]);
+                self.contexts.extend(context);
             }
-            Some("changedsince") => self.since(at, parameter),
+            Some("changedsince") => self.read_changed_since(parameter),
             Some("referenced") => {
-                let found = self.resource(at, parameter);
-                self.referenced.extend(found.map(|r| r.what));
+                let resource = self.resource(parameter);
+                self.referenced.extend(resource.map(|r| r.value));
             }
-            Some(_) => self.remarks.push(Issue {
-                expression: at.to_owned(),
-                ..Issue::information("This parameter is not known here and was passed over")
+            Some(_) => self.issues.push(Issue {
+                expression: parameter.path(),
+                ..Issue::information("This parameter is not supported and was ignored")
             }),
+            None => self.checks.error(
+                IssueCode::Required,
+                format!("{}.name", parameter.path()),
+                "The parameter has no name",
+            ),
+        }
+    }
+
+    fn resource(&mut self, parameter: Parameter<'a>) -> Option<Located<'a, Value>> {
+        let path = format!("{}.resource", parameter.path());
+        let resource = parameter.resource();
+        if resource.is_none() {
+            let message = "The parameter must contain a resource";
+            self.checks.error(IssueCode::Required, path.clone(), message);
+        }
+        Some(Located {
+            path,
+            value: resource?,
+        })
+    }
+
+    /// The text of the first of these elements that the parameter has.
+    fn value(&mut self, parameter: Parameter<'a>, elements: &[&str]) -> Option<Located<'a, str>> {
+        let path = format!("{}.value", parameter.path());
+        let value = elements
+            .iter()
+            .find_map(|element| parameter.text(element))
+            .filter(|text| !text.trim().is_empty());
+        if value.is_none() {
+            let message = format!("{} is missing or empty", elements.first().unwrap_or(&"The value"));
+            self.checks.error(IssueCode::Required, path.clone(), message);
+        }
+        Some(Located { path, value: value? })
+    }
+
+    fn read_coverage(&mut self, parameter: Parameter<'a>) {
+        let Some(coverage) = self.resource(parameter) else {
+            return;
+        };
+        if resource_type(coverage.value) == Some("Coverage") {
+            self.coverages.push(coverage);
+        } else {
+            let message = "The parameter coverage must contain a Coverage";
+            self.checks.error(IssueCode::Structure, coverage.path, message);
+        }
+    }
+
+    fn read_order(&mut self, parameter: Parameter<'a>) {
+        self.has_order = true;
+        let Some(order) = self.resource(parameter) else {
+            return;
+        };
+        if resource_type(order.value).is_some_and(|kind| ORDER_TYPES.contains(&kind)) {
+            self.orders.push(order);
+        } else {
+            let message = "A resource of this type is not supported as an order and was ignored";
+            self.issues
+                .push(Issue::warning(IssueCode::NotSupported, order.path, message));
+        }
+    }
+
+    fn read_changed_since(&mut self, parameter: Parameter<'a>) {
+        let Some(text) = self.value(parameter, &["valueInstant", "valueDateTime"]) else {
+            return;
+        };
+        match parse_instant(text.value) {
+            Some(instant) => self.changed_since.push(instant),
             None => self
                 .checks
-                .error(Code::Required, format!("{at}.name"), "The parameter has no name"),
-        }
-    }
-
-    fn resource(&mut self, at: &str, parameter: &'a Value) -> Option<Placed<'a, Value>> {
-        let path = format!("{at}.resource");
-        let found = parameter.get("resource").filter(|r| resource_type(r).is_some());
-        if found.is_none() {
-            self.checks
-                .error(Code::Required, path.clone(), "A resource is expected here");
-        }
-        Some(Placed { path, what: found? })
-    }
-
-    fn value(&mut self, at: &str, parameter: &'a Value, names: &[&str]) -> Option<Placed<'a, str>> {
-        let path = format!("{at}.value");
-        let found = names
-            .iter()
-            .find_map(|name| text(parameter, &[name]))
-            .filter(|t| !t.trim().is_empty());
-        if found.is_none() {
-            let message = format!("{} is expected here", names.first().unwrap_or(&"A value"));
-            self.checks.error(Code::Required, path.clone(), message);
-        }
-        Some(Placed { path, what: found? })
-    }
-
-    fn coverage(&mut self, at: &str, parameter: &'a Value) {
-        let Some(found) = self.resource(at, parameter) else {
-            return;
-        };
-        if resource_type(found.what) == Some("Coverage") {
-            self.coverages.push(found);
-        } else {
-            self.checks
-                .error(Code::Structure, found.path, "This parameter holds a Coverage");
-        }
-    }
-
-    fn order(&mut self, at: &str, parameter: &'a Value) {
-        self.saw_order = true;
-        let Some(found) = self.resource(at, parameter) else {
-            return;
-        };
-        if resource_type(found.what).is_some_and(|kind| ORDERS.contains(&kind)) {
-            self.orders.push(found);
-        } else {
-            let message = "A resource of this type is no order here; it was passed over";
-            self.remarks
-                .push(Issue::warning(Code::NotSupported, found.path, message));
-        }
-    }
-
-    fn since(&mut self, at: &str, parameter: &'a Value) {
-        let Some(found) = self.value(at, parameter, &["valueInstant", "valueDateTime"]) else {
-            return;
-        };
-        match instant(found.what) {
-            Some(instant) => self.since.push(instant),
-            None => self.checks.error(Code::Value, found.path, "This is no instant"),
+                .error(IssueCode::Value, text.path, "The value is not a valid instant"),
         }
     }
 
     fn finish(mut self) -> Result<Request<'a>> {
-        let names_something = self.saw_order || !self.questionnaires.is_empty() || !self.contexts.is_empty();
+        let has_subject = self.has_order || !self.questionnaires.is_empty() || !self.contexts.is_empty();
         self.checks.require(
-            names_something || !self.checks.issues().is_empty(),
-            Code::Invariant,
+            has_subject || !self.checks.issues().is_empty(),
+            IssueCode::Invariant,
             "Parameters.parameter",
-            "At least one order, questionnaire or context is needed (dtr-1)",
+            "At least one parameter order, questionnaire or context is required (dtr-1)",
         );
-        for second in self.contexts.iter().skip(1) {
-            let message = "Only one context can be looked up in one call";
-            self.checks.error(Code::Structure, second.path.clone(), message);
+        for repeated in self.contexts.iter().skip(1) {
+            let message = "The parameter context may be used only once";
+            self.checks
+                .error(IssueCode::Structure, repeated.path.clone(), message);
         }
         for further in self.coverages.iter().skip(1) {
-            let message = "Only the first coverage was looked at";
-            self.remarks
-                .push(Issue::warning(Code::NotSupported, further.path.clone(), message));
+            let message = "Only the first coverage was used; this one was ignored";
+            self.issues.push(Issue::warning(
+                IssueCode::NotSupported,
+                further.path.clone(),
+                message,
+            ));
         }
         let coverage = self.coverages.into_iter().next();
+        let coverage_missing = "The parameter coverage is missing";
         if coverage.is_none() && self.checks.issues().is_empty() {
             self.checks
-                .error(Code::Required, "Parameters.parameter", "The coverage is missing");
+                .error(IssueCode::Required, "Parameters.parameter", coverage_missing);
         }
         self.checks.finish()?;
         Ok(Request {
-            coverage: coverage
-                .ok_or_else(|| Error::invalid("Parameters.parameter", "The coverage is missing"))?,
+            coverage: coverage.ok_or_else(|| Error::invalid("Parameters.parameter", coverage_missing))?,
             orders: self.orders,
             questionnaires: self.questionnaires,
             context: self.contexts.into_iter().next(),
-            changed_since: self.since.into_iter().max(),
+            changed_since: self.changed_since.into_iter().max(),
             referenced: self.referenced,
-            remarks: self.remarks,
+            issues: self.issues,
         })
     }
 }
 
-/// An instant, or the first moment of a day: older clients send a `dateTime`.
-fn instant(text: &str) -> Option<DateTime<Utc>> {
+/// Parses an instant. Older clients send a `dateTime`: a day stands for its first moment in UTC.
+fn parse_instant(text: &str) -> Option<DateTime<Utc>> {
     dates::instant(text).map(|at| at.to_utc()).or_else(|| {
         let first = dates::DateRange::read(text, chrono_tz::UTC)?.first;
         Some(first.and_hms_opt(0, 0, 0)?.and_utc())
@@ -215,14 +228,14 @@ mod tests {
     use crate::dtr::samples;
     use serde_json::json;
 
-    fn places(parameters: &Value) -> Vec<String> {
+    fn error_paths(parameters: &Value) -> Vec<String> {
         let body = samples::parameters(parameters);
         let error = Request::read(&body).unwrap_err();
         error.issues().iter().map(|i| i.expression.clone()).collect()
     }
 
     #[test]
-    fn a_whole_call_is_read() {
+    fn a_complete_request_is_read() {
         let body = samples::parameters(&json!([
             { "name": "coverage", "resource": samples::coverage() },
             { "name": "order", "resource": samples::order() },
@@ -235,49 +248,49 @@ mod tests {
         assert_eq!(request.coverage.path, "Parameters.parameter[0].resource");
         assert_eq!(request.orders[0].path, "Parameters.parameter[1].resource");
         assert_eq!(request.questionnaires[0].path, "Parameters.parameter[2].value");
-        assert_eq!(request.context.unwrap().what, "A-1");
+        assert_eq!(request.context.unwrap().value, "A-1");
         assert_eq!(
             request.changed_since.unwrap().to_rfc3339(),
             "2026-10-01T00:00:00+00:00"
         );
         assert_eq!(request.referenced.len(), 1);
-        assert!(request.remarks.is_empty());
+        assert!(request.issues.is_empty());
     }
 
     #[test]
-    fn an_unknown_parameter_is_a_remark_and_stops_nothing() {
+    fn an_unknown_parameter_is_ignored_with_an_issue() {
         let body = samples::parameters(&json!([
             { "name": "coverage", "resource": samples::coverage() },
             { "name": "context", "valueString": "A-1" },
             { "name": "performer", "valueString": "somebody" },
         ]));
         let request = Request::read(&body).unwrap();
-        assert_eq!(request.remarks.len(), 1);
-        assert_eq!(request.remarks[0].expression, "Parameters.parameter[2]");
-        assert_eq!(request.remarks[0].code, Code::Informational);
+        assert_eq!(request.issues.len(), 1);
+        assert_eq!(request.issues[0].expression, "Parameters.parameter[2]");
+        assert_eq!(request.issues[0].code, IssueCode::Informational);
     }
 
     #[test]
-    fn a_resource_that_is_no_order_is_a_warning() {
+    fn a_resource_type_that_is_not_an_order_is_a_warning() {
         let body = samples::parameters(&json!([
             { "name": "coverage", "resource": samples::coverage() },
             { "name": "order", "resource": { "resourceType": "ImmunizationRecommendation" } },
         ]));
         let request = Request::read(&body).unwrap();
         assert!(request.orders.is_empty());
-        assert_eq!(request.remarks[0].code, Code::NotSupported);
+        assert_eq!(request.issues[0].code, IssueCode::NotSupported);
     }
 
     #[test]
-    fn every_fault_of_the_shape_is_told_with_its_place() {
+    fn every_structural_problem_is_reported_with_its_path() {
         let coverage = json!({ "name": "coverage", "resource": samples::coverage() });
-        assert_eq!(places(&json!([coverage])), ["Parameters.parameter"]);
+        assert_eq!(error_paths(&json!([coverage])), ["Parameters.parameter"]);
         assert_eq!(
-            places(&json!([{ "name": "context", "valueString": "A-1" }])),
+            error_paths(&json!([{ "name": "context", "valueString": "A-1" }])),
             ["Parameters.parameter"]
         );
         assert_eq!(
-            places(&json!([
+            error_paths(&json!([
                 { "name": "coverage", "resource": samples::order() },
                 { "name": "order" },
                 { "name": "questionnaire", "valueInteger": 1 },
@@ -294,22 +307,22 @@ mod tests {
                 "Parameters.parameter[5].name",
             ]
         );
-        let twice = json!([coverage, { "name": "context", "valueString": "A" }, { "name": "context", "valueString": "B" }]);
-        assert_eq!(places(&twice), ["Parameters.parameter[2].value"]);
+        let two_contexts = json!([coverage, { "name": "context", "valueString": "A" }, { "name": "context", "valueString": "B" }]);
+        assert_eq!(error_paths(&two_contexts), ["Parameters.parameter[2].value"]);
     }
 
     #[test]
-    fn another_resource_is_refused() {
+    fn a_body_that_is_not_parameters_is_rejected() {
         assert!(Request::read(&json!({ "resourceType": "Bundle" })).is_err());
         assert!(Request::read(&json!([])).is_err());
     }
 
     #[test]
-    fn a_day_stands_for_its_first_moment() {
+    fn a_day_is_read_as_its_first_moment() {
         assert_eq!(
-            instant("2026-10-01").unwrap().to_rfc3339(),
+            parse_instant("2026-10-01").unwrap().to_rfc3339(),
             "2026-10-01T00:00:00+00:00"
         );
-        assert_eq!(instant("soon"), None);
+        assert_eq!(parse_instant("soon"), None);
     }
 }

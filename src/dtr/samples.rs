@@ -1,17 +1,18 @@
-//! What the unit tests of this door start from.
+//! Sample data for the unit tests of this module.
 
 use crate::forms::Forms;
+use crate::ig::crd::COVERAGE_INFORMATION;
 use crate::plan::{Coverage, Member};
-use crate::state::Published;
+use crate::state::PolicySet;
 use crate::store::assertions::Assertion;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The public address in the tests.
+/// The public address of the server in the tests.
 pub(super) const PUBLIC: &str = "https://plan.example";
 
-/// A `Parameters` of these.
+/// A `Parameters` resource with this array of parameters.
 pub(super) fn parameters(parameters: &Value) -> Value {
     json!({ "resourceType": "Parameters", "parameter": parameters })
 }
@@ -29,7 +30,7 @@ pub(super) fn order() -> Value {
         "subject": { "reference": "Patient/p1" }, "quantityQuantity": { "value": 12, "code": "mo" } })
 }
 
-/// A member of the plan with this number.
+/// A member of the plan. `row` is the primary key.
 pub(super) fn member(row: u128, member_id: &str) -> Member {
     Member {
         id: Uuid::from_u128(row),
@@ -42,14 +43,14 @@ pub(super) fn member(row: u128, member_id: &str) -> Member {
     }
 }
 
-/// The plan's coverage of that member.
-pub(super) fn covered(row: u128, member: &Member) -> Coverage {
+/// The plan's coverage of a member. `row` is the primary key.
+pub(super) fn plan_coverage(row: u128, member: &Member) -> Coverage {
     Coverage {
         id: Uuid::from_u128(row),
         key: format!("urn:cards|{row}"),
         member: member.id,
         plan: "MA-OH".to_owned(),
-        line: "MA".to_owned(),
+        line_of_business: "MA".to_owned(),
         state: None,
         zone: chrono_tz::America::New_York,
         subscriber_id: Some("M100".to_owned()),
@@ -60,18 +61,18 @@ pub(super) fn covered(row: u128, member: &Member) -> Coverage {
     }
 }
 
-/// A form of the house in several versions; `specific` forms want one response for each order.
-pub(super) fn forms(names: &[(&str, &str, bool)]) -> Forms {
+/// Forms with this name and version; the flag is the extension `request-specific`.
+pub(super) fn forms(forms: &[(&str, &str, bool)]) -> Forms {
     let shipped = include_str!("../../questionnaires/home-oxygen/1.0.0/questionnaire.json");
     let prefill = include_str!("../../questionnaires/home-oxygen/1.0.0/prefill.yaml");
     let mut files = Vec::new();
-    for (name, version, specific) in names {
+    for (name, version, is_request_specific) in forms {
         let mut form: Value = serde_json::from_str(shipped).unwrap();
         form["id"] = json!(name);
         form["version"] = json!(version);
         for extension in form["extension"].as_array_mut().unwrap() {
             if extension["url"].as_str().unwrap().ends_with("/request-specific") {
-                extension["valueBoolean"] = json!(specific);
+                extension["valueBoolean"] = json!(is_request_specific);
             }
         }
         files.push((format!("{name}/{version}/questionnaire.json"), form.to_string()));
@@ -80,7 +81,7 @@ pub(super) fn forms(names: &[(&str, &str, bool)]) -> Forms {
     Forms::load(&files).unwrap()
 }
 
-/// Every file below a folder of the project, named from that folder.
+/// Path and text of every file below a folder of the project; paths are relative to that folder.
 fn files_below(folder: &str) -> Vec<(String, String)> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files = Vec::new();
@@ -100,17 +101,17 @@ fn files_below(folder: &str) -> Vec<(String, String)> {
     files
 }
 
-/// The policies and forms that ship with the project.
-pub(super) fn published() -> Published {
-    Published::load(&files_below("rules"), &files_below("questionnaires")).unwrap()
+/// The policies and forms of the project.
+pub(super) fn policy_set() -> PolicySet {
+    PolicySet::load(&files_below("rules"), &files_below("questionnaires")).unwrap()
 }
 
-/// The instant of the tests: ten in the morning at the plan.
+/// The time of the tests: 10 AM in the plan's time zone.
 pub(super) fn now() -> DateTime<Utc> {
     "2026-10-01T14:00:00Z".parse().unwrap()
 }
 
-/// An answer of the hook about this order, to the first member; the chart held one oximetry result.
+/// The assertion of a hook about this order for the first member. The chart had one oximetry result.
 pub(super) fn assertion(order: &Value) -> Assertion {
     let chart = json!({ "res": {
         "Observation": [{ "resourceType": "Observation", "id": "spo2", "status": "final",
@@ -119,7 +120,7 @@ pub(super) fn assertion(order: &Value) -> Assertion {
             "valueQuantity": { "value": 87, "code": "%" } }],
         "ServiceRequest": [order],
     } });
-    let answer = json!({ "url": "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information",
+    let coverage_information = json!({ "url": COVERAGE_INFORMATION,
         "extension": [{ "url": "doc-needed", "valueCode": "clinical" }] });
     Assertion {
         id: "A-1".into(),
@@ -136,7 +137,7 @@ pub(super) fn assertion(order: &Value) -> Assertion {
         policy_version: None,
         policy_hash: "h".into(),
         case_document: chart.to_string(),
-        answer_json: answer.to_string(),
+        coverage_information: coverage_information.to_string(),
         forms: json!(["home-oxygen|1.0.0"]).to_string(),
         created: now(),
     }

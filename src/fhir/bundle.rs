@@ -1,42 +1,50 @@
-//! A bundle's entries, found by `fullUrl`, by `Type/id` and by type. Built once per message.
+//! A Bundle and its entries, found by `fullUrl`, by `Type/id` and by resource type. The index is built once per
+//! message.
 
 use super::reference::{base_of, type_and_id, unversioned};
+use crate::error::{Error, Result};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::fmt;
 
-/// One entry with its place in the bundle.
+/// One entry with its place in the Bundle.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry<'a> {
+pub struct BundleEntry<'a> {
     /// Its index in `Bundle.entry`.
     pub index: usize,
-    /// Its `fullUrl`; empty when the message has none.
+    /// `entry.fullUrl`; empty when it is missing.
     pub full_url: &'a str,
-    /// The resource.
+    /// `entry.resource`.
     pub resource: &'a Value,
 }
 
-impl Entry<'_> {
-    /// The FHIRPath of its resource.
+impl BundleEntry<'_> {
+    /// The FHIRPath of the resource: `Bundle.entry[0].resource`.
     pub fn path(&self) -> String {
         format!("Bundle.entry[{}].resource", self.index)
     }
+
+    /// Whether the resource is of this type.
+    pub fn is_type(&self, resource_type: &str) -> bool {
+        super::resource_type(self.resource) == Some(resource_type)
+    }
 }
 
-/// The entries of one bundle, indexed.
+/// The entries of one Bundle, indexed.
 #[derive(Debug, Default)]
-pub struct Index<'a> {
-    entries: Vec<Entry<'a>>,
+pub struct BundleIndex<'a> {
+    entries: Vec<BundleEntry<'a>>,
     by_url: HashMap<&'a str, usize>,
 }
 
-impl<'a> Index<'a> {
-    /// Indexes `Bundle.entry`; entries without a resource are left out.
-    pub fn of(bundle: &'a Value) -> Self {
+impl<'a> BundleIndex<'a> {
+    /// Indexes `Bundle.entry` without the entries that have no resource.
+    pub fn new(bundle: &'a Value) -> Self {
         let entries = super::list(bundle, "entry")
             .enumerate()
             .filter_map(|(index, entry)| {
                 let full_url = entry.get("fullUrl").and_then(Value::as_str).unwrap_or("");
-                Some(Entry {
+                Some(BundleEntry {
                     index,
                     full_url,
                     resource: entry.get("resource")?,
@@ -55,19 +63,19 @@ impl<'a> Index<'a> {
         index
     }
 
-    /// Every entry in order.
-    pub fn entries(&self) -> impl Iterator<Item = Entry<'a>> + '_ {
+    /// Every entry, in the order of the Bundle.
+    pub fn entries(&self) -> impl Iterator<Item = BundleEntry<'a>> + '_ {
         self.entries.iter().copied()
     }
 
     /// The entries of one resource type.
-    pub fn of_type<'s>(&'s self, resource_type: &'s str) -> impl Iterator<Item = Entry<'a>> + 's {
-        self.entries()
-            .filter(move |e| super::resource_type(e.resource) == Some(resource_type))
+    pub fn of_type<'s>(&'s self, resource_type: &'s str) -> impl Iterator<Item = BundleEntry<'a>> + 's {
+        self.entries().filter(move |e| e.is_type(resource_type))
     }
 
-    /// The entry that `reference` names when it stands in a resource with the full URL `from`.
-    pub fn resolve(&self, reference: &str, from: &str) -> Option<Entry<'a>> {
+    /// The entry that a literal reference names; `from` is the full URL of the resource that holds the reference
+    /// (FHIR R4, "Resolving references in Bundles").
+    pub fn resolve(&self, reference: &str, from: &str) -> Option<BundleEntry<'a>> {
         let reference = unversioned(reference);
         let exact = |url: &str| self.by_url.get(url).and_then(|n| self.entries.get(*n)).copied();
         if let Some(entry) = exact(reference) {
@@ -88,4 +96,24 @@ impl<'a> Index<'a> {
             _ => None,
         }
     }
+}
+
+/// An error at `resourceType` unless the resource is a Bundle.
+pub fn require_bundle(resource: &Value) -> Result<()> {
+    let message = match super::resource_type(resource) {
+        Some("Bundle") => return Ok(()),
+        Some(_) => "The body must be a Bundle; it is another resource",
+        None => "The body must be a Bundle; it has no resourceType",
+    };
+    Err(Error::malformed(message).at_element("resourceType"))
+}
+
+/// Parses the stored request of a case: the Bundle's text as `parameters::BundleBody` cut it out of the body. The one
+/// reader of stored requests; a text that cannot be parsed is a fault of the server.
+pub fn parse_stored_request(text: &str, case: impl fmt::Display) -> Result<Value> {
+    let unreadable =
+        |cause: String| Error::internal(format!("the request of case {case} cannot be read: {cause}"));
+    let bundle = serde_json::from_str(text).map_err(|e| unreadable(e.to_string()))?;
+    require_bundle(&bundle).map_err(|e| unreadable(e.to_string()))?;
+    Ok(bundle)
 }

@@ -1,11 +1,11 @@
-//! Codes with their systems, and the one place where spellings of a system become one.
+//! Codes with their systems. The only module that maps the spellings of a code system's URL to one URL.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// HCPCS level II, in the spelling that this house stores.
+/// HCPCS level II, in the spelling that this server stores.
 pub const HCPCS: &str = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
-/// CPT: numbers only, the words belong to the AMA.
+/// CPT. The server stores CPT codes without descriptions, which are licensed by the AMA.
 pub const CPT: &str = "http://www.ama-assn.org/go/cpt";
 /// X12 service type codes (data element 1365).
 pub const SERVICE_TYPE: &str = "https://codesystem.x12.org/005010/1365";
@@ -14,19 +14,19 @@ pub const LOINC: &str = "http://loinc.org";
 /// ICD-10-CM.
 pub const ICD10CM: &str = "http://hl7.org/fhir/sid/icd-10-cm";
 
-/// A code and its system, borrowed from the message. The system is in its stored spelling.
+/// A code and its system, borrowed from the message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Coding<'a> {
-    /// The system's URL as this house spells it; empty when the message names none.
+    /// The system's URL in the stored spelling; empty when the message names no system.
     pub system: Cow<'a, str>,
-    /// The code.
+    /// `Coding.code`.
     pub code: &'a str,
-    /// What the sender calls it.
+    /// `Coding.display`, the sender's description.
     pub display: Option<&'a str>,
 }
 
 impl<'a> Coding<'a> {
-    /// Reads a `Coding`; one without a code is none.
+    /// Reads a `Coding`; `None` without a code.
     pub fn read(coding: &'a Value) -> Option<Self> {
         Some(Self {
             system: normal_system(coding.get("system").and_then(Value::as_str).unwrap_or("")),
@@ -41,13 +41,18 @@ pub fn codings(concept: &Value) -> impl Iterator<Item = Coding<'_>> {
     super::list(concept, "coding").filter_map(Coding::read)
 }
 
-/// The code that a `CodeableConcept` has in `system` (stored spelling).
+/// The first code of a `CodeableConcept` in `system` (stored spelling).
 pub fn code_in<'a>(concept: &'a Value, system: &str) -> Option<&'a str> {
     codings(concept).find(|c| c.system == system).map(|c| c.code)
 }
 
-/// The stored spelling of a code system's URL (`crd.md` 9.4, `pas.md` 11): senders write `https`, OIDs and old
-/// drafts' hosts for the same system.
+/// A `CodeableConcept` with one coding.
+pub fn concept(system: &str, code: &str) -> Value {
+    json!({ "coding": [{ "system": system, "code": code }] })
+}
+
+/// The stored spelling of a code system's URL. Senders also write `https`, OIDs and the hosts of old drafts for the
+/// same system.
 pub fn normal_system(system: &str) -> Cow<'_, str> {
     let system = system.trim_end_matches('/');
     match system {
@@ -58,15 +63,14 @@ pub fn normal_system(system: &str) -> Cow<'_, str> {
         "https://x12.org/codes/service-type-codes" => Cow::Borrowed(SERVICE_TYPE),
         "urn:oid:2.16.840.1.113883.6.1" => Cow::Borrowed(LOINC),
         "urn:oid:2.16.840.1.113883.6.90" => Cow::Borrowed(ICD10CM),
-        old if old.starts_with("http://codesystem.x12.org/") => {
-            Cow::Owned(old.replacen("http://", "https://", 1))
+        insecure if insecure.starts_with("http://codesystem.x12.org/") => {
+            Cow::Owned(insecure.replacen("http://", "https://", 1))
         }
         other => Cow::Borrowed(other),
     }
 }
 
-/// Whether a code under this system can be billed: CPT, HCPCS, NDC, ICD-10-PCS or an X12 service type. A CPT-shaped
-/// number under the HCPCS system counts (`pas.md` 11).
+/// Whether codes of this system (stored spelling) can be billed: CPT, HCPCS, NDC, ICD-10-PCS and X12 service types.
 pub fn is_billing_system(system: &str) -> bool {
     matches!(
         system,
@@ -83,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spellings_of_one_system_become_one() {
+    fn every_spelling_of_a_system_maps_to_one_url() {
         for spelling in [
             HCPCS,
             "https://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets",

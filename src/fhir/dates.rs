@@ -1,21 +1,21 @@
-//! FHIR dates. A partial date (`2026`, `2026-10`) is a range of days, not a day: who compares says what he means
-//! when the range straddles the limit.
+//! FHIR dates. A partial date (`2026`, `2026-10`) is a range of days, not one day. Whoever compares a range with a
+//! limit must decide what happens when the limit lies inside the range.
 
 use chrono::{DateTime, Days, FixedOffset, Months, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
-/// The days that a FHIR `date` or `dateTime` can stand for, both inclusive.
+/// The days that a FHIR `date` or `dateTime` can mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DateRange {
-    /// The first day.
+    /// The first day, inclusive.
     pub first: NaiveDate,
-    /// The last day.
+    /// The last day, inclusive.
     pub last: NaiveDate,
 }
 
 impl DateRange {
-    /// One day.
+    /// A range of one day.
     pub fn day(day: NaiveDate) -> Self {
         Self {
             first: day,
@@ -23,7 +23,7 @@ impl DateRange {
         }
     }
 
-    /// Reads `YYYY`, `YYYY-MM`, `YYYY-MM-DD` or a full instant; an instant becomes its day in `zone`.
+    /// Reads `YYYY`, `YYYY-MM`, `YYYY-MM-DD` or a full instant. An instant becomes its day in `zone`.
     pub fn read(text: &str, zone: Tz) -> Option<Self> {
         match text.len() {
             4 => {
@@ -45,24 +45,24 @@ impl DateRange {
         }
     }
 
-    /// Whether it is one single day.
+    /// Whether the range is one day.
     pub fn is_day(self) -> bool {
         self.first == self.last
     }
 }
 
-/// A full instant with its offset.
+/// Reads a FHIR `instant` with its offset; `None` for a partial date.
 pub fn instant(text: &str) -> Option<DateTime<FixedOffset>> {
     DateTime::parse_from_rfc3339(text).ok()
 }
 
-/// An instant as FHIR writes it: UTC, `Z`, to the microsecond only where there is a fraction.
+/// An instant as FHIR writes it: in UTC with `Z`, with a fraction only when it is not zero.
 pub fn instant_text(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
 }
 
-/// The first and last day of a `serviced[x]`, `occurrence[x]` or similar element: `{prefix}Date`, `{prefix}DateTime`
-/// or `{prefix}Period`.
+/// The days of a choice element such as `serviced[x]` or `occurrence[x]`: `{prefix}Date`, `{prefix}DateTime` or
+/// `{prefix}Period`.
 pub fn choice(element: &Value, prefix: &str, zone: Tz) -> Option<DateRange> {
     let text = |suffix: &str| element.get(format!("{prefix}{suffix}")).and_then(Value::as_str);
     if let Some(date) = text("Date").or_else(|| text("DateTime")) {
@@ -72,25 +72,25 @@ pub fn choice(element: &Value, prefix: &str, zone: Tz) -> Option<DateRange> {
     period_days(period, zone)
 }
 
-/// The days of a `Period`; an open end closes on its other end.
+/// The days of a `Period`. A period with one end is the days of that end.
 pub fn period_days(period: &Value, zone: Tz) -> Option<DateRange> {
-    let end = |name: &str| {
+    let days_of = |name: &str| {
         period
             .get(name)
             .and_then(Value::as_str)
             .and_then(|t| DateRange::read(t, zone))
     };
-    match (end("start"), end("end")) {
+    match (days_of("start"), days_of("end")) {
         (Some(start), Some(end)) => Some(DateRange {
             first: start.first,
             last: end.last,
         }),
-        (Some(one), None) | (None, Some(one)) => Some(one),
+        (Some(only), None) | (None, Some(only)) => Some(only),
         (None, None) => None,
     }
 }
 
-/// Whole years from a birth date to a day.
+/// Age in whole years on a day; `None` before birth.
 pub fn age_on(birth: NaiveDate, day: NaiveDate) -> Option<u32> {
     day.years_since(birth)
 }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instant_is_a_day_of_the_plans_zone() {
+    fn an_instant_is_read_as_its_day_in_the_time_zone_of_the_plan() {
         let range = DateRange::read("2026-10-01T03:30:00Z", chrono_tz::America::New_York).unwrap();
         assert_eq!(range.first.to_string(), "2026-09-30");
     }

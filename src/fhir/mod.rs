@@ -1,21 +1,22 @@
-//! Thin views over FHIR JSON (R4). Nothing is modelled twice: a view borrows the `Value`, getters return options
-//! or iterators, none of them panics, and elements that nobody knows survive.
+//! Views of FHIR JSON (R4). A view borrows the `serde_json::Value` and does not copy it; functions return options or
+//! iterators and never panic. Elements that the server does not know are kept.
 
 pub mod bundle;
 pub mod coding;
 pub mod dates;
 pub mod outcome;
+pub mod parameters;
 pub mod quantity;
 pub mod reference;
 
 use serde_json::Value;
 
-/// `value.a.b` as text: walks object members by name.
+/// The text at a path of member names: `text(coverage, &["beneficiary", "reference"])`. See `get`.
 pub fn text<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
     get(value, path)?.as_str()
 }
 
-/// Walks object members by name; a step onto an array takes its first element.
+/// The value at a path of member names. In an array, the path continues in the first element.
 pub fn get<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |at, step| {
         let at = match at {
@@ -26,14 +27,14 @@ pub fn get<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     })
 }
 
-/// Sets a member of a JSON object; on anything else it does nothing.
+/// Sets a member of a JSON object. Does nothing when `object` is not an object.
 pub fn put(object: &mut Value, name: &str, value: Value) {
     if let Some(members) = object.as_object_mut() {
         members.insert(name.to_owned(), value);
     }
 }
 
-/// The members of a repeating element; an element that is missing or no array repeats zero times.
+/// The repetitions of an element; none when the element is missing or not an array.
 pub fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     value.get(name).and_then(Value::as_array).into_iter().flatten()
 }
@@ -54,7 +55,7 @@ pub fn extensions<'a>(element: &'a Value, url: &str) -> impl Iterator<Item = &'a
     list(element, "extension").filter(move |e| e.get("url").and_then(Value::as_str) == Some(url.as_str()))
 }
 
-/// `identifier[].(system, value)` of a resource.
+/// System and value of each `identifier` of a resource; the system is empty when it is missing.
 pub fn identifiers(resource: &Value) -> impl Iterator<Item = (&str, &str)> {
     list(resource, "identifier").filter_map(|i| {
         Some((
@@ -64,17 +65,17 @@ pub fn identifiers(resource: &Value) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// The National Provider Identifier's system.
+/// The identifier system of National Provider Identifiers.
 pub const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
 
-/// The resource's NPI, if it names one.
+/// The first NPI among a resource's identifiers.
 pub fn npi(resource: &Value) -> Option<&str> {
     identifiers(resource)
         .find(|(system, _)| *system == NPI)
         .map(|(_, value)| value)
 }
 
-/// A human name as one line: `text`, or prefix, given and family.
+/// The official or else the first `HumanName` of a resource: its `text`, or given names and family name.
 pub fn human_name(resource: &Value) -> Option<String> {
     let names: Vec<&Value> = list(resource, "name").collect();
     let name = names
@@ -86,6 +87,6 @@ pub fn human_name(resource: &Value) -> Option<String> {
     }
     let given = list(name, "given").filter_map(Value::as_str);
     let family = name.get("family").and_then(Value::as_str);
-    let line = given.chain(family).collect::<Vec<_>>().join(" ");
-    (!line.is_empty()).then_some(line)
+    let full_name = given.chain(family).collect::<Vec<_>>().join(" ");
+    (!full_name.is_empty()).then_some(full_name)
 }

@@ -1,20 +1,20 @@
-//! Quantities: a value with the unit that it came in. Nothing is converted here.
+//! Quantities: a value with the unit in which it was sent. This module does not convert units.
 
 use serde_json::Value;
 
 /// A value and its unit, borrowed from the message.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quantity<'a> {
-    /// The number.
+    /// `Quantity.value`.
     pub value: f64,
-    /// The unit's code (UCUM or X12 673), else its text.
+    /// `Quantity.code` (UCUM or X12 673), otherwise `Quantity.unit`.
     pub unit: Option<&'a str>,
-    /// The unit's system.
+    /// `Quantity.system`.
     pub system: Option<&'a str>,
 }
 
 impl<'a> Quantity<'a> {
-    /// Reads a `Quantity`; one without a value is none.
+    /// Reads a `Quantity`; `None` without a numeric value.
     pub fn read(quantity: &'a Value) -> Option<Self> {
         let text = |name: &str| quantity.get(name).and_then(Value::as_str);
         Some(Self {
@@ -25,7 +25,7 @@ impl<'a> Quantity<'a> {
     }
 }
 
-/// The UCUM code for an X12 quantity unit (data element 673), where one exists.
+/// The UCUM code of an X12 quantity unit (data element 673), where one exists.
 pub fn ucum_of_x12(unit: &str) -> Option<&'static str> {
     Some(match unit {
         "MO" => "mo",

@@ -1,5 +1,5 @@
-//! References, and their resolution inside one message: exact `fullUrl`; else `Type/id` against the referring
-//! entry's RESTful base; a version at the end is allowed; `#id` is contained (`pas.md` 2.1).
+//! References and how they resolve inside one message: by `fullUrl`; otherwise as `Type/id` against the RESTful base
+//! of the entry that holds the reference. A trailing version is allowed; `#id` is contained (PAS 2.2.1 spec-13).
 
 use serde_json::Value;
 
@@ -24,27 +24,27 @@ pub fn type_and_id(reference: &str) -> Option<(&str, &str)> {
     (is_type && !id.is_empty()).then_some((resource_type, id))
 }
 
-/// The RESTful base of a full URL: what stands before `Type/id`.
+/// The RESTful base of a full URL: the text before `Type/id`.
 pub fn base_of(full_url: &str) -> Option<&str> {
     let (resource_type, id) = type_and_id(full_url)?;
     unversioned(full_url).strip_suffix(&format!("{resource_type}/{id}"))
 }
 
-/// Calls `visit` with every literal reference below `value` (each `reference` member that is a string), together
-/// with the FHIRPath of the element that holds it. `at` is the path of `value` itself.
-pub fn walk<'a>(value: &'a Value, at: &str, visit: &mut impl FnMut(&'a str, &str)) {
+/// Calls `visit` with every literal reference below `value` (each member `reference` that is a string) and with the
+/// FHIRPath of the element that holds it. `path` is the FHIRPath of `value` itself.
+pub fn walk<'a>(value: &'a Value, path: &str, visit: &mut impl FnMut(&'a str, &str)) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
                 match member {
-                    Value::String(text) if name == "reference" => visit(text, at),
-                    _ => walk(member, &format!("{at}.{name}"), visit),
+                    Value::String(text) if name == "reference" => visit(text, path),
+                    _ => walk(member, &format!("{path}.{name}"), visit),
                 }
             }
         }
         Value::Array(list) => {
             for (n, member) in list.iter().enumerate() {
-                walk(member, &format!("{at}[{n}]"), visit);
+                walk(member, &format!("{path}[{n}]"), visit);
             }
         }
         _ => {}

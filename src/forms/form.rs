@@ -1,25 +1,20 @@
-//! One questionnaire in one version, and what it looks like when it is served from a public address
-//! (DTR 2.2.0, profile `dtr-std-questionnaire`). It was checked before it came here.
+//! One questionnaire in one version, and its representation when it is served from a public address
+//! (DTR 2.2.0, profile `dtr-std-questionnaire`). Only checked questionnaires become a [`Form`].
 
 use super::check;
 use super::prefill::Prefill;
 use crate::fhir;
+use crate::ig::dtr::{DtrVersion, Profile};
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 use std::fmt;
-
-/// Where the forms stand below the public address.
-pub const BASE: &str = "dtr/2.2";
-/// The profile that every served form claims.
-pub(super) const PROFILE: &str =
-    "http://hl7.org/fhir/us/davinci-dtr/StructureDefinition/dtr-std-questionnaire|2.2.0";
 
 /// A semantic version of three numbers; later versions are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(u32, u32, u32);
 
 impl Version {
-    /// Reads `1.0.0`; anything else, leading zeros too, is none.
+    /// Parses a version such as `1.0.0`. Returns none for any other text, including numbers with leading zeros.
     pub fn read(text: &str) -> Option<Self> {
         let mut numbers = text.split('.').map(|n| n.parse::<u32>().ok());
         let version = Self(numbers.next()??, numbers.next()??, numbers.next()??);
@@ -38,7 +33,7 @@ impl fmt::Display for Version {
 pub struct Form {
     name: String,
     version: Version,
-    /// As the file has it.
+    /// The content of `questionnaire.json`.
     pub(super) json: Value,
     pub(super) prefill: Prefill,
 }
@@ -53,53 +48,54 @@ impl Form {
         }
     }
 
-    /// The last part of its canonical, and its id.
+    /// The last part of the canonical URL, which is also the resource id.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its version.
+    /// `Questionnaire.version`.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// `name|version`, as policies name it.
+    /// `name|version`, the form in which policies refer to it.
     pub fn key(&self) -> String {
         format!("{}|{}", self.name, self.version)
     }
 
-    /// Its title.
+    /// `Questionnaire.title`.
     pub fn title(&self) -> &str {
         fhir::text(&self.json, &["title"]).unwrap_or(&self.name)
     }
 
-    /// When it was last changed, as its author wrote it.
+    /// `Questionnaire.date` as written in the file: when its author last changed it.
     pub fn date(&self) -> Option<&str> {
         fhir::text(&self.json, &["date"])
     }
 
-    /// `url|version`, for this public address.
+    /// The canonical `url|version` on a server with this public address.
     pub fn canonical(&self, public_url: &str) -> String {
         format!("{}|{}", self.url(public_url), self.version)
     }
 
-    /// Its address without the version.
+    /// The canonical URL without the version.
     pub fn url(&self, public_url: &str) -> String {
         format!("{}/Questionnaire/{}", base(public_url), self.name)
     }
 
-    /// The questionnaire as it is served: with its `url`, its profile and absolute code systems.
+    /// The resource as served: with `url`, `meta.profile` and absolute code system URLs.
     pub fn questionnaire(&self, public_url: &str) -> Value {
         let mut served = self.json.clone();
         complete_systems(&mut served, &base(public_url));
         if let Value::Object(members) = &mut served {
             members.insert("url".into(), json!(self.url(public_url)));
-            members.insert("meta".into(), json!({ "profile": [PROFILE] }));
+            let profile = DtrVersion::NEWEST.guide().profile(Profile::StandardQuestionnaire);
+            members.insert("meta".into(), json!({ "profile": [profile] }));
         }
         served
     }
 
-    /// The link ids of all depths, in the order of the form.
+    /// The link ids at every depth, in document order.
     pub fn link_ids(&self) -> Vec<String> {
         let mut ids = Vec::new();
         walk(&self.json, &mut |item| {
@@ -108,7 +104,7 @@ impl Form {
         ids
     }
 
-    /// The text of the question with this link id.
+    /// The text of the item with this link id.
     pub fn question(&self, link_id: &str) -> Option<&str> {
         let mut found = None;
         walk(&self.json, &mut |item| {
@@ -119,14 +115,15 @@ impl Form {
         found
     }
 
-    /// Whether a response is needed for each request (DTR `request-specific`).
+    /// Whether each order needs a response of its own (DTR extension `request-specific`).
     pub fn is_request_specific(&self) -> bool {
         fhir::extension(&self.json, check::REQUEST_SPECIFIC)
             .and_then(|e| e.get("valueBoolean")?.as_bool())
             .unwrap_or(false)
     }
 
-    /// Whether it is offered on this day without being asked for by its version: active, and its time not over.
+    /// Whether the form is offered on this day to clients that do not name its version: its status is active and its
+    /// effective period has not ended.
     pub fn is_current(&self, on: NaiveDate) -> bool {
         let ended = fhir::text(&self.json, &["effectivePeriod", "end"])
             .and_then(|end| fhir::dates::DateRange::read(end, chrono_tz::UTC))
@@ -143,11 +140,13 @@ pub(super) fn walk<'a>(parent: &'a Value, visit: &mut impl FnMut(&'a Value)) {
     }
 }
 
+/// The address below which questionnaires have their canonicals.
 fn base(public_url: &str) -> String {
-    format!("{}/{BASE}", public_url.trim_end_matches('/'))
+    let path = DtrVersion::NEWEST.guide().base_path;
+    format!("{}{path}", public_url.trim_end_matches('/'))
 }
 
-/// Puts `base` before each code system without a scheme.
+/// Prepends `base` to each `system` that has no URL scheme.
 fn complete_systems(value: &mut Value, base: &str) {
     match value {
         Value::Object(members) => {

@@ -1,52 +1,52 @@
-//! The plan's questionnaires, held in memory and found by canonical (DTR 2.2.0, sections "Questionnaire package" and
-//! "Standard questionnaires").
+//! The plan's questionnaires: loaded, checked, kept in memory and found by canonical (DTR 2.2.0, sections
+//! "Questionnaire package" and "Standard questionnaires").
 //!
-//! Files come in as (path, text) pairs, `<name>/<version>/questionnaire.json` with `prefill.yaml` beside it; nothing
-//! here reads the disk, the clock or a database. A file holds no address of any host: a form's `url` and the code
-//! systems of its own options are completed with the public address when the form is served.
+//! Callers pass the files as (path, text) pairs: `<name>/<version>/questionnaire.json` with an optional `prefill.yaml`
+//! in the same folder. This module reads no disk, clock or database. The files contain no host name: `url` and the code
+//! systems of a form's own options are completed with the public address when the form is served.
 
 mod check;
 pub mod draft;
 mod form;
 mod prefill;
 
-pub use form::{BASE, Form, Version};
+pub use form::{Form, Version};
 
 use chrono::NaiveDate;
 use prefill::Prefill;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What a reference to a form leads to.
+/// The result of looking up a form by name or canonical.
 #[derive(Debug, Clone, Copy)]
-pub enum Found<'a> {
-    /// The form.
-    Form(&'a Form),
-    /// The form is known, but not in this version, or none of its versions is current.
+pub enum FormLookup<'a> {
+    /// The form was found.
+    Found(&'a Form),
+    /// The plan has the form, but not in this version; or no version was named and none is current.
     NoSuchVersion,
-    /// There is no form of this name.
+    /// The plan has no form with this name.
     Unknown,
 }
 
-impl<'a> Found<'a> {
-    /// The form, where there is one.
+impl<'a> FormLookup<'a> {
+    /// The form, if it was found.
     pub fn form(self) -> Option<&'a Form> {
         match self {
-            Self::Form(form) => Some(form),
+            Self::Found(form) => Some(form),
             Self::NoSuchVersion | Self::Unknown => None,
         }
     }
 }
 
-/// All forms of the house. Immutable; swapped whole on reload.
+/// Every form of a policy set, in every version. Immutable: a new policy set brings new `Forms`.
 #[derive(Debug, Default)]
 pub struct Forms {
     by_name: BTreeMap<String, BTreeMap<Version, Form>>,
 }
 
 impl Forms {
-    /// Loads `(path below questionnaires/, text)` pairs and checks each form. All findings come at once, each with
-    /// its file. README.md is passed over.
+    /// Loads and checks the forms in `files`: pairs of a path below `questionnaires/` and its text. The error holds
+    /// every finding as `path: message`. README.md is ignored.
     pub fn load(files: &[(String, String)]) -> Result<Self, Vec<String>> {
         let mut forms = Self::default();
         let mut findings = Vec::new();
@@ -55,14 +55,14 @@ impl Forms {
             .filter(|(path, _)| path.ends_with("/questionnaire.json"))
         {
             let folder = path.trim_end_matches("questionnaire.json");
-            let prefill = format!("{folder}prefill.yaml");
-            let prefill = files.iter().find(|(path, _)| *path == prefill);
+            let prefill_path = format!("{folder}prefill.yaml");
+            let prefill = files.iter().find(|(path, _)| *path == prefill_path);
             match read_form(folder, text, prefill.map(|(_, text)| text.as_str())) {
                 Ok(form) => forms.insert(form),
                 Err(found) => findings.extend(found.into_iter().map(|f| format!("{folder}{f}"))),
             }
         }
-        findings.extend(files.iter().filter_map(|(path, _)| stray(path, files)));
+        findings.extend(files.iter().filter_map(|(path, _)| unexpected_file(path, files)));
         if findings.is_empty() {
             Ok(forms)
         } else {
@@ -75,40 +75,41 @@ impl Forms {
         versions.insert(form.version(), form);
     }
 
-    /// The link ids of the form `name|version`; none when there is no such form.
+    /// The link ids of the form `name|version`; none if there is no such form.
     pub fn link_ids(&self, name_and_version: &str) -> Option<Vec<String>> {
         self.by_key(name_and_version).map(Form::link_ids)
     }
 
-    /// The canonical `url|version` of the form `name|version`; none when there is no such form.
+    /// The canonical `url|version` of the form `name|version`; none if there is no such form.
     pub fn canonical(&self, name_and_version: &str, public_url: &str) -> Option<String> {
         self.by_key(name_and_version)
             .map(|form| form.canonical(public_url))
     }
 
-    /// Finds `name|version`, `name`, or a canonical of any host with or without its version. Without a version it
-    /// is the newest form that is current on the day `on`; with one it is that version, even when its time is over.
-    pub fn find(&self, reference: &str, on: NaiveDate) -> Found<'_> {
+    /// Looks up `name|version`, `name`, or a canonical URL of any host with or without a version. Without a version it
+    /// finds the newest version that is current on the day `on`; with one, that version even if it is no longer
+    /// current.
+    pub fn find(&self, reference: &str, on: NaiveDate) -> FormLookup<'_> {
         let (url, version) = match reference.split_once('|') {
             Some((url, version)) => (url, Some(version)),
             None => (reference, None),
         };
         let name = match url.rsplit_once('/') {
             Some((before, name)) if before.ends_with("/Questionnaire") || before == "Questionnaire" => name,
-            Some(_) => return Found::Unknown,
+            Some(_) => return FormLookup::Unknown,
             None => url,
         };
         let Some(versions) = self.by_name.get(name) else {
-            return Found::Unknown;
+            return FormLookup::Unknown;
         };
         let form = match version {
             Some(version) => Version::read(version).and_then(|v| versions.get(&v)),
             None => versions.values().rev().find(|form| form.is_current(on)),
         };
-        form.map_or(Found::NoSuchVersion, Found::Form)
+        form.map_or(FormLookup::NoSuchVersion, FormLookup::Found)
     }
 
-    /// Every form in every version, by name and version.
+    /// Every form in every version, sorted by name and version.
     pub fn all(&self) -> impl Iterator<Item = &Form> {
         self.by_name.values().flat_map(BTreeMap::values)
     }
@@ -119,15 +120,15 @@ impl Forms {
     }
 }
 
-/// Reads one folder; the findings name the file in it.
+/// Reads and checks one form. Each finding begins with the file name in `folder`.
 fn read_form(folder: &str, text: &str, prefill: Option<&str>) -> Result<Form, Vec<String>> {
     let Some((name, version)) = folder.trim_end_matches('/').split_once('/') else {
         return Err(vec![
-            "questionnaire.json: a form stands in <name>/<version>/".into(),
+            "questionnaire.json: the path must be <name>/<version>/questionnaire.json".into(),
         ]);
     };
     let json: Value =
-        serde_json::from_str(text).map_err(|e| vec![format!("questionnaire.json: no JSON: {e}")])?;
+        serde_json::from_str(text).map_err(|e| vec![format!("questionnaire.json: not valid JSON: {e}")])?;
     let mut findings: Vec<String> = check::questionnaire(&json, name, version)
         .into_iter()
         .map(|f| format!("questionnaire.json: {f}"))
@@ -142,17 +143,19 @@ fn read_form(folder: &str, text: &str, prefill: Option<&str>) -> Result<Form, Ve
     }
 }
 
-/// A finding for a file that belongs to no form.
-fn stray(path: &str, files: &[(String, String)]) -> Option<String> {
+/// A finding for a file that does not belong to a form.
+fn unexpected_file(path: &str, files: &[(String, String)]) -> Option<String> {
     if path.ends_with("README.md") || path.ends_with("/questionnaire.json") {
         return None;
     }
     let Some(folder) = path.strip_suffix("prefill.yaml") else {
-        return Some(format!("{path}: not a file of a form"));
+        return Some(format!(
+            "{path}: unexpected file; a form folder contains questionnaire.json and prefill.yaml only"
+        ));
     };
     let form = format!("{folder}questionnaire.json");
     let belongs = files.iter().any(|(path, _)| *path == form);
-    (!belongs).then(|| format!("{path}: there is no questionnaire.json beside it"))
+    (!belongs).then(|| format!("{path}: questionnaire.json is missing in this folder"))
 }
 
 #[cfg(test)]
@@ -207,7 +210,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_shipped_forms_load_and_hold_the_link_ids_of_the_policies() {
+    fn the_shipped_forms_load_and_have_the_link_ids_that_policies_use() {
         let forms = shipped();
         let keys: Vec<String> = forms.all().map(Form::key).collect();
         assert!(
@@ -232,12 +235,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_served_form_names_the_public_address_and_nothing_relative() {
+    fn a_served_form_has_the_public_address_and_no_relative_code_system() {
         let forms = shipped();
         for form in forms.all() {
             let served = form.questionnaire("https://plan.example/");
             assert_eq!(served["url"], form.url(PUBLIC));
-            assert_eq!(served["meta"]["profile"], json!([form::PROFILE]));
+            let profile =
+                "http://hl7.org/fhir/us/davinci-dtr/StructureDefinition/dtr-std-questionnaire|2.2.0";
+            assert_eq!(served["meta"]["profile"], json!([profile]));
             let text = served.to_string();
             assert!(!text.contains(r#""system":"CodeSystem"#), "{}", form.key());
         }
@@ -259,7 +264,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_form_is_found_by_name_or_canonical_of_any_host() {
+    fn a_form_is_found_by_name_or_by_a_canonical_of_any_host() {
         let forms = shipped();
         for reference in [
             "home-oxygen",
@@ -278,20 +283,20 @@ pub(crate) mod tests {
             "|1.0.0",
         ] {
             assert!(
-                matches!(forms.find(reference, day("2026-10-01")), Found::Unknown),
+                matches!(forms.find(reference, day("2026-10-01")), FormLookup::Unknown),
                 "{reference}"
             );
         }
         for reference in ["home-oxygen|9.0.0", "home-oxygen|1", "home-oxygen|"] {
             assert!(matches!(
                 forms.find(reference, day("2026-10-01")),
-                Found::NoSuchVersion
+                FormLookup::NoSuchVersion
             ));
         }
     }
 
     #[test]
-    fn without_a_version_the_newest_form_whose_time_is_not_over_is_meant() {
+    fn without_a_version_the_newest_current_form_is_found() {
         let forms = Forms::load(&[
             oxygen("1.9.0", |_| {}),
             oxygen("1.10.0", |form| {
@@ -307,7 +312,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_file_that_belongs_to_no_form_is_a_finding() {
+    fn a_file_that_does_not_belong_to_a_form_is_a_finding() {
         let text = |path: &str| (path.to_owned(), String::new());
         let findings = Forms::load(&[
             text("README.md"),
@@ -318,11 +323,11 @@ pub(crate) mod tests {
         assert_eq!(
             findings,
             [
-                "a/1.0.0/prefill.yaml: there is no questionnaire.json beside it",
-                "a/notes.txt: not a file of a form"
+                "a/1.0.0/prefill.yaml: questionnaire.json is missing in this folder",
+                "a/notes.txt: unexpected file; a form folder contains questionnaire.json and prefill.yaml only"
             ]
         );
         let findings = Forms::load(&[("a/1.0.0/questionnaire.json".into(), "{".into())]).unwrap_err();
-        assert!(findings[0].starts_with("a/1.0.0/questionnaire.json: no JSON"));
+        assert!(findings[0].starts_with("a/1.0.0/questionnaire.json: not valid JSON"));
     }
 }

@@ -1,5 +1,6 @@
-//! `prefill.yaml`: which answers the plan can give itself, from the order that the hook stored and the case document
-//! made of it. A table of sources, no expressions. It never guesses: another unit, no date or no name means no answer.
+//! `prefill.yaml`: which questions of a form the plan can answer from the order and its case document, and from which
+//! elements (`questionnaires/README.md`). The file is a table of sources without expressions. A value in another unit,
+//! or without the needed date or name, is not used.
 
 use crate::fhir::{self, coding, dates::DateRange, quantity};
 use chrono::{DateTime, FixedOffset};
@@ -8,33 +9,36 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
 const UCUM: &str = "http://unitsofmeasure.org";
+/// The finding for a link id that [`fillable_questions`] does not return.
+const NOT_FILLABLE: &str = "this question cannot be prefilled: it is unknown, hidden, read-only, conditional or below \
+                            another question";
 
-/// The sources of a form's answers, by link id.
+/// The sources of a form's prefilled answers, by link id.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Prefill {
     answers: BTreeMap<String, Source>,
 }
 
-/// Where one answer comes from.
+/// The source of one answer.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Source {
-    Observation(FromObservation),
-    Order(FromOrder),
+    Observation(ObservationSource),
+    Order(OrderSource),
 }
 
-/// The newest matching result in the case document.
+/// The value or the date of the newest matching Observation in the case document.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FromObservation {
-    observation: Results,
+struct ObservationSource {
+    observation: ObservationFilter,
     take: Take,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Results {
+struct ObservationFilter {
     loinc: Vec<String>,
     status: Vec<String>,
     unit: String,
@@ -47,47 +51,50 @@ enum Take {
     Date,
 }
 
-/// A part of the stored order.
+/// A part of the order.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FromOrder {
-    order: Part,
+struct OrderSource {
+    order: OrderPart,
     unit: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Part {
+enum OrderPart {
     Quantity,
     Requester,
 }
 
-/// What the answers are read from.
+/// The data from which answers are read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known<'a> {
-    /// The order as the hook stored it.
+pub(super) struct PrefillSources<'a> {
+    /// The order.
     pub(super) order: Option<&'a Value>,
-    /// The case document of that order.
+    /// The case document of the order.
     pub(super) case_document: Option<&'a Value>,
 }
 
 impl Prefill {
-    /// Reads the file and holds it against its form; an empty text fills nothing.
+    /// Reads the text of `prefill.yaml` and checks it against its form. An empty text prefills nothing. The error holds
+    /// one sentence per problem, beginning with the link id.
     pub(super) fn read(text: &str, form: &Value) -> Result<Self, Vec<String>> {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
         let prefill: Self = serde_saphyr::from_str(text).map_err(|e| vec![e.to_string()])?;
-        let mut open = HashMap::new();
-        fillable(form, &mut open);
+        let mut questions = HashMap::new();
+        fillable_questions(form, &mut questions);
         let findings: Vec<String> = prefill
             .answers
             .iter()
             .filter_map(|(id, source)| {
-                let problem = match open.get(id.as_str()) {
-                    None => "is no question that can be filled: unknown, hidden, read-only or conditional",
-                    Some(kind) if *kind != source.answers() => "its source gives another type of answer",
-                    Some(_) if !source.is_complete() => "a quantity of the order needs its unit",
+                let problem = match questions.get(id.as_str()) {
+                    None => NOT_FILLABLE,
+                    Some(kind) if *kind != source.question_type() => {
+                        "the source does not give an answer of the question's type"
+                    }
+                    Some(_) if !source.is_complete() => "unit is missing: the order's quantity needs one",
                     Some(_) => return None,
                 };
                 Some(format!("{id}: {problem}"))
@@ -100,26 +107,26 @@ impl Prefill {
         }
     }
 
-    /// The answers that are known, by link id: the name of the `value[x]` member and its value.
-    pub(super) fn answers(&self, known: Known<'_>) -> HashMap<&str, (&'static str, Value)> {
+    /// The answers that the sources contain, by link id: the name of the `value[x]` element and its value.
+    pub(super) fn answers(&self, sources: PrefillSources<'_>) -> HashMap<&str, (&'static str, Value)> {
         self.answers
             .iter()
             .filter_map(|(id, source)| {
-                let value = source.value(known)?;
-                let member = match source.answers() {
+                let value = source.value(sources)?;
+                let element = match source.question_type() {
                     "quantity" => "valueQuantity",
                     "date" => "valueDate",
                     _ => "valueString",
                 };
-                Some((id.as_str(), (member, value)))
+                Some((id.as_str(), (element, value)))
             })
             .collect()
     }
 }
 
-/// The questions that may be answered before the form is opened, with their types. A hidden or read-only question is
-/// never filled (DTR sec-4), a conditional one might not be asked at all.
-fn fillable<'a>(parent: &'a Value, open: &mut HashMap<&'a str, &'a str>) {
+/// Collects the questions that may be prefilled, with their types, by link id. Hidden and read-only questions are never
+/// prefilled (DTR sec-4), nor are conditional ones, since they may not be asked.
+fn fillable_questions<'a>(parent: &'a Value, questions: &mut HashMap<&'a str, &'a str>) {
     for item in fhir::list(parent, "item") {
         let hidden = "http://hl7.org/fhir/StructureDefinition/questionnaire-hidden";
         let hidden = fhir::extension(item, hidden)
@@ -130,132 +137,137 @@ fn fillable<'a>(parent: &'a Value, open: &mut HashMap<&'a str, &'a str>) {
             continue;
         }
         match (fhir::text(item, &["linkId"]), fhir::text(item, &["type"])) {
-            (_, Some("group")) => fillable(item, open),
-            (Some(id), Some(kind)) => drop(open.insert(id, kind)),
+            (_, Some("group")) => fillable_questions(item, questions),
+            (Some(id), Some(kind)) => drop(questions.insert(id, kind)),
             _ => {}
         }
     }
 }
 
 impl Source {
-    /// The type of question that it answers.
-    fn answers(&self) -> &'static str {
+    /// The type of the question that this source can answer.
+    fn question_type(&self) -> &'static str {
         match self {
-            Self::Observation(from) if from.take == Take::Date => "date",
-            Self::Order(from) if from.order == Part::Requester => "string",
+            Self::Observation(source) if source.take == Take::Date => "date",
+            Self::Order(source) if source.order == OrderPart::Requester => "string",
             Self::Observation(_) | Self::Order(_) => "quantity",
         }
     }
 
+    /// Whether a source for the order's quantity names its unit.
     fn is_complete(&self) -> bool {
         !matches!(
             self,
-            Self::Order(FromOrder {
-                order: Part::Quantity,
+            Self::Order(OrderSource {
+                order: OrderPart::Quantity,
                 unit: None
             })
         )
     }
 
-    fn value(&self, known: Known<'_>) -> Option<Value> {
+    fn value(&self, sources: PrefillSources<'_>) -> Option<Value> {
         match self {
-            Self::Observation(from) => from.value(known.case_document?),
-            Self::Order(FromOrder {
-                order: Part::Quantity,
+            Self::Observation(source) => source.value(sources.case_document?),
+            Self::Order(OrderSource {
+                order: OrderPart::Quantity,
                 unit,
-            }) => ordered(known, unit.as_deref()?),
-            Self::Order(FromOrder {
-                order: Part::Requester,
+            }) => ordered_quantity(sources, unit.as_deref()?),
+            Self::Order(OrderSource {
+                order: OrderPart::Requester,
                 ..
-            }) => requester(known).map(Value::String),
+            }) => requester_name(sources).map(Value::String),
         }
     }
 }
 
-impl FromObservation {
+impl ObservationSource {
     fn value(&self, case_document: &Value) -> Option<Value> {
         let resources = case_document.get("res")?;
         let newest = fhir::list(resources, "Observation")
             .filter(|o| self.observation.matches(o))
-            .filter_map(|o| Some((taken_at(o)?, o)))
+            .filter_map(|o| Some((effective_instant(o)?, o)))
             .max_by_key(|(at, _)| *at)?
             .1;
         match self.take {
-            Take::Value => as_ucum(newest.get("valueQuantity")?, &self.observation.unit),
-            Take::Date => effective(newest)?
+            Take::Value => quantity_in_unit(newest.get("valueQuantity")?, &self.observation.unit),
+            Take::Date => effective_text(newest)?
                 .get(..10)
-                .or_else(|| effective(newest))
+                .or_else(|| effective_text(newest))
                 .map(|d| json!(d)),
         }
     }
 }
 
-impl Results {
+impl ObservationFilter {
     fn matches(&self, observation: &Value) -> bool {
-        let code = observation.get("code").is_some_and(|concept| {
+        let code_matches = observation.get("code").is_some_and(|concept| {
             coding::codings(concept)
                 .any(|c| c.system == coding::LOINC && self.loinc.iter().any(|l| l == c.code))
         });
         let status = fhir::text(observation, &["status"]);
-        code && self.status.iter().any(|s| Some(s.as_str()) == status)
+        code_matches
+            && self.status.iter().any(|s| Some(s.as_str()) == status)
             && observation
                 .get("valueQuantity")
-                .is_some_and(|q| as_ucum(q, &self.unit).is_some())
+                .is_some_and(|q| quantity_in_unit(q, &self.unit).is_some())
     }
 }
 
-/// When the result was taken, as the sender wrote it.
-fn effective(observation: &Value) -> Option<&str> {
+/// `Observation.effective[x]` as text: the start of a period.
+fn effective_text(observation: &Value) -> Option<&str> {
     ["effectiveDateTime", "effectiveInstant"]
         .iter()
         .find_map(|name| fhir::text(observation, &[name]))
         .or_else(|| fhir::text(observation, &["effectivePeriod", "start"]))
 }
 
-/// A sortable time: a day or month counts from its beginning.
-fn taken_at(observation: &Value) -> Option<DateTime<FixedOffset>> {
-    let text = effective(observation)?;
+/// `Observation.effective[x]` as an instant, for sorting: a day, month or year is represented by its first moment.
+fn effective_instant(observation: &Value) -> Option<DateTime<FixedOffset>> {
+    let text = effective_text(observation)?;
     fhir::dates::instant(text).or_else(|| {
         let first = DateRange::read(text, chrono_tz::UTC)?.first;
         Some(first.and_hms_opt(0, 0, 0)?.and_utc().fixed_offset())
     })
 }
 
-/// The quantity with its unit in UCUM, if it came in that unit; the number stays as it was written.
-fn as_ucum(given: &Value, unit: &str) -> Option<Value> {
-    let read = quantity::Quantity::read(given)?;
-    let came_in = quantity::ucum_of_x12(read.unit?).or(read.unit)?;
-    let value = given.get("value")?;
-    (came_in == unit).then(|| json!({ "value": value, "unit": unit, "system": UCUM, "code": unit }))
+/// The quantity as a FHIR Quantity in the UCUM unit `unit`, if it was sent in that unit. The number is not reformatted.
+fn quantity_in_unit(sent: &Value, unit: &str) -> Option<Value> {
+    let quantity = quantity::Quantity::read(sent)?;
+    let sent_unit = quantity::ucum_of_x12(quantity.unit?).or(quantity.unit)?;
+    let value = sent.get("value")?;
+    (sent_unit == unit).then(|| json!({ "value": value, "unit": unit, "system": UCUM, "code": unit }))
 }
 
-/// The quantity ordered: the order's own, else that of the case document.
-fn ordered(known: Known<'_>, unit: &str) -> Option<Value> {
-    let own = known.order.and_then(|o| o.get("quantityQuantity"));
-    let item = known
+/// The ordered quantity: from the order, else from the item of the case document.
+fn ordered_quantity(sources: PrefillSources<'_>, unit: &str) -> Option<Value> {
+    let of_order = sources.order.and_then(|o| o.get("quantityQuantity"));
+    let of_item = sources
         .case_document
         .and_then(|c| fhir::get(c, &["item", "quantity"]));
-    [own, item].into_iter().flatten().find_map(|q| as_ucum(q, unit))
+    [of_order, of_item]
+        .into_iter()
+        .flatten()
+        .find_map(|q| quantity_in_unit(q, unit))
 }
 
-/// The name of who ordered: of the resource that came along, else what the reference displays.
-fn requester(known: Known<'_>) -> Option<String> {
-    let order = known.order?;
+/// The requester's name: from the resource in the case document, else `Reference.display`.
+fn requester_name(sources: PrefillSources<'_>) -> Option<String> {
+    let order = sources.order?;
     let reference = ["requester", "orderer", "prescriber"]
         .iter()
         .find_map(|name| order.get(*name))?;
-    named(reference, known.case_document)
+    referenced_name(reference, sources.case_document)
 }
 
-fn named(reference: &Value, case_document: Option<&Value>) -> Option<String> {
-    let sent = fhir::reference::literal(reference)
+fn referenced_name(reference: &Value, case_document: Option<&Value>) -> Option<String> {
+    let resource = fhir::reference::literal(reference)
         .and_then(fhir::reference::type_and_id)
         .zip(case_document)
         .and_then(|((kind, id), document)| {
             fhir::list(document.get("res")?, kind).find(|r| fhir::text(r, &["id"]) == Some(id))
         });
-    let from_resource = sent.and_then(|resource| match fhir::resource_type(resource) {
-        Some("PractitionerRole") => named(resource.get("practitioner")?, case_document),
+    let from_resource = resource.and_then(|resource| match fhir::resource_type(resource) {
+        Some("PractitionerRole") => referenced_name(resource.get("practitioner")?, case_document),
         Some("Organization") => None,
         _ => fhir::human_name(resource),
     });
@@ -282,7 +294,7 @@ mod tests {
     fn answer(order: Option<&Value>, case_document: Option<&Value>, id: &str) -> Option<Value> {
         let prefill = Prefill::read(PREFILL, &form()).unwrap();
         prefill
-            .answers(Known { order, case_document })
+            .answers(PrefillSources { order, case_document })
             .remove(id)
             .map(|(_, value)| value)
     }
@@ -345,10 +357,10 @@ mod tests {
     }
 
     #[test]
-    fn a_source_must_fit_a_question_that_may_be_filled() {
+    fn a_source_must_match_a_question_that_can_be_prefilled() {
         let finding = |line: &str| Prefill::read(&format!("answers:\n  {line}\n"), &form()).unwrap_err();
-        assert!(finding("oxygen.none: { order: requester }")[0].contains("no question"));
-        assert!(finding("oxygen.months: { order: requester }")[0].contains("another type"));
+        assert!(finding("oxygen.none: { order: requester }")[0].contains("cannot be prefilled"));
+        assert!(finding("oxygen.months: { order: requester }")[0].contains("question's type"));
         assert!(finding("oxygen.months: { order: quantity }")[0].contains("unit"));
         assert!(finding("oxygen.dependent-edema: { order: requester }")[0].contains("conditional"));
         assert!(!finding("oxygen.months: { order: quantity, units: mo }").is_empty());

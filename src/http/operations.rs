@@ -1,8 +1,8 @@
-//! For the operator: alive, ready, metrics. Nothing here holds data of a member.
+//! Endpoints for the operator: liveness, readiness, metrics. They contain no member data.
 
 use crate::state::State;
 use crate::telemetry;
-use axum::extract::State as Held;
+use axum::extract::State as Shared;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -17,33 +17,34 @@ pub fn routes() -> Router<State> {
         .route("/metrics", get(metrics))
 }
 
-/// Ready when the database answers; names the policy set in force, and the one that was refused since.
-async fn ready(Held(state): Held<State>) -> Response {
-    let published = state.published();
-    let refused = state.refused().map(|refused| {
+/// 200 when the database responds, else 503. The body names the current policy set and the one that was refused since
+/// it became current.
+async fn ready(Shared(state): Shared<State>) -> Response {
+    let policy_set = state.policy_set();
+    let refused = state.refused_policy_set().map(|refused| {
         json!({
-            "policies": refused.hash,
-            "publication": refused.number,
+            "policy_set": refused.hash,
+            "publication": refused.publication,
             "at": refused.at,
-            "how": refused.how,
+            "method": refused.method,
             "findings": refused.findings.len(),
-            "first": refused.findings.first().map(ToString::to_string),
+            "first_finding": refused.findings.first().map(ToString::to_string),
         })
     });
     let status = match state.store.ping().await {
         Ok(()) => StatusCode::OK,
         Err(error) => {
-            tracing::error!(cause = %error, "not ready");
+            tracing::error!(cause = %error, "not ready: the database does not respond");
             StatusCode::SERVICE_UNAVAILABLE
         }
     };
-    let told = json!({
+    let body = json!({
         "ready": status == StatusCode::OK,
-        "policies": published.hash,
-        "publication": published.number(),
+        "policy_set": policy_set.hash,
+        "publication": policy_set.publication_number(),
         "refused": refused,
     });
-    (status, Json(told)).into_response()
+    (status, Json(body)).into_response()
 }
 
 async fn metrics() -> Response {

@@ -1,38 +1,28 @@
-//! A decision becomes what it causes: a notification per subscription, a knock for the member and the requester.
-//! The event numbers are taken and the job is ended in one unit, so that each happens once, whoever dies meanwhile.
+//! Runs the fan-out jobs. A decision is sent out as one notification per subscription and as email notices to the
+//! member and the requester. The unit of work that finishes a job also takes the event numbers and enqueues the
+//! messages, so that each happens once even if a server stops in between.
 
-use super::{MOST, lease_end};
+use super::lease::{BATCH_SIZE, lease_end};
+use super::payload::{EmailRecipient, NotificationPayload};
 use crate::clock::new_id;
 use crate::error::{Error, Result};
 use crate::prior_auth::PriorAuth;
 use crate::state::State;
 use crate::store::Tx;
-use crate::store::queues::{Effect, Queue, Waiting};
+use crate::store::fan_out::FanOutJob;
+use crate::store::queues::{LeasedWork, OutboxMessage, Queue};
 use chrono::{DateTime, Duration, Utc};
-use serde::Deserialize;
-use serde_json::json;
-use uuid::Uuid;
 
-/// How often a job is tried before it is laid aside.
-const TRIES: i64 = 8;
+/// After this many failed attempts a job is given up.
+const MAX_ATTEMPTS: i64 = 8;
 
-/// A job's payload.
-#[derive(Debug, Deserialize)]
-struct Task {
-    case: Uuid,
-    seq: u32,
-    /// The provider has this in the synchronous answer already.
-    #[serde(default)]
-    answered: bool,
-}
-
-/// Leases what is due and does it; answers with how many pieces.
+/// Leases the jobs that are due and runs them. Returns how many there were.
 pub(super) async fn run_due(state: &State) -> Result<usize> {
     let now = state.now();
     let leased = state
         .store
         .write((now, lease_end(state, now)), |tx, (now, end)| {
-            Box::pin(async move { tx.lease(Queue::Job, *now, *end, MOST).await })
+            Box::pin(async move { tx.lease(Queue::Job, *now, *end, BATCH_SIZE).await })
         })
         .await?;
     let count = leased.len();
@@ -44,12 +34,12 @@ pub(super) async fn run_due(state: &State) -> Result<usize> {
             .await;
         if let Err(error) = done {
             tracing::error!(job = %id, attempts, cause = %error, "a job failed");
-            let next = (attempts < TRIES).then(|| now + Duration::seconds(5 * attempts.pow(2)));
-            let why = error.to_string();
+            let next = (attempts < MAX_ATTEMPTS).then(|| now + Duration::seconds(5 * attempts.pow(2)));
+            let reason = error.to_string();
             state
                 .store
-                .write((job, next, why, now), |tx, (job, next, why, now)| {
-                    Box::pin(async move { tx.put_back(Queue::Job, job, *next, why, *now).await })
+                .write((job, next, reason, now), |tx, (job, next, reason, now)| {
+                    Box::pin(async move { tx.record_failure(Queue::Job, job, *next, reason, *now).await })
                 })
                 .await?;
         }
@@ -57,24 +47,24 @@ pub(super) async fn run_due(state: &State) -> Result<usize> {
     Ok(count)
 }
 
-async fn run(tx: &mut Tx, job: &Waiting, now: DateTime<Utc>) -> Result<()> {
-    if !tx.finish_job(job).await? {
-        // The lease ran out and another worker has the job: what it does counts, this unit does nothing.
+async fn run(tx: &mut Tx, leased: &LeasedWork, now: DateTime<Utc>) -> Result<()> {
+    if !tx.finish_job(leased).await? {
+        // The lease has expired and another worker has the job, so this unit of work must change nothing.
         return Ok(());
     }
-    let task: Task = serde_json::from_str(&job.payload)
-        .map_err(|e| Error::internal(format!("job {} has no usable payload: {e}", job.id)))?;
-    let events = tx.events(task.case).await?;
-    let decided = events.iter().find(|e| e.seq == task.seq).map(|e| e.at);
-    let case = PriorAuth::replay(task.case, &events);
-    let (Some(case), Some(at)) = (case, decided) else {
-        return Err(Error::not_found("event of case", task.case));
+    let job: FanOutJob = serde_json::from_str(&leased.payload)
+        .map_err(|e| Error::internal(format!("job {} has an invalid payload: {e}", leased.id)))?;
+    let events = tx.events(job.case).await?;
+    let decided_at = events.iter().find(|e| e.seq == job.seq).map(|e| e.at);
+    let case = PriorAuth::replay(job.case, &events);
+    let (Some(case), Some(decided_at)) = (case, decided_at) else {
+        return Err(Error::not_found("event of case", job.case));
     };
-    if !task.answered {
-        notify_subscribers(tx, &case, task.seq, now).await?;
-        knock_provider(tx, &case, at, now).await?;
+    if !job.in_submit_response {
+        notify_subscribers(tx, &case, job.seq, now).await?;
+        notify_provider(tx, &case, decided_at, now).await?;
     }
-    knock_member(tx, &case, at, now).await
+    notify_member(tx, &case, decided_at, now).await
 }
 
 async fn notify_subscribers(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTime<Utc>) -> Result<()> {
@@ -90,23 +80,32 @@ async fn notify_subscribers(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTi
         if subscription.status == "error" {
             continue;
         }
-        let payload =
-            json!({ "subscription": subscription.id, "case": case.id, "seq": seq, "number": number });
-        let to_ref = format!("subscription/{}", subscription.id);
-        let effect = Effect {
+        let payload = NotificationPayload {
+            subscription: subscription.id,
+            handshake: false,
+            case: Some(case.id),
+            seq: Some(seq),
+            number: Some(u64::try_from(number).map_err(Error::internal)?),
+        };
+        let message = OutboxMessage {
             id: new_id(now),
             case: Some(case.id),
             kind: "notification",
-            to_ref: &to_ref,
-            payload: &payload.to_string(),
+            recipient: &format!("subscription/{}", subscription.id),
+            payload: &serde_json::to_string(&payload).map_err(Error::internal)?,
             dedupe_key: &format!("subscription/{}/case/{}/{seq}", subscription.id, case.id),
         };
-        tx.enqueue_effect(&effect, now).await?;
+        tx.enqueue_message(&message, now).await?;
     }
     Ok(())
 }
 
-async fn knock_provider(tx: &mut Tx, case: &PriorAuth, at: DateTime<Utc>, now: DateTime<Utc>) -> Result<()> {
+async fn notify_provider(
+    tx: &mut Tx,
+    case: &PriorAuth,
+    decided_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let Some(npi) = &case.received.requester_npi else {
         return Ok(());
     };
@@ -116,36 +115,41 @@ async fn knock_provider(tx: &mut Tx, case: &PriorAuth, at: DateTime<Utc>, now: D
     if provider.email.is_none() {
         return Ok(());
     }
-    knock(tx, case, "provider", npi, at, now).await
+    let recipient = EmailRecipient::Provider { npi: npi.clone() };
+    enqueue_email(tx, case, &recipient, decided_at, now).await
 }
 
-async fn knock_member(tx: &mut Tx, case: &PriorAuth, at: DateTime<Utc>, now: DateTime<Utc>) -> Result<()> {
+async fn notify_member(
+    tx: &mut Tx,
+    case: &PriorAuth,
+    decided_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<()> {
     for login in tx.logins_of_member(case.received.member).await? {
         if login.email.is_some() && !login.disabled {
-            knock(tx, case, "member", &login.id.to_string(), at, now).await?;
+            let recipient = EmailRecipient::Member { login: login.id };
+            enqueue_email(tx, case, &recipient, decided_at, now).await?;
         }
     }
     Ok(())
 }
 
-/// One knock for everything that was decided at one moment, however many lines it was.
-async fn knock(
+/// Items that are decided together cause one email per recipient, because their decisions have the same time.
+async fn enqueue_email(
     tx: &mut Tx,
     case: &PriorAuth,
-    whom: &str,
-    id: &str,
-    at: DateTime<Utc>,
+    recipient: &EmailRecipient,
+    decided_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let to_ref = format!("{whom}/{id}");
-    let payload = json!({ "whom": whom, "id": id }).to_string();
-    let effect = Effect {
+    let reference = recipient.reference();
+    let message = OutboxMessage {
         id: new_id(now),
         case: Some(case.id),
         kind: "mail",
-        to_ref: &to_ref,
-        payload: &payload,
-        dedupe_key: &format!("{to_ref}/case/{}/{}", case.id, at.timestamp_micros()),
+        recipient: &reference,
+        payload: &serde_json::to_string(recipient).map_err(Error::internal)?,
+        dedupe_key: &format!("{reference}/case/{}/{}", case.id, decided_at.timestamp_micros()),
     };
-    tx.enqueue_effect(&effect, now).await.map(drop)
+    tx.enqueue_message(&message, now).await.map(drop)
 }

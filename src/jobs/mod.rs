@@ -1,24 +1,23 @@
-//! What runs beside the answers: work inside the house, effects that leave it, the watch over due times, the removal
-//! of what has expired. Each can be switched off by config; work is leased, so several processes share it.
+//! Background work: jobs, outbox messages, checks of due times, and the deletion of expired rows. Each can be switched
+//! off in the settings. Work is leased, so that several processes can share it.
 
-mod deadlines_watch;
+mod escalation;
 mod fan_out;
+mod lease;
 mod outbox;
-mod policies;
+mod payload;
+mod reload;
 
-pub use policies::Reload;
+pub use reload::Reload;
 
 use crate::error::Result;
 use crate::publication;
 use crate::state::State;
-use chrono::{DateTime, Duration as Span, Utc};
+use chrono::TimeDelta;
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-/// Pieces of work per lease.
-const MOST: i64 = 50;
 
 /// The running workers.
 #[derive(Debug)]
@@ -28,13 +27,13 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts those that the config wants, and those that keep the policies fresh.
+    /// Starts the workers that the settings enable, and those that load new policy sets.
     pub fn start(state: &State, reload: Reload) -> Result<Self> {
         let (stop, stopped) = watch::channel(false);
-        let wanted = &state.config.workers;
+        let enabled = &state.config.workers;
         let mut running = Vec::new();
         let second = Duration::from_secs(1);
-        if wanted.jobs {
+        if enabled.jobs {
             running.push(repeat(
                 "jobs",
                 state,
@@ -43,7 +42,7 @@ impl Workers {
                 |state| async move { fan_out::run_due(&state).await },
             ));
         }
-        if wanted.outbox {
+        if enabled.outbox {
             running.push(repeat(
                 "outbox",
                 state,
@@ -52,22 +51,22 @@ impl Workers {
                 |state| async move { outbox::run_due(&state).await },
             ));
         }
-        if wanted.deadlines {
+        if enabled.deadlines {
             running.push(repeat(
                 "deadlines",
                 state,
                 second * 60,
                 stopped.clone(),
-                |state| async move { deadlines_watch::sweep(&state).await.map(|()| 0) },
+                |state| async move { escalation::check_due_times(&state).await.map(|()| 0) },
             ));
         }
-        if wanted.purge {
+        if enabled.purge {
             running.push(repeat(
                 "purge",
                 state,
                 second * 3600,
                 stopped.clone(),
-                |state| async move { purge(&state).await.map(|()| 0) },
+                |state| async move { delete_expired(&state).await.map(|()| 0) },
             ));
         }
         running.push(repeat(
@@ -77,11 +76,11 @@ impl Workers {
             stopped.clone(),
             |state| async move { publication::follow(&state).await },
         ));
-        running.extend(policies::start(state, reload, &stopped)?);
+        running.extend(reload::start(state, reload, &stopped)?);
         Ok(Self { stop, running })
     }
 
-    /// Lets each finish the piece that it is at.
+    /// Stops all workers after their current piece of work.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
         for worker in self.running {
@@ -90,8 +89,8 @@ impl Workers {
     }
 }
 
-/// Everything that is due now, jobs first, until nothing is left; for tests. Answers with how much was done.
-pub async fn drain(state: &State) -> Result<usize> {
+/// Runs all due jobs and sends all due messages until none are left, for tests. Returns how many there were.
+pub async fn run_all_due(state: &State) -> Result<usize> {
     let mut done = 0;
     loop {
         let round = fan_out::run_due(state).await? + outbox::run_due(state).await?;
@@ -102,12 +101,13 @@ pub async fn drain(state: &State) -> Result<usize> {
     }
 }
 
-/// One sweep over the due times, for tests.
-pub async fn sweep_deadlines(state: &State) -> Result<()> {
-    deadlines_watch::sweep(state).await
+/// Checks all due times once, for tests.
+pub async fn check_due_times(state: &State) -> Result<()> {
+    escalation::check_due_times(state).await
 }
 
-/// Runs `work` again and again: at once while there is some, when the store wakes it, else after a while with jitter.
+/// Starts a task that calls `work` repeatedly: again at once while it returns a count above zero, otherwise after
+/// `pause` (with jitter) or, for workers that run every second, when the store reports new work.
 fn repeat<F, W>(
     name: &'static str,
     state: &State,
@@ -127,18 +127,18 @@ where
     tokio::spawn(async move {
         let wake = state.store.wake();
         while !*stopped.borrow() {
-            // Listens before it looks: what is enqueued meanwhile is not slept over.
+            // Starts listening before `work` looks, so that work enqueued in between is not missed.
             let mut woken = std::pin::pin!(wake.notified());
             woken.as_mut().enable();
-            let did = match work(state.clone()).await {
-                Ok(did) => did,
+            let count = match work(state.clone()).await {
+                Ok(count) => count,
                 Err(error) => {
-                    tracing::error!(worker = name, cause = %error, "a worker failed and goes on");
+                    tracing::error!(worker = name, cause = %error, "a worker failed and will try again");
                     0
                 }
             };
             metrics::counter!("assent_worker_rounds_total", "worker" => name).increment(1);
-            if did > 0 {
+            if count > 0 {
                 continue;
             }
             tokio::select! {
@@ -150,30 +150,25 @@ where
     })
 }
 
-/// Until when a lease holds that is taken now.
-fn lease_end(state: &State, now: DateTime<Utc>) -> DateTime<Utc> {
-    now + Span::seconds(i64::from(state.config.workers.lease_seconds))
-}
-
-/// A time with ±20 %, so that replicas do not move in step.
+/// A time with ±20 %, so that replicas do not run at the same moment.
 fn jittered(time: Duration) -> Duration {
     let [byte] = crate::clock::random_bytes::<1>();
     time.mul_f64(0.8 + 0.4 * f64::from(byte) / 255.0)
 }
 
-async fn purge(state: &State) -> Result<()> {
+async fn delete_expired(state: &State) -> Result<()> {
     let now = state.now();
-    let gone = state
+    let deleted = state
         .store
         .write(now, |tx, now| {
             Box::pin(async move {
-                let gone = tx.purge(*now, *now - Span::days(90)).await?;
-                tx.beat("purge", *now, 0, i64::try_from(gone).unwrap_or(i64::MAX))
+                let deleted = tx.delete_expired(*now, *now - TimeDelta::days(90)).await?;
+                tx.record_worker_run("purge", *now, 0, i64::try_from(deleted).unwrap_or(i64::MAX))
                     .await?;
-                Ok(gone)
+                Ok(deleted)
             })
         })
         .await?;
-    tracing::info!(rows = gone, "expired rows removed");
+    tracing::info!(rows = deleted, "expired rows were deleted");
     Ok(())
 }

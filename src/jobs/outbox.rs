@@ -1,134 +1,146 @@
-//! Effects that leave the house: notifications to subscribers, mail. Sent outside of any transaction, then noted; a
-//! receiver may see one twice after a crash and tells them apart by event number or Message-ID, never by luck.
+//! Sends outbox messages: notifications to subscribers and email notices. Messages are sent outside of any transaction
+//! and the result is stored afterwards. A receiver may get a message twice after a crash; it can recognize the
+//! duplicate by the event number or the Message-ID.
 //!
-//! Waits between tries: 5 s, 1 min, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h, each ±20 %. A receiver's `Retry-After` is
-//! honoured up to twice the planned wait, and never cut short.
+//! Waits between attempts: 5 s, 1 min, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h, each ±20 %. A receiver's `Retry-After`
+//! extends a wait up to twice the planned time; it is never shortened.
 //!
-//! One subscriber gets its notifications in the order of their numbers; a later one waits behind an earlier one.
+//! A subscriber gets its notifications in the order of their event numbers; a later one waits for the earlier ones.
 
-use super::{MOST, lease_end};
+use super::lease::{BATCH_SIZE, lease_end};
+use super::payload::{EmailRecipient, NotificationPayload};
+use crate::auth::Client;
 use crate::error::{Error, Result};
-use crate::ig::pas::V2_2;
-use crate::mail::{Knock, Letter, NotSent};
-use crate::net::{Allowed, Delivered};
+use crate::ig::pas::{PasGuide, Profile};
+use crate::mail::{Email, NoticeKind, SendError};
+use crate::net::{AllowedHosts, PostResult};
 use crate::pas::{self, NotificationKind};
 use crate::prior_auth::{Event, PriorAuth};
 use crate::state::State;
-use crate::store::queues::{Queue, Waiting};
+use crate::store::Tx;
+use crate::store::queues::{LeasedWork, Queue};
 use crate::store::subscriptions::Subscription;
-use chrono::Duration;
-use serde::Deserialize;
+use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
+/// The planned waits between attempts, in seconds.
 const WAITS: [i64; 8] = [5, 60, 300, 1800, 7200, 18_000, 36_000, 36_000];
 
-#[derive(Debug, Deserialize)]
-struct Notification {
-    subscription: Uuid,
-    #[serde(default)]
-    handshake: bool,
-    case: Option<Uuid>,
-    seq: Option<u32>,
-    number: Option<u64>,
-}
-
-impl Notification {
-    /// Its place among those for the same subscription: a handshake comes after the events before it.
-    fn place(&self) -> (u64, bool) {
-        (self.number.unwrap_or(0), self.handshake)
-    }
-}
-
-fn place(payload: &str) -> (u64, bool) {
-    serde_json::from_str(payload).map_or((0, false), |n: Notification| n.place())
-}
-
-#[derive(Debug, Deserialize)]
-struct Mail {
-    whom: String,
-    id: String,
-}
-
-/// What became of one effect.
-enum Done {
+/// The result of an attempt to send a message.
+#[derive(Debug)]
+enum SendOutcome {
     Sent,
-    /// Not now; the wait is in seconds when the receiver asked for one.
-    Later(String, Option<u64>),
-    Never(String),
-    /// Nobody wants it any more; that is nobody's failure.
-    Moot(&'static str),
-    /// An earlier effect for the same receiver has to go first; this is no try.
-    Behind,
-    /// There was no time left; this is no try either.
-    Untried,
+    /// The attempt failed and can be repeated.
+    Retry {
+        reason: String,
+        /// The receiver's `Retry-After`, in seconds.
+        retry_after: Option<u64>,
+    },
+    /// The message cannot be delivered.
+    Failed(String),
+    /// The message is no longer needed. This is not a failure.
+    Obsolete(&'static str),
+    /// An earlier message to the same receiver has to be sent first. Does not count as an attempt.
+    WaitForEarlier,
+    /// The time of the lease ran out. Does not count as an attempt.
+    NotAttempted,
 }
 
-/// Leases what is due and sends it; answers with how many pieces were leased and not put back behind others.
+/// What is stored about a message after an attempt.
+#[derive(Debug)]
+enum StoredOutcome {
+    Sent,
+    /// Back to the queue without counting the attempt.
+    Released(DateTime<Utc>),
+    /// A failed attempt; without a next time the message is given up.
+    Failure {
+        next: Option<DateTime<Utc>>,
+        reason: String,
+    },
+}
+
+/// Leases the messages that are due and sends them. Returns how many were leased, without those that wait for an
+/// earlier message.
 pub(super) async fn run_due(state: &State) -> Result<usize> {
     let now = state.now();
     let end = lease_end(state, now);
     let mut leased = state
         .store
         .write((now, end), |tx, (now, end)| {
-            Box::pin(async move { tx.lease(Queue::Outbox, *now, *end, MOST).await })
+            Box::pin(async move { tx.lease(Queue::Outbox, *now, *end, BATCH_SIZE).await })
         })
         .await?;
-    let mut did = 0;
-    leased.sort_by_key(|effect| place(&effect.payload));
-    for effect in leased {
+    let mut count = 0;
+    leased.sort_by_key(|message| position(&message.payload));
+    for message in leased {
         if state.now() > now + (end - now) / 2 {
-            // A slow receiver used up the time: the rest goes back before its lease ends, so that nobody else sends
-            // the same meanwhile.
-            settle(state, effect, Done::Untried).await?;
+            // A slow receiver has used up the time. The remaining messages are released before their leases end, so
+            // that no other worker sends them at the same time.
+            record_outcome(state, message, SendOutcome::NotAttempted).await?;
             continue;
         }
-        let done = match effect.kind.as_str() {
-            "notification" => notify(state, &effect).await,
-            "mail" => mail(state, &effect).await,
-            other => Ok(Done::Never(format!("no such kind of effect: {other}"))),
+        let outcome = match message.kind.as_str() {
+            "notification" => send_notification(state, &message).await,
+            "mail" => send_email(state, &message).await,
+            other => Ok(SendOutcome::Failed(format!("unknown kind of message: {other}"))),
         };
-        let done = done.unwrap_or_else(|e| Done::Later(e.to_string(), None));
-        did += usize::from(!matches!(done, Done::Behind));
-        settle(state, effect, done).await?;
+        let outcome = outcome.unwrap_or_else(|e| SendOutcome::Retry {
+            reason: e.to_string(),
+            retry_after: None,
+        });
+        count += usize::from(!matches!(outcome, SendOutcome::WaitForEarlier));
+        record_outcome(state, message, outcome).await?;
     }
-    Ok(did)
+    Ok(count)
 }
 
-/// Notes what became of an effect; a handshake that arrived makes its subscription active, a failure for good puts
-/// it into error.
-async fn settle(state: &State, effect: Waiting, done: Done) -> Result<()> {
+fn position(payload: &str) -> (u64, bool) {
+    serde_json::from_str(payload).map_or((0, false), |n: NotificationPayload| n.position())
+}
+
+/// Stores the result of an attempt. A delivered handshake makes its subscription active; a notification that is given
+/// up puts it in error.
+async fn record_outcome(state: &State, message: LeasedWork, outcome: SendOutcome) -> Result<()> {
     let now = state.now();
-    let kind = effect.kind.clone();
-    let (word, next, why) = match &done {
-        Done::Sent => ("sent", None, String::new()),
-        Done::Behind => ("behind", Some(now + Duration::seconds(1)), String::new()),
-        Done::Untried => ("untried", Some(now), String::new()),
-        Done::Never(why) => ("dead", None, why.clone()),
-        Done::Moot(why) => ("moot", None, (*why).to_owned()),
-        Done::Later(why, asked) => {
-            let next = next_try(effect.attempts, *asked).map(|wait| now + wait);
-            (if next.is_some() { "again" } else { "dead" }, next, why.clone())
+    let kind = message.kind.clone();
+    let (label, stored) = match outcome {
+        SendOutcome::Sent => ("sent", StoredOutcome::Sent),
+        SendOutcome::WaitForEarlier => ("waiting", StoredOutcome::Released(now + Duration::seconds(1))),
+        SendOutcome::NotAttempted => ("not-attempted", StoredOutcome::Released(now)),
+        SendOutcome::Failed(reason) => ("dead", StoredOutcome::Failure { next: None, reason }),
+        SendOutcome::Obsolete(reason) => {
+            let reason = reason.to_owned();
+            ("obsolete", StoredOutcome::Failure { next: None, reason })
+        }
+        SendOutcome::Retry { reason, retry_after } => {
+            let next = next_wait(message.attempts, retry_after).map(|wait| now + wait);
+            let label = if next.is_some() { "retry" } else { "dead" };
+            (label, StoredOutcome::Failure { next, reason })
         }
     };
-    metrics::counter!("assent_outbox_total", "kind" => kind, "outcome" => word).increment(1);
-    if word == "dead" {
-        tracing::error!(effect = %effect.id, attempts = effect.attempts, cause = %why, "an effect cannot be delivered");
+    metrics::counter!("assent_outbox_total", "kind" => kind, "outcome" => label).increment(1);
+    if let ("dead", StoredOutcome::Failure { reason, .. }) = (label, &stored) {
+        let attempts = message.attempts;
+        tracing::error!(message = %message.id, attempts, cause = %reason, "a message cannot be delivered");
     }
-    let subscription = subscription_change(&effect, word);
+    let subscription = subscription_status(&message, label);
     state
         .store
         .write(
-            (effect, word, next, why, subscription, now),
-            |tx, (effect, word, next, why, subscription, now)| {
+            (message, stored, subscription, now),
+            |tx, (message, stored, subscription, now)| {
                 Box::pin(async move {
-                    match (*word, next) {
-                        ("sent", _) => drop(tx.finish_effect(effect, *now).await?),
-                        ("behind" | "untried", Some(next)) => tx.hand_back(effect, *next).await?,
-                        _ => tx.put_back(Queue::Outbox, effect, *next, why, *now).await?,
+                    match stored {
+                        StoredOutcome::Sent => drop(tx.finish_message(message, *now).await?),
+                        StoredOutcome::Released(next) => tx.release(message, *next).await?,
+                        StoredOutcome::Failure { next, reason } => {
+                            tx.record_failure(Queue::Outbox, message, *next, reason, *now)
+                                .await?;
+                        }
                     }
                     if let Some((id, status)) = subscription {
-                        let why = (*status == "error").then_some("notifications could not be delivered");
-                        tx.set_subscription_status(*id, status, why, *now).await?;
+                        let error = (*status == "error").then_some("notifications could not be delivered");
+                        tx.set_subscription_status(*id, status, error, *now).await?;
                     }
                     Ok(())
                 })
@@ -137,165 +149,203 @@ async fn settle(state: &State, effect: Waiting, done: Done) -> Result<()> {
         .await
 }
 
-fn subscription_change(effect: &Waiting, word: &str) -> Option<(Uuid, &'static str)> {
-    if effect.kind != "notification" {
+/// The subscription whose status changes after an attempt, with the new status.
+fn subscription_status(message: &LeasedWork, outcome: &str) -> Option<(Uuid, &'static str)> {
+    if message.kind != "notification" {
         return None;
     }
-    let payload: Notification = serde_json::from_str(&effect.payload).ok()?;
-    match word {
+    let payload: NotificationPayload = serde_json::from_str(&message.payload).ok()?;
+    match outcome {
         "sent" if payload.handshake => Some((payload.subscription, "active")),
         "dead" => Some((payload.subscription, "error")),
         _ => None,
     }
 }
 
-/// The wait after the n-th try (from 1); none when it was the last.
-fn next_try(attempts: i64, asked: Option<u64>) -> Option<Duration> {
+/// The wait after the n-th attempt (from 1); none after the last one.
+fn next_wait(attempts: i64, retry_after: Option<u64>) -> Option<Duration> {
     let planned = *WAITS.get(usize::try_from(attempts - 1).ok()?)?;
     let [byte] = crate::clock::random_bytes::<1>();
     let jitter = 400 * i64::from(byte) / 255;
-    Some(Duration::milliseconds(
-        match asked.and_then(|s| i64::try_from(s).ok()) {
-            Some(asked) => asked.clamp(planned, planned * 2) * (1000 + jitter / 2),
-            None => planned * (800 + jitter),
-        },
-    ))
+    let requested = retry_after.and_then(|seconds| i64::try_from(seconds).ok());
+    Some(Duration::milliseconds(match requested {
+        Some(requested) => requested.clamp(planned, planned * 2) * (1000 + jitter / 2),
+        None => planned * (800 + jitter),
+    }))
 }
 
-async fn notify(state: &State, effect: &Waiting) -> Result<Done> {
-    let payload: Notification = serde_json::from_str(&effect.payload).map_err(Error::internal)?;
-    let found = state
+/// What is read from the store to send a notification.
+struct StoredNotification {
+    subscription: Subscription,
+    client: Option<Client>,
+    case: Option<StoredCase>,
+    /// Payloads of other messages to the same subscription that are not sent yet.
+    pending: Vec<String>,
+}
+
+/// A case's id, events and request text.
+type StoredCase = (Uuid, Vec<Event>, String);
+
+async fn send_notification(state: &State, message: &LeasedWork) -> Result<SendOutcome> {
+    let payload: NotificationPayload = serde_json::from_str(&message.payload).map_err(Error::internal)?;
+    let read = state
         .store
         .read(
-            (effect.id, payload.subscription, payload.case),
-            |tx, (effect, subscription, case)| {
-                Box::pin(async move {
-                    let beside = tx.waiting_beside(*effect).await?;
-                    let subscription = tx.subscription(*subscription).await?;
-                    let Some(subscription) = subscription else {
-                        return Ok(None);
-                    };
-                    let client = tx.client(subscription.client).await?;
-                    let case = match case {
-                        Some(id) => Some(stored_case(tx, *id).await?),
-                        None => None,
-                    };
-                    Ok(Some((beside, subscription, client, case)))
-                })
+            (message.id, payload.subscription, payload.case),
+            |tx, (message, subscription, case)| {
+                Box::pin(stored_notification(tx, *message, *subscription, *case))
             },
         )
         .await?;
-    let Some((beside, subscription, client, case)) = found else {
-        return Ok(Done::Moot("the subscription is gone"));
+    let Some(StoredNotification {
+        subscription,
+        client,
+        case,
+        pending,
+    }) = read
+    else {
+        return Ok(SendOutcome::Obsolete("the subscription no longer exists"));
     };
     match subscription.status.as_str() {
-        "off" => return Ok(Done::Moot("the subscription was taken back")),
-        "error" => return Ok(Done::Moot("the subscription stands in error")),
+        "off" => return Ok(SendOutcome::Obsolete("the subscription is off")),
+        "error" => return Ok(SendOutcome::Obsolete("the subscription is in error")),
         _ => {}
     }
     let Some(client) = client.filter(|c| !c.disabled) else {
-        return Ok(Done::Never("the client is disabled".to_owned()));
+        return Ok(SendOutcome::Failed("the client is disabled".to_owned()));
     };
-    if beside.iter().any(|other| place(other) < payload.place()) {
-        return Ok(Done::Behind);
+    if pending.iter().any(|other| position(other) < payload.position()) {
+        return Ok(SendOutcome::WaitForEarlier);
     }
-    let body = body(state, &subscription, &payload, case.as_ref(), effect.id)?;
-    let (headers, content_type) = pas::channel(&subscription.doc);
-    let Some(endpoint) = pas::endpoint(&subscription.doc) else {
-        return Ok(Done::Never("the subscription has no endpoint".to_owned()));
-    };
-    // The registration may have changed since the subscription was made: checked again at each send.
-    let allowed = Allowed {
-        hosts: &client.doc.callback_hosts,
-        loopback_http: client.doc.loopback_http,
-    };
-    Ok(
-        match state
-            .net
-            .post(endpoint, &headers, &content_type, body, allowed)
-            .await
-        {
-            Delivered::Yes => Done::Sent,
-            Delivered::Later(why, asked) => Done::Later(why, asked),
-            Delivered::No(why) => Done::Never(why),
-        },
-    )
+    let body = notification_body(state, &subscription, &client, &payload, case.as_ref(), message.id)?;
+    post_notification(state, &subscription, &client, body).await
 }
 
-type StoredCase = (Uuid, Vec<Event>, String);
+async fn stored_notification(
+    tx: &mut Tx,
+    message: Uuid,
+    subscription: Uuid,
+    case: Option<Uuid>,
+) -> Result<Option<StoredNotification>> {
+    let pending = tx.pending_payloads_to_same_recipient(message).await?;
+    let Some(subscription) = tx.subscription(subscription).await? else {
+        return Ok(None);
+    };
+    let client = tx.client(subscription.client).await?;
+    let case = match case {
+        Some(id) => Some(stored_case(tx, id).await?),
+        None => None,
+    };
+    Ok(Some(StoredNotification {
+        subscription,
+        client,
+        case,
+        pending,
+    }))
+}
 
-async fn stored_case(tx: &mut crate::store::Tx, id: Uuid) -> Result<StoredCase> {
+async fn stored_case(tx: &mut Tx, id: Uuid) -> Result<StoredCase> {
     let events = tx.events(id).await?;
     let case = PriorAuth::replay(id, &events).ok_or_else(|| Error::not_found("case", id))?;
     let text = tx.request_text(case.received.request).await?;
     Ok((id, events, text))
 }
 
-/// The notification's body: rebuilt from the case's events up to the one that it is about.
-fn body(
+async fn post_notification(
     state: &State,
     subscription: &Subscription,
-    payload: &Notification,
+    client: &Client,
+    body: String,
+) -> Result<SendOutcome> {
+    let (headers, content_type) = pas::rest_hook_headers(&subscription.doc);
+    let Some(endpoint) = pas::endpoint(&subscription.doc) else {
+        return Ok(SendOutcome::Failed("the subscription has no endpoint".to_owned()));
+    };
+    // The client's registration may have changed since the subscription was created, so it is checked each time.
+    let allowed = AllowedHosts {
+        hosts: &client.doc.callback_hosts,
+        loopback_http: client.doc.loopback_http,
+    };
+    let result = state
+        .net
+        .post(endpoint, &headers, &content_type, body, allowed)
+        .await;
+    Ok(match result {
+        PostResult::Accepted => SendOutcome::Sent,
+        PostResult::RetryLater { reason, retry_after } => SendOutcome::Retry { reason, retry_after },
+        PostResult::Rejected(reason) => SendOutcome::Failed(reason),
+    })
+}
+
+/// The body of a notification, built from the case's events up to the one that it is about.
+fn notification_body(
+    state: &State,
+    subscription: &Subscription,
+    client: &Client,
+    payload: &NotificationPayload,
     case: Option<&StoredCase>,
-    effect: Uuid,
+    message: Uuid,
 ) -> Result<String> {
     let now = state.now();
-    let url = state.url(&format!("/pas/2.2/Subscription/{}", subscription.id));
+    let guide = PasGuide::for_client(&client.doc.versions);
+    let url = pas::subscription_url(&state.config.public_url, guide, subscription.id);
     let (Some((id, events, text)), Some(seq), Some(number)) = (case, payload.seq, payload.number) else {
-        let handshake = pas::notification(
+        let handshake = pas::notification_bundle(
             &url,
             &subscription.status,
             payload.number.unwrap_or(0),
             &NotificationKind::Handshake,
-            effect,
+            message,
             now,
         );
         return Ok(handshake.to_string());
     };
     let until: Vec<Event> = events.iter().filter(|e| e.seq <= seq).cloned().collect();
     let case = PriorAuth::replay(*id, &until).ok_or_else(|| Error::not_found("case", id))?;
-    let focus = pas::current_answer(state, &V2_2, &case, text, "profile-claimresponse", now)?;
+    let focus = pas::current_response(state, guide, &case, text, Profile::ClaimResponse, now)?;
     let at = case.changed;
     let kind = NotificationKind::Event {
         number,
         at,
         focus: &focus,
     };
-    Ok(pas::notification(&url, "active", number, &kind, effect, now).to_string())
+    Ok(pas::notification_bundle(&url, "active", number, &kind, message, now).to_string())
 }
 
-async fn mail(state: &State, effect: &Waiting) -> Result<Done> {
-    let payload: Mail = serde_json::from_str(&effect.payload).map_err(Error::internal)?;
-    let (knock, address) = match payload.whom.as_str() {
-        "member" => (Knock::Member, member_address(state, &payload.id).await?),
-        "provider" => (Knock::Provider, provider_address(state, payload.id).await?),
-        _ => (
-            Knock::WorkDue,
+async fn send_email(state: &State, message: &LeasedWork) -> Result<SendOutcome> {
+    let recipient: EmailRecipient = serde_json::from_str(&message.payload).map_err(Error::internal)?;
+    let (kind, address) = match recipient {
+        EmailRecipient::Member { login } => (NoticeKind::Member, member_address(state, login).await?),
+        EmailRecipient::Provider { npi } => (NoticeKind::Provider, provider_address(state, npi).await?),
+        EmailRecipient::Staff => (
+            NoticeKind::WorkDue,
             Some(state.config.mail.alerts_to.clone()).filter(|a| !a.is_empty()),
         ),
     };
     let Some(address) = address else {
-        return Ok(Done::Never("no address on file".to_owned()));
+        return Ok(SendOutcome::Failed("no email address on file".to_owned()));
     };
-    let link = state.url(&format!("/k/{}", effect.id));
-    let letter = Letter {
+    let link = state.url(&format!("/notice/{}", message.id));
+    let email = Email {
         to: &address,
-        knock,
+        kind,
         link: &link,
-        id: effect.id,
+        id: message.id,
     };
-    Ok(match state.mail.send(&letter).await {
-        Ok(()) => Done::Sent,
-        Err(NotSent::Later(why)) => Done::Later(why, None),
-        Err(NotSent::Never(why)) => Done::Never(why),
+    Ok(match state.mail.send(&email).await {
+        Ok(()) => SendOutcome::Sent,
+        Err(SendError::Retry(reason)) => SendOutcome::Retry {
+            reason,
+            retry_after: None,
+        },
+        Err(SendError::Permanent(reason)) => SendOutcome::Failed(reason),
     })
 }
 
-async fn member_address(state: &State, login: &str) -> Result<Option<String>> {
-    let id: Uuid = login.parse().map_err(Error::internal)?;
+async fn member_address(state: &State, login: Uuid) -> Result<Option<String>> {
     let login = state
         .store
-        .read(id, |tx, id| Box::pin(async move { tx.login(*id).await }))
+        .read(login, |tx, id| Box::pin(async move { tx.login(*id).await }))
         .await?;
     Ok(login.filter(|l| !l.disabled).and_then(|l| l.email))
 }

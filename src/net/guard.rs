@@ -1,38 +1,38 @@
-//! What a call may reach.
+//! Which addresses an outbound call may reach.
 
 use crate::error::{Error, Result};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use url::{Host, Url};
 
-/// The hosts that a call may reach: entries are `host`, `host:port` or the start of a URL.
+/// The hosts that a call may reach.
 #[derive(Debug, Clone, Copy)]
-pub struct Allowed<'a> {
-    /// The list.
+pub struct AllowedHosts<'a> {
+    /// Entries are `host`, `host:port` or the beginning of a URL.
     pub hosts: &'a [String],
-    /// Whether http to loopback is allowed for this partner (a test set-up; off by default).
+    /// Whether http to loopback is allowed, for test installations. Off by default.
     pub loopback_http: bool,
 }
 
-impl Allowed<'_> {
-    /// Refuses an address that is not on the list, not https, or not public.
+impl AllowedHosts<'_> {
+    /// Refuses a URL that is not on the list, not https or not at a public address.
     pub fn check(&self, url: &str) -> Result<()> {
-        let refused = || Error::forbidden("This address is not registered for the caller");
+        let refused = || Error::forbidden("This address is not registered for the client");
         let parsed = Url::parse(url).map_err(|_| refused())?;
         let host = parsed.host().ok_or_else(refused)?;
         let loopback = is_loopback(&host);
-        let scheme_ok =
+        let allowed_scheme =
             parsed.scheme() == "https" || (parsed.scheme() == "http" && loopback && self.loopback_http);
-        let plain = parsed.username().is_empty() && parsed.password().is_none();
-        if !scheme_ok || !plain || !self.hosts.iter().any(|entry| covers(entry, &parsed)) {
+        let no_credentials = parsed.username().is_empty() && parsed.password().is_none();
+        if !allowed_scheme || !no_credentials || !self.hosts.iter().any(|entry| covers(entry, &parsed)) {
             return Err(refused());
         }
-        let reachable = match host {
-            Host::Ipv4(ip) => public(ip.into()),
-            Host::Ipv6(ip) => public(ip.into()),
+        let is_public = match host {
+            Host::Ipv4(ip) => is_public_address(ip.into()),
+            Host::Ipv6(ip) => is_public_address(ip.into()),
             Host::Domain(_) => true,
         };
-        if reachable || (loopback && self.loopback_http) {
+        if is_public || (loopback && self.loopback_http) {
             Ok(())
         } else {
             Err(refused())
@@ -65,8 +65,8 @@ fn covers(entry: &str, url: &Url) -> bool {
     entry.eq_ignore_ascii_case(host) || with_port.is_some_and(|h| entry.eq_ignore_ascii_case(&h))
 }
 
-/// Whether an address lies in the public internet.
-fn public(ip: IpAddr) -> bool {
+/// Whether an address is on the public internet.
+fn is_public_address(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let [a, b, ..] = ip.octets();
@@ -82,27 +82,29 @@ fn public(ip: IpAddr) -> bool {
                 || (a == 100 && (64..128).contains(&b))
                 || (a == 198 && (18..20).contains(&b)))
         }
-        IpAddr::V6(ip) => ip.to_ipv4().map_or_else(|| public_v6(ip), |v4| public(v4.into())),
+        IpAddr::V6(ip) => ip
+            .to_ipv4()
+            .map_or_else(|| is_public_v6(ip), |v4| is_public_address(v4.into())),
     }
 }
 
-fn public_v6(ip: Ipv6Addr) -> bool {
+fn is_public_v6(ip: Ipv6Addr) -> bool {
     let [first, ..] = ip.segments();
-    // 2000::/3 is the space of global unicast; 2002::/16 wraps IPv4 addresses.
+    // 2000::/3 is global unicast; 2002::/16 (6to4) embeds IPv4 addresses.
     (0x2000..0x4000).contains(&first) && first != 0x2002
 }
 
-/// A resolver that hands out public addresses alone, so that the address that was checked is the one connected to.
+/// A DNS resolver that returns only public addresses, so that the checked address is the one connected to.
 #[derive(Debug)]
-pub(super) struct PublicOnly;
+pub(super) struct PublicAddressResolver;
 
-impl Resolve for PublicOnly {
+impl Resolve for PublicAddressResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|address| public(address.ip())).collect();
+            let public: Vec<SocketAddr> = found.filter(|address| is_public_address(address.ip())).collect();
             if public.is_empty() {
-                return Err("the name has no public address".into());
+                return Err("the host name has no public address".into());
             }
             Ok(Box::new(public.into_iter()) as Addrs)
         })
@@ -115,7 +117,7 @@ mod tests {
 
     fn allows(hosts: &[&str], loopback_http: bool, url: &str) -> bool {
         let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-        Allowed {
+        AllowedHosts {
             hosts: &hosts,
             loopback_http,
         }
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn only_registered_https_hosts_are_reached() {
+    fn only_registered_https_hosts_are_allowed() {
         assert!(allows(&["ehr.example"], false, "https://ehr.example/hook"));
         assert!(allows(
             &["https://ehr.example/fhir"],
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn private_addresses_are_never_reached() {
+    fn private_addresses_are_never_allowed() {
         for private in [
             "10.0.0.1",
             "127.0.0.1",
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_open_only_to_clients_registered_so() {
+    fn loopback_is_allowed_only_if_the_registration_says_so() {
         assert!(!allows(&["127.0.0.1:9999"], false, "http://127.0.0.1:9999/hook"));
         assert!(allows(&["127.0.0.1:9999"], true, "http://127.0.0.1:9999/hook"));
         assert!(!allows(&["10.0.0.1"], true, "http://10.0.0.1/hook"));

@@ -1,55 +1,61 @@
-//! Calls to the outside: the one room with `reqwest`. Every call names what it may reach; nothing else is reached.
+//! Outbound HTTP calls. The only module that uses `reqwest`. Every call passes the list of hosts that it may reach.
 //!
-//! The guard: https only (http to loopback where the client's registration says so), the host on the caller's list,
-//! no address in a private, loopback or link-local range (checked on what the name resolves to, at connect time, so
-//! a name that changes its address in between gains nothing), no redirects, one time budget, bounded answers.
+//! Protection against server-side request forgery: only https (http to loopback if the client's registration allows
+//! it), only hosts on the list, no private, loopback or link-local addresses (checked on the resolved address at
+//! connect time, so that a later change of DNS makes no difference), no redirects, a time limit and a limit on the
+//! response size.
 
 mod guard;
 
-pub use guard::Allowed;
+pub use guard::AllowedHosts;
 
 use crate::error::{Error, Result};
-use guard::PublicOnly;
+use guard::PublicAddressResolver;
 use reqwest::{Client, StatusCode, header, redirect};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
-/// Largest answer that is read, in bytes.
-const ANSWER: usize = 4 * 1024 * 1024;
+/// The largest response body, in bytes.
+const MAX_BODY: usize = 4 * 1024 * 1024;
 
-/// The ways out of the house.
+/// The HTTP client for calls to the servers of clients.
 #[derive(Debug, Clone)]
-pub struct Net {
-    /// Reaches public addresses alone.
+pub struct HttpClient {
+    /// Connects only to public addresses.
     public: Client,
-    /// Reaches loopback too; used only for clients that are registered so.
-    near: Client,
+    /// Also connects to loopback; used only for clients whose registration allows it.
+    loopback: Client,
 }
 
-/// What a read from a partner's FHIR server came to. A failed read is never "not there".
+/// The result of a read from a client's server. A failed read is never reported as not found.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Fetched {
-    /// The resource or searchset.
+pub enum FetchResult {
+    /// The JSON that was read: a resource, a searchset or a key set.
     Found(Value),
-    /// 404 or 410, or an address that this call may not reach.
-    NotThere,
-    /// Refused, broken or too slow; says which, without content.
+    /// The server returned 404 or 410, or the call may not reach the address.
+    NotFound,
+    /// The server refused, could not be reached, was too slow or sent unusable data. The reason holds no content.
     Failed(String),
 }
 
-/// What became of a delivery.
+/// The result of a POST.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivered {
-    /// 2xx.
-    Yes,
-    /// Try again; not before so many seconds, if the receiver said so.
-    Later(String, Option<u64>),
-    /// Never.
-    No(String),
+pub enum PostResult {
+    /// The receiver returned 2xx.
+    Accepted,
+    /// The POST can be retried.
+    RetryLater {
+        /// What went wrong, without content.
+        reason: String,
+        /// The receiver's `Retry-After`, in seconds.
+        retry_after: Option<u64>,
+    },
+    /// A retry will not help. The reason holds no content.
+    Rejected(String),
 }
 
-impl Net {
-    /// Builds both clients.
+impl HttpClient {
+    /// Builds the client.
     pub fn new() -> Result<Self> {
         let builder = || {
             Client::builder()
@@ -59,39 +65,39 @@ impl Net {
                 .user_agent("assent")
                 .no_proxy()
         };
-        let near = builder().build().map_err(Error::internal)?;
+        let loopback = builder().build().map_err(Error::internal)?;
         let public = builder()
-            .dns_resolver(Arc::new(PublicOnly))
+            .dns_resolver(Arc::new(PublicAddressResolver))
             .build()
             .map_err(Error::internal)?;
-        Ok(Self { public, near })
+        Ok(Self { public, loopback })
     }
 
-    /// Reads JSON without a token (a key set).
-    pub async fn get_json(&self, url: &str, allowed: Allowed<'_>) -> Result<Value> {
+    /// Reads JSON without a token, such as a key set.
+    pub async fn get_json(&self, url: &str, allowed: AllowedHosts<'_>) -> Result<Value> {
         let client = self.client(url, allowed)?;
-        let answer = client
+        let response = client
             .get(url)
             .header(header::ACCEPT, "application/json")
             .send()
             .await;
-        match read(answer).await {
-            Fetched::Found(value) => Ok(value),
-            Fetched::NotThere => Err(Error::unavailable("the address answered that nothing is there")),
-            Fetched::Failed(why) => Err(Error::unavailable(why)),
+        match read(response).await {
+            FetchResult::Found(value) => Ok(value),
+            FetchResult::NotFound => Err(Error::unavailable("the server returned 404 or 410")),
+            FetchResult::Failed(why) => Err(Error::unavailable(why)),
         }
     }
 
-    /// Reads FHIR JSON with a partner's token, within a budget.
-    pub async fn get_json_as(
+    /// Reads FHIR JSON with the access token that the client sent, within `budget`.
+    pub async fn get_fhir(
         &self,
         url: &str,
         bearer: &str,
-        allowed: Allowed<'_>,
+        allowed: AllowedHosts<'_>,
         budget: Duration,
-    ) -> Fetched {
+    ) -> FetchResult {
         let Ok(client) = self.client(url, allowed) else {
-            return Fetched::NotThere;
+            return FetchResult::NotFound;
         };
         let request = client
             .get(url)
@@ -101,18 +107,18 @@ impl Net {
         read(request.send().await).await
     }
 
-    /// Posts a body with the receiver's own headers.
+    /// Posts a body with additional headers.
     pub async fn post(
         &self,
         url: &str,
         headers: &[(String, String)],
         content_type: &str,
         body: String,
-        allowed: Allowed<'_>,
-    ) -> Delivered {
+        allowed: AllowedHosts<'_>,
+    ) -> PostResult {
         let client = match self.client(url, allowed) {
             Ok(client) => client,
-            Err(refused) => return Delivered::No(refused.message().to_owned()),
+            Err(refused) => return PostResult::Rejected(refused.message().to_owned()),
         };
         let mut request = client
             .post(url)
@@ -122,59 +128,62 @@ impl Net {
             request = request.header(name, value);
         }
         match request.send().await {
-            Ok(answer) => delivered(answer.status(), retry_after(&answer)),
-            Err(e) if e.is_builder() => Delivered::No("the request could not be built".to_owned()),
-            Err(e) => Delivered::Later(kind_of(&e).to_owned(), None),
+            Ok(response) => post_result(response.status(), retry_after(&response)),
+            Err(e) if e.is_builder() => PostResult::Rejected("the request could not be built".to_owned()),
+            Err(e) => PostResult::RetryLater {
+                reason: describe(&e).to_owned(),
+                retry_after: None,
+            },
         }
     }
 
-    fn client(&self, url: &str, allowed: Allowed<'_>) -> Result<&Client> {
+    fn client(&self, url: &str, allowed: AllowedHosts<'_>) -> Result<&Client> {
         allowed.check(url)?;
         Ok(if allowed.loopback_http {
-            &self.near
+            &self.loopback
         } else {
             &self.public
         })
     }
 }
 
-async fn read(answer: reqwest::Result<reqwest::Response>) -> Fetched {
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(e) => return Fetched::Failed(kind_of(&e).to_owned()),
+async fn read(response: reqwest::Result<reqwest::Response>) -> FetchResult {
+    let response = match response {
+        Ok(response) => response,
+        Err(e) => return FetchResult::Failed(describe(&e).to_owned()),
     };
-    let status = answer.status();
+    let status = response.status();
     if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
-        return Fetched::NotThere;
+        return FetchResult::NotFound;
     }
     if !status.is_success() {
-        return Fetched::Failed(format!("the server answered {}", status.as_u16()));
+        return FetchResult::Failed(format!("the server returned {}", status.as_u16()));
     }
-    if answer.content_length().is_some_and(|n| n > ANSWER as u64) {
-        return Fetched::Failed("the answer is too large".to_owned());
+    if response.content_length().is_some_and(|n| n > MAX_BODY as u64) {
+        return FetchResult::Failed("the response is too large".to_owned());
     }
-    match answer.bytes().await {
-        Ok(bytes) if bytes.len() > ANSWER => Fetched::Failed("the answer is too large".to_owned()),
+    match response.bytes().await {
+        Ok(bytes) if bytes.len() > MAX_BODY => FetchResult::Failed("the response is too large".to_owned()),
         Ok(bytes) => serde_json::from_slice(&bytes).map_or_else(
-            |_| Fetched::Failed("the answer is no JSON".to_owned()),
-            Fetched::Found,
+            |_| FetchResult::Failed("the response is not JSON".to_owned()),
+            FetchResult::Found,
         ),
-        Err(e) => Fetched::Failed(kind_of(&e).to_owned()),
+        Err(e) => FetchResult::Failed(describe(&e).to_owned()),
     }
 }
 
-/// Which answers are worth another try: 408, 425, 429 and 5xx. The rest will not get better.
-fn delivered(status: StatusCode, retry_after: Option<u64>) -> Delivered {
-    let word = format!("the receiver answered {}", status.as_u16());
+/// The statuses 408, 425, 429 and 5xx can be retried; all other failures are final.
+fn post_result(status: StatusCode, retry_after: Option<u64>) -> PostResult {
+    let reason = format!("the receiver returned {}", status.as_u16());
     match status.as_u16() {
-        200..=299 => Delivered::Yes,
-        408 | 425 | 429 | 500..=599 => Delivered::Later(word, retry_after),
-        _ => Delivered::No(word),
+        200..=299 => PostResult::Accepted,
+        408 | 425 | 429 | 500..=599 => PostResult::RetryLater { reason, retry_after },
+        _ => PostResult::Rejected(reason),
     }
 }
 
-fn retry_after(answer: &reqwest::Response) -> Option<u64> {
-    answer
+fn retry_after(response: &reqwest::Response) -> Option<u64> {
+    response
         .headers()
         .get(header::RETRY_AFTER)?
         .to_str()
@@ -184,12 +193,12 @@ fn retry_after(answer: &reqwest::Response) -> Option<u64> {
 }
 
 /// What went wrong, without the address.
-fn kind_of(error: &reqwest::Error) -> &'static str {
+fn describe(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
         "the server did not answer in time"
     } else if error.is_connect() {
         "the server could not be reached"
     } else {
-        "the answer broke off"
+        "the response was interrupted"
     }
 }

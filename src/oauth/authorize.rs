@@ -1,154 +1,177 @@
-//! The authorization request of a member's app: checked here, shown and answered by the pages of `web`.
-//! SMART App Launch 2.2 (standalone launch), RFC 6749 section 4.1, RFC 7636.
+//! The authorization request of a member's app (SMART App Launch 2.2, standalone launch; RFC 6749, section 4.1; RFC
+//! 7636). This module validates it; the pages in `web` show it and post the member's choice.
 //!
-//! A request with an unknown client or redirect address is never redirected: it gets a page. Every other fault goes
-//! back to the app.
+//! A request with an unknown client or redirect URI is never redirected; the member sees an error page. Every other
+//! error is returned to the app.
 
-use super::{MEMBER_API, Parameters, client_login, exchange, pkce};
-use crate::auth::scopes::FOR_APPS;
+use super::client_authentication::find_enabled_client;
+use super::{MEMBER_API, Parameters, pkce, token_issuance};
+use crate::auth::scopes::APP_SCOPES;
 use crate::auth::{Client, Scopes, fingerprint};
 use crate::clock::new_secret;
 use crate::error::{Error, Result};
 use crate::state::State;
-use crate::store::oauth::{Code, Grant};
-use crate::store::people::Login;
+use crate::store::accounts::MemberLogin;
+use crate::store::oauth::{AuthorizationCode, Grant};
 use chrono::Duration;
 use url::Url;
 
-/// A request that holds: what the consent page shows and what `allow` writes.
+/// A valid authorization request.
 #[derive(Debug, Clone)]
 pub struct AuthorizeRequest {
     /// The app.
     pub client: Client,
-    /// Where the answer goes; one of the app's registered addresses.
+    /// The redirect URI; one of those registered for the app.
     pub redirect_uri: String,
-    /// The app's own value, given back unchanged.
+    /// The app's `state` value, returned unchanged.
     pub state: String,
-    /// What the app would get.
+    /// The scopes that the app would get.
     pub scopes: Scopes,
-    /// PKCE: the S256 challenge.
+    /// The PKCE code challenge (S256).
     pub challenge: String,
-    /// The request as it came, for the forms that carry it through sign-in and consent.
+    /// The query of the request, for the forms that carry it through sign-in and consent.
     pub query: String,
 }
 
-/// Why a request does not hold.
+/// Why an authorization request is refused.
 #[derive(Debug)]
-pub enum Fault {
-    /// Show this on a page of ours: nobody knows where the request comes from.
+pub enum AuthorizeError {
+    /// Show this error on a page. The app or its redirect URI is not known, so there is no safe place to redirect to.
     Page(Error),
-    /// Send the browser here: back to the app, with `error` and `state`.
+    /// Redirect the browser to this URL: back to the app, with `error` and `state`.
     Redirect(String),
 }
 
-impl From<Error> for Fault {
+impl From<Error> for AuthorizeError {
     fn from(error: Error) -> Self {
         Self::Page(error)
     }
 }
 
 impl AuthorizeRequest {
-    /// The origin of the redirect address: the page's `form-action` must name it, or the browser stops the answer.
+    /// The origin of the redirect URI. The consent page's `form-action` policy must allow it, or the browser blocks the
+    /// redirect.
     pub fn redirect_origin(&self) -> String {
         Url::parse(&self.redirect_uri)
             .map(|url| url.origin().ascii_serialization())
             .unwrap_or_default()
     }
 
-    /// Whether the app asked to keep its access without the member being there.
-    pub fn lasts(&self) -> bool {
+    /// Whether the app requested access while the member is not present (`offline_access`).
+    pub fn is_offline(&self) -> bool {
         self.scopes.has("offline_access")
     }
 
-    /// How long the access holds without asking again; one that lasts starts anew with each use.
-    pub fn duration(&self) -> Duration {
-        if self.lasts() {
-            exchange::refresh_waits()
+    /// How long the app has access without asking again. With `offline_access`, each use starts this time anew.
+    pub fn access_duration(&self) -> Duration {
+        if self.is_offline() {
+            token_issuance::refresh_lifetime()
         } else {
-            exchange::app_access()
+            token_issuance::app_access_lifetime()
         }
     }
 }
 
-/// Checks the query (or the form) of `/oauth/authorize`.
-pub async fn read(state: &State, query: &str) -> Result<AuthorizeRequest, Fault> {
-    let asked = Parameters::read(query)?;
-    let client_id = asked.require("client_id")?;
-    let client = client_login::enabled(state, client_id)
+/// Validates the authorization request in the query (or the form) of `/oauth/authorize`.
+pub async fn validate(state: &State, query: &str) -> Result<AuthorizeRequest, AuthorizeError> {
+    let parameters = Parameters::parse(query)?;
+    let client_id = parameters.require("client_id")?;
+    let client = find_enabled_client(state, client_id)
         .await?
-        .ok_or_else(|| Error::malformed("This app is not registered here"))?;
-    let redirect_uri = asked.require("redirect_uri")?.to_owned();
-    if !client.doc.redirect_uris.contains(&redirect_uri) || !client.doc.may_use(&redirect_uri) {
-        return Err(
-            Error::malformed("The app asked to send you to an address that it did not register").into(),
-        );
+        .ok_or_else(|| Error::malformed("This app is not registered with your plan (client_id)"))?;
+    let redirect_uri = parameters.require("redirect_uri")?.to_owned();
+    if !client.doc.redirect_uris.contains(&redirect_uri) || !client.doc.allows_url(&redirect_uri) {
+        return Err(Error::malformed(
+            "The app asked to send you to an address that is not registered for it (redirect_uri)",
+        )
+        .into());
     }
     let audience = state.url(MEMBER_API);
-    match judge(&client, &asked, &audience) {
-        Ok((scopes, challenge, own)) => Ok(AuthorizeRequest {
+    match validate_parameters(&client, &parameters, &audience) {
+        Ok(valid) => Ok(AuthorizeRequest {
             client,
             redirect_uri,
-            state: own,
-            scopes,
-            challenge,
+            state: valid.state,
+            scopes: valid.scopes,
+            challenge: valid.challenge,
             query: query.to_owned(),
         }),
-        Err((code, message)) => {
-            let back = [("error", code), ("error_description", message)];
-            Err(Fault::Redirect(answer(&redirect_uri, &back, asked.get("state"))?))
+        Err((code, description)) => {
+            let pairs = [("error", code), ("error_description", description)];
+            let url = redirect_url(&redirect_uri, &pairs, parameters.get("state"))?;
+            Err(AuthorizeError::Redirect(url))
         }
     }
 }
 
-/// What is wrong with a request whose app is known: the error code of RFC 6749 section 4.1.2.1 and a sentence.
-type Wrong = (&'static str, &'static str);
+/// The values of a valid request.
+#[derive(Debug)]
+struct ValidParameters {
+    scopes: Scopes,
+    challenge: String,
+    state: String,
+}
 
-/// The scopes that would be granted, the challenge and the app's state.
-fn judge(client: &Client, asked: &Parameters, audience: &str) -> Result<(Scopes, String, String), Wrong> {
+/// The `error` code (RFC 6749, section 4.1.2.1) and the `error_description` that are returned to the app.
+type RedirectError = (&'static str, &'static str);
+
+/// Validates all parameters other than `client_id` and `redirect_uri`. `audience` is the URL of the member API.
+fn validate_parameters(
+    client: &Client,
+    parameters: &Parameters,
+    audience: &str,
+) -> Result<ValidParameters, RedirectError> {
     const INVALID: &str = "invalid_request";
-    match asked.get("response_type") {
+    match parameters.get("response_type") {
         Some("code") => {}
         Some(_) => return Err(("unsupported_response_type", "response_type must be code")),
         None => return Err((INVALID, "The parameter response_type is missing")),
     }
-    if asked.get("code_challenge_method") != Some("S256") {
-        return Err((INVALID, "PKCE is needed: code_challenge_method must be S256"));
+    if parameters.get("code_challenge_method") != Some("S256") {
+        return Err((INVALID, "PKCE is required: code_challenge_method must be S256"));
     }
-    let challenge = asked
+    let challenge = parameters
         .get("code_challenge")
         .filter(|text| pkce::is_challenge(text))
         .ok_or((
             INVALID,
-            "PKCE is needed: code_challenge must be the base64url of a SHA-256",
+            "PKCE is required: code_challenge must be a SHA-256 hash in base64url",
         ))?;
-    let own = asked
+    let state = parameters
         .get("state")
         .ok_or((INVALID, "The parameter state is missing"))?;
-    match asked.get("aud").or_else(|| asked.get("resource")) {
+    match parameters.get("aud").or_else(|| parameters.get("resource")) {
         Some(aud) if aud == audience => {}
-        Some(_) => return Err((INVALID, "aud is not the FHIR base of this server")),
+        Some(_) => return Err((INVALID, "aud must be the URL of this server's member API")),
         None => return Err((INVALID, "The parameter aud is missing")),
     }
-    if asked.get("launch").is_some() {
+    if parameters.get("launch").is_some() {
         return Err((
             INVALID,
-            "This server knows no launch context: start without launch",
+            "The parameter launch is not supported. Use a standalone launch",
         ));
     }
-    let scopes = Scopes::read(asked.get("scope").unwrap_or(""))
-        .narrowed(&Scopes::registered(&client.doc.scopes), &FOR_APPS);
-    if !scopes.reaches_data() {
-        return Err(("invalid_scope", "None of the scopes can be granted to this app"));
+    let scopes = Scopes::parse(parameters.get("scope").unwrap_or(""))
+        .narrowed(&Scopes::registered(&client.doc.scopes), &APP_SCOPES);
+    if !scopes.include_resources() {
+        return Err((
+            "invalid_scope",
+            "None of the requested scopes can be granted to this app",
+        ));
     }
-    Ok((scopes, challenge.to_owned(), own.to_owned()))
+    Ok(ValidParameters {
+        scopes,
+        challenge: challenge.to_owned(),
+        state: state.to_owned(),
+    })
 }
 
-/// The member allows it: writes the grant and its code in one unit. Gives the address to send the browser to.
-/// `sensitive` = the member shares what is marked sensitive too.
+/// The member allows the request. Stores the grant and an authorization code in one unit of work, and returns the URL
+/// to redirect the browser to. `sensitive` says whether the member shares sensitive care too.
 pub async fn allow(
     state: &State,
     request: &AuthorizeRequest,
-    login: &Login,
+    login: &MemberLogin,
     sensitive: bool,
 ) -> Result<String> {
     let code = new_secret();
@@ -164,7 +187,7 @@ pub async fn allow(
         last_used: None,
         ended: None,
     };
-    let stored = Code {
+    let stored_code = AuthorizationCode {
         code_hash: fingerprint(&code),
         grant_id: grant.id,
         redirect_uri: request.redirect_uri.clone(),
@@ -174,27 +197,27 @@ pub async fn allow(
     };
     state
         .store
-        .write((grant, stored), |tx, (grant, code)| {
+        .write((grant, stored_code), |tx, (grant, code)| {
             Box::pin(async move {
                 tx.add_grant(grant).await?;
-                tx.add_code(code).await
+                tx.add_authorization_code(code).await
             })
         })
         .await?;
-    answer(&request.redirect_uri, &[("code", &code)], Some(&request.state))
+    redirect_url(&request.redirect_uri, &[("code", &code)], Some(&request.state))
 }
 
-/// The member does not allow it. Gives the address to send the browser to.
+/// The member does not allow the request. Returns the URL to redirect the browser to.
 pub fn deny(request: &AuthorizeRequest) -> Result<String> {
-    let back = [
+    let pairs = [
         ("error", "access_denied"),
-        ("error_description", "The member did not allow it"),
+        ("error_description", "The member did not allow access"),
     ];
-    answer(&request.redirect_uri, &back, Some(&request.state))
+    redirect_url(&request.redirect_uri, &pairs, Some(&request.state))
 }
 
-/// The redirect address with the answer added to its query.
-fn answer(redirect_uri: &str, pairs: &[(&str, &str)], state: Option<&str>) -> Result<String> {
+/// The redirect URI with these parameters and `state` added to its query.
+fn redirect_url(redirect_uri: &str, pairs: &[(&str, &str)], state: Option<&str>) -> Result<String> {
     let mut url = Url::parse(redirect_uri).map_err(Error::internal)?;
     url.query_pairs_mut()
         .extend_pairs(pairs)
@@ -208,11 +231,11 @@ mod tests {
     use crate::auth::{ClientDoc, registration::new_client};
 
     const AUDIENCE: &str = "https://pa.example/fhir/pdex";
-    const GOOD: &str = "response_type=code&state=s1&aud=https://pa.example/fhir/pdex&code_challenge_method=S256\
+    const VALID_QUERY: &str = "response_type=code&state=s1&aud=https://pa.example/fhir/pdex&code_challenge_method=S256\
         &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM\
         &scope=launch/patient patient/ExplanationOfBenefit.rs patient/Observation.rs offline_access";
 
-    fn judged(query: &str) -> Result<(Scopes, String, String), Wrong> {
+    fn validated(query: &str) -> Result<ValidParameters, RedirectError> {
         let doc = ClientDoc {
             scopes: vec!["patient/*.rs".to_owned()],
             ..ClientDoc::default()
@@ -223,12 +246,16 @@ mod tests {
             doc,
             chrono::DateTime::from_timestamp(1_790_000_000, 0).unwrap(),
         );
-        judge(&client, &Parameters::read(query).unwrap(), AUDIENCE)
+        validate_parameters(&client, &Parameters::parse(query).unwrap(), AUDIENCE)
     }
 
     #[test]
-    fn a_sound_request_gets_what_can_be_granted() {
-        let (scopes, challenge, state) = judged(GOOD).unwrap();
+    fn a_valid_request_gets_the_scopes_that_can_be_granted() {
+        let ValidParameters {
+            scopes,
+            challenge,
+            state,
+        } = validated(VALID_QUERY).unwrap();
         assert_eq!(
             scopes.to_string(),
             "launch/patient patient/ExplanationOfBenefit.rs"
@@ -237,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_has_its_code() {
+    fn each_invalid_parameter_has_its_error_code() {
         for (from, to, code) in [
             (
                 "response_type=code",
@@ -262,17 +289,17 @@ mod tests {
             ("scope=", "scape=", "invalid_scope"),
         ] {
             assert_eq!(
-                judged(&GOOD.replace(from, to)).unwrap_err().0,
+                validated(&VALID_QUERY.replace(from, to)).unwrap_err().0,
                 code,
                 "{from} -> {to}"
             );
         }
-        assert!(judged(&GOOD.replace("aud=", "resource=")).is_ok());
+        assert!(validated(&VALID_QUERY.replace("aud=", "resource=")).is_ok());
     }
 
     #[test]
-    fn the_answer_keeps_the_query_of_the_address_and_escapes() {
-        let url = answer("https://app.example/cb?a=1", &[("code", "x y")], Some("a&b=c")).unwrap();
+    fn the_redirect_url_keeps_its_query_and_escapes_values() {
+        let url = redirect_url("https://app.example/cb?a=1", &[("code", "x y")], Some("a&b=c")).unwrap();
         assert_eq!(url, "https://app.example/cb?a=1&code=x+y&state=a%26b%3Dc");
     }
 }

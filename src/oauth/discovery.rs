@@ -1,18 +1,28 @@
-//! `{base}/.well-known/smart-configuration` of every FHIR base (SMART App Launch 2.2, "Server capabilities"): no
-//! token, `application/json` whatever was asked for. It says what is there and nothing more.
+//! `{base}/.well-known/smart-configuration` of every FHIR base (SMART App Launch 2.2, "Server capabilities"). It needs
+//! no token, is `application/json` whatever the `Accept` header says, and lists only what is supported.
 
 use super::{MEMBER_API, TOKEN};
-use crate::auth::scopes::{FOR_APPS, FOR_SYSTEMS, WORDS};
+use crate::auth::scopes::{APP_SCOPES, NAMED_SCOPES, SYSTEM_SCOPES};
+use crate::ig::dtr::DtrVersion;
+use crate::ig::pas::PasVersion;
 use crate::state::State;
 use axum::extract;
 use axum::http::{Uri, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
-/// The FHIR bases that have such a document.
-pub const BASES: [&str; 3] = ["/dtr/2.2", "/pas/2.2", MEMBER_API];
+/// The paths of the FHIR bases. Each of them has this document.
+pub(super) fn fhir_bases() -> impl Iterator<Item = &'static str> {
+    let dtr = DtrVersion::SERVED
+        .into_iter()
+        .map(|version| version.guide().base_path);
+    let pas = PasVersion::SERVED
+        .into_iter()
+        .map(|version| version.guide().base_path);
+    dtr.chain(pas).chain([MEMBER_API])
+}
 
-/// What apps and back ends can do here.
+/// The SMART capabilities of this server.
 const CAPABILITIES: [&str; 9] = [
     "launch-standalone",
     "client-public",
@@ -25,15 +35,15 @@ const CAPABILITIES: [&str; 9] = [
     "permission-v2",
 ];
 
-/// The document of the base in the address.
+/// The document of the FHIR base in the path.
 pub async fn get(extract::State(state): extract::State<State>, uri: Uri) -> impl IntoResponse {
     let base = uri.path().trim_end_matches("/.well-known/smart-configuration");
     let body = smart_configuration(&state, base).to_string();
     ([(header::CONTENT_TYPE, "application/json")], body)
 }
 
-/// The document of one base. All bases share one authorization server; they differ in the scopes that mean
-/// something there. Without `issuer` and `jwks_uri`: those belong to `openid`, which is not offered.
+/// The document of one FHIR base. All bases share one authorization server and differ in their scopes. `issuer` and
+/// `jwks_uri` are left out because they belong to `openid`, which is not supported.
 pub fn smart_configuration(state: &State, base: &str) -> Value {
     configuration(&state.config.public_url, base)
 }
@@ -58,10 +68,14 @@ fn configuration(public_url: &str, base: &str) -> Value {
 
 fn scopes(base: &str) -> Vec<&'static str> {
     if base == MEMBER_API {
-        let finer = "patient/ExplanationOfBenefit.rs?use=preauthorization";
-        return WORDS.into_iter().chain(FOR_APPS).chain([finer]).collect();
+        let refined = "patient/ExplanationOfBenefit.rs?use=preauthorization";
+        return NAMED_SCOPES
+            .into_iter()
+            .chain(APP_SCOPES)
+            .chain([refined])
+            .collect();
     }
-    FOR_SYSTEMS.to_vec()
+    SYSTEM_SCOPES.to_vec()
 }
 
 #[cfg(test)]
@@ -70,11 +84,11 @@ mod tests {
     use crate::auth::Scopes;
 
     #[test]
-    fn each_base_names_the_scopes_that_mean_something_there() {
+    fn each_base_lists_its_own_scopes() {
         let member = configuration("https://pa.example", "/fhir/pdex");
         assert_eq!(member["token_endpoint"], "https://pa.example/oauth/token");
         let scopes = member["scopes_supported"].as_array().unwrap();
-        assert!(scopes.iter().all(|s| Scopes::is_one(s.as_str().unwrap())));
+        assert!(scopes.iter().all(|s| Scopes::is_valid(s.as_str().unwrap())));
         assert!(scopes.iter().all(|s| !s.as_str().unwrap().starts_with("system/")));
         let dtr = configuration("https://pa.example", "/dtr/2.2");
         assert!(
@@ -87,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_and_openid_are_not_claimed() {
+    fn plain_pkce_and_openid_are_not_listed() {
         let member = configuration("https://pa.example", "/fhir/pdex");
         assert_eq!(member["code_challenge_methods_supported"], json!(["S256"]));
         assert_eq!(member.get("issuer"), None);

@@ -1,9 +1,9 @@
-//! `POST /oauth/introspect` (RFC 7662): whether a token holds and what it opens. The caller shows who it is as at
-//! the token endpoint, or with an access token of its own; it learns of its own client's tokens alone.
+//! `POST /oauth/introspect` (RFC 7662): whether a token is active, and its scopes. The caller authenticates as at the
+//! token endpoint, or with an access token of its own. It can introspect only the tokens of its own client.
 
-use super::client_login::{self, Proof, as_invalid_client};
-use super::{Parameters, exchange, no_store};
-use crate::auth::{fingerprint, no_token};
+use super::client_authentication::{AuthenticationMethod, as_invalid_client, authenticate};
+use super::{Parameters, no_store, token_issuance};
+use crate::auth::{fingerprint, missing_token};
 use crate::error::Result;
 use crate::state::State;
 use crate::store::Tx;
@@ -16,66 +16,70 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Answers an introspection request.
+/// Handles an introspection request.
 pub async fn post(
     extract::State(state): extract::State<State>,
     headers: HeaderMap,
     form: Parameters,
 ) -> Response {
-    match answer(&state, &headers, &form).await {
+    match introspect(&state, &headers, &form).await {
         Ok(body) => no_store(&body),
         Err(error) => OAuthFailure::from(as_invalid_client(error)).into_response(),
     }
 }
 
-async fn answer(state: &State, headers: &HeaderMap, form: &Parameters) -> Result<Value> {
+async fn introspect(state: &State, headers: &HeaderMap, form: &Parameters) -> Result<Value> {
     let hash = fingerprint(form.require("token")?);
     let now = state.now();
-    let (client, jti) = if let Some(guard) = bearer(headers) {
-        (caller_of(state, fingerprint(guard)).await?, None)
+    let (client, jti) = if let Some(own_token) = bearer_token(headers) {
+        (find_calling_client(state, fingerprint(own_token)).await?, None)
     } else {
-        let known = client_login::known(state, headers, form, "/oauth/introspect").await?;
-        if known.proof == Proof::None {
-            return Err(no_token());
+        let authenticated = authenticate(state, headers, form, "/oauth/introspect").await?;
+        if authenticated.method == AuthenticationMethod::None {
+            return Err(missing_token());
         }
-        (known.client.id, known.jti)
+        (authenticated.client.id, authenticated.jti)
     };
     state
         .store
         .write((client, jti, hash, now), |tx, (client, jti, hash, now)| {
             Box::pin(async move {
-                exchange::spend(tx, jti.as_ref()).await?;
-                let token = live(tx, hash, *now)
+                token_issuance::spend_jti(tx, jti.as_ref()).await?;
+                let token = find_active_token(tx, hash, *now)
                     .await?
                     .filter(|(token, _, _)| token.client == *client);
                 Ok(token.map_or_else(
                     || json!({"active": false}),
-                    |(token, id, member)| describe(&token, &id, member),
+                    |(token, client_id, member)| active_response(&token, &client_id, member),
                 ))
             })
         })
         .await
 }
 
-/// The client that holds this access token.
-async fn caller_of(state: &State, guard: String) -> Result<Uuid> {
+/// Finds the client that an access token was issued to, by the token's fingerprint.
+async fn find_calling_client(state: &State, hash: String) -> Result<Uuid> {
     let found = state
         .store
-        .read((guard, state.now()), |tx, (hash, now)| {
+        .read((hash, state.now()), |tx, (hash, now)| {
             Box::pin(async move {
-                let found = live(tx, hash, *now).await?;
+                let found = find_active_token(tx, hash, *now).await?;
                 Ok(found
                     .filter(|(token, _, _)| token.kind == TokenKind::Access)
                     .map(|(token, _, _)| token.client))
             })
         })
         .await?;
-    found.ok_or_else(no_token)
+    found.ok_or_else(missing_token)
 }
 
-/// A token that holds, with its `client_id` and its member.
-async fn live(tx: &mut Tx, hash: &str, now: DateTime<Utc>) -> Result<Option<(Token, String, Option<Uuid>)>> {
-    let Some(token) = tx.token(hash).await?.filter(|token| token.holds(now)) else {
+/// Finds an active token, with its `client_id` and member. Backend services' tokens have no member.
+async fn find_active_token(
+    tx: &mut Tx,
+    hash: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<(Token, String, Option<Uuid>)>> {
+    let Some(token) = tx.token(hash).await?.filter(|token| token.is_valid_at(now)) else {
         return Ok(None);
     };
     let Some(client) = tx.client(token.client).await?.filter(|client| !client.disabled) else {
@@ -87,11 +91,11 @@ async fn live(tx: &mut Tx, hash: &str, now: DateTime<Utc>) -> Result<Option<(Tok
     let Some(grant) = tx.grant(grant).await?.filter(|grant| grant.ended.is_none()) else {
         return Ok(None);
     };
-    let open = tx.login(grant.login).await?.is_some_and(|login| !login.disabled);
-    Ok(open.then_some((token, client.client_id, Some(grant.member))))
+    let is_enabled = tx.login(grant.login).await?.is_some_and(|login| !login.disabled);
+    Ok(is_enabled.then_some((token, client.client_id, Some(grant.member))))
 }
 
-fn describe(token: &Token, client_id: &str, member: Option<Uuid>) -> Value {
+fn active_response(token: &Token, client_id: &str, member: Option<Uuid>) -> Value {
     let mut body = json!({
         "active": true,
         "scope": token.scope,
@@ -109,8 +113,8 @@ fn describe(token: &Token, client_id: &str, member: Option<Uuid>) -> Value {
     body
 }
 
-/// The token of `Authorization: Bearer …`.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The token in `Authorization: Bearer …`.
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers
         .get(header::AUTHORIZATION)?
         .to_str()

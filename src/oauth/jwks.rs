@@ -1,11 +1,11 @@
-//! `GET /oauth/jwks`: this server's public keys. Access tokens are opaque and nothing is signed yet, so the set is
-//! empty; the key of `id_token`s will stand here when `openid` is offered.
+//! `GET /oauth/jwks`: this server's public keys. The set is empty because access tokens are opaque and nothing is
+//! signed. It will hold the key for `id_token`s when `openid` is supported.
 
 use axum::http::header;
 use axum::response::IntoResponse;
 use serde_json::json;
 
-/// The key set.
+/// The JWK set (RFC 7517).
 pub async fn get() -> impl IntoResponse {
     (
         [(header::CONTENT_TYPE, "application/json")],

@@ -1,4 +1,4 @@
-//! What a member sees and ends: the apps that may read the member's data. The page is in `web`.
+//! A member's grants: the apps that can read the member's data. The member page in `web` lists and ends them.
 
 use crate::auth::{Client, Scopes};
 use crate::error::{Error, Result};
@@ -6,61 +6,65 @@ use crate::state::State;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// An app's access, as the member sees it.
+/// A grant as the member sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemberGrant {
-    /// The row; what the Remove button sends.
+    /// The grant's id.
     pub id: Uuid,
-    /// The app as registered.
+    /// The app.
     pub app: Client,
-    /// What it may read.
+    /// What the app may read.
     pub scopes: Scopes,
-    /// Whether the member shares what is marked sensitive.
+    /// Whether the member shares sensitive care.
     pub sensitive: bool,
-    /// Since when.
+    /// When the member allowed it.
     pub created: DateTime<Utc>,
-    /// When the app last got a token for it.
+    /// When the app last got a token.
     pub last_used: Option<DateTime<Utc>>,
-    /// When it ends unless the app comes again.
+    /// When the access ends unless the app gets new tokens.
     pub until: Option<DateTime<Utc>>,
 }
 
 impl MemberGrant {
-    /// Whether it lasts until it is ended; else it ends within the hour.
-    pub fn lasts(&self) -> bool {
+    /// Whether the app has `offline_access`. Otherwise its access ends within an hour.
+    pub fn is_offline(&self) -> bool {
         self.scopes.has("offline_access")
     }
 }
 
-/// The apps that can read this member's data now, newest first.
-pub async fn grants(state: &State, member: Uuid) -> Result<Vec<MemberGrant>> {
+/// Lists the grants of a member that are active now, newest first.
+pub async fn list_grants(state: &State, member: Uuid) -> Result<Vec<MemberGrant>> {
     state
         .store
         .read((member, state.now()), |tx, (member, now)| {
             Box::pin(async move {
-                let mut all = Vec::new();
-                for grant in tx.live_grants(*member, *now).await? {
+                let mut grants = Vec::new();
+                for grant in tx.active_grants(*member, *now).await? {
                     let Some(client) = tx.client(grant.client).await? else {
                         continue;
                     };
-                    let until = tx.grant_until(grant.id).await?;
-                    all.push(MemberGrant {
+                    let until = tx.grant_expiry(grant.id).await?;
+                    grants.push(MemberGrant {
                         id: grant.id,
                         app: client,
-                        scopes: Scopes::read(&grant.scope),
+                        scopes: Scopes::parse(&grant.scope),
                         sensitive: grant.sensitive,
                         created: grant.created,
                         last_used: grant.last_used,
                         until,
                     });
                 }
-                Ok(all)
+                Ok(grants)
             })
         })
         .await
 }
 
-/// Ends an app's access at once. Another member's grant is not found.
+/// Ends a grant immediately.
+///
+/// # Errors
+///
+/// `NotFound` if the member has no grant with this id.
 pub async fn end_grant(state: &State, member: Uuid, grant: Uuid) -> Result<()> {
     state
         .store

@@ -1,13 +1,12 @@
-//! The authorization server: SMART App Launch 2.2 for members' apps, SMART Backend Services for partners' systems,
-//! RFC 6749, 7009, 7636 and 7662. Tokens are opaque and random; the store holds their fingerprints alone.
+//! The authorization server: SMART App Launch 2.2 for members' apps and SMART Backend Services for partners' systems
+//! (RFC 6749, 7009, 7636 and 7662). Tokens are opaque random values; the store holds only their fingerprints.
 //!
-//! The two pages of a launch (sign-in, consent) are in `web`, which asks `authorize` and tells it the member's
-//! answer. Without `openid` in this release: no `id_token` is given out.
+//! The pages of a launch (sign-in and consent) are in `web`; they call `authorize`. This release does not support
+//! `openid` and issues no `id_token`.
 
 pub mod authorize;
-mod client_login;
+mod client_authentication;
 pub mod discovery;
-mod exchange;
 mod introspect;
 mod jwks;
 pub mod members;
@@ -15,12 +14,14 @@ mod parameters;
 mod pkce;
 mod revoke;
 mod token;
+mod token_issuance;
 
 pub use parameters::Parameters;
 
 use crate::error::Error;
+use crate::ig::pdex::PdexVersion;
 use crate::state::State;
-use crate::wire::not_allowed;
+use crate::wire::method_not_allowed;
 use axum::Router;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -28,20 +29,20 @@ use axum::routing::{get, post};
 use serde_json::Value;
 use tower_http::cors::{Any, CorsLayer};
 
-/// The address of the token endpoint, which is also the audience of a client's assertion.
+/// The path of the token endpoint. Its URL is the audience of client assertions.
 pub const TOKEN: &str = "/oauth/token";
-/// The FHIR base that members' apps ask for.
-pub const MEMBER_API: &str = "/fhir/pdex";
+/// The path of the FHIR base of the member API.
+pub const MEMBER_API: &str = PdexVersion::NEWEST.guide().base_path;
 
-/// Every route of this door but the pages of `/oauth/authorize`. Any origin may call: nothing here rests on a
-/// cookie, a browser's app brings its own proof.
+/// Every route of this module; `web` has the pages of `/oauth/authorize`. Browser apps of any origin may call, because
+/// these endpoints use no cookies: every call brings its own credentials.
 pub fn routes() -> Router<State> {
     let mut routes = Router::new()
         .route(TOKEN, post(token::post))
         .route("/oauth/introspect", post(introspect::post))
         .route("/oauth/revoke", post(revoke::post))
         .route("/oauth/jwks", get(jwks::get));
-    for base in discovery::BASES {
+    for base in discovery::fhir_bases() {
         routes = routes.route(
             &format!("{base}/.well-known/smart-configuration"),
             get(discovery::get),
@@ -51,10 +52,10 @@ pub fn routes() -> Router<State> {
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE]);
-    routes.method_not_allowed_fallback(not_allowed).layer(cors)
+    routes.method_not_allowed_fallback(method_not_allowed).layer(cors)
 }
 
-/// A JSON answer that nobody may keep (RFC 6749, section 5.1).
+/// A JSON response that must not be cached (RFC 6749, section 5.1).
 fn no_store(body: &Value) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
@@ -64,17 +65,17 @@ fn no_store(body: &Value) -> Response {
     (StatusCode::OK, headers, body.to_string()).into_response()
 }
 
-/// `invalid_request` (RFC 6749, section 5.2).
+/// The error `invalid_request` (RFC 6749, section 5.2).
 fn invalid_request(message: impl Into<String>) -> Error {
     Error::oauth("invalid_request", message)
 }
 
-/// `invalid_grant` (RFC 6749, section 5.2).
+/// The error `invalid_grant` (RFC 6749, section 5.2).
 fn invalid_grant(message: impl Into<String>) -> Error {
     Error::oauth("invalid_grant", message)
 }
 
-/// `invalid_client` (RFC 6749, section 5.2).
+/// The error `invalid_client` (RFC 6749, section 5.2).
 fn invalid_client(message: impl Into<String>) -> Error {
     Error::oauth("invalid_client", message)
 }

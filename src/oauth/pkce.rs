@@ -1,18 +1,18 @@
-//! Proof key for code exchange (RFC 7636): S256 alone. `plain` is never taken.
+//! Proof Key for Code Exchange (RFC 7636) with the method S256. The method `plain` is not supported.
 
-use crate::auth::{fingerprint, same};
+use crate::auth::{constant_time_eq, fingerprint};
 
-/// Whether a challenge has the form of a SHA-256 in base64url.
+/// Whether a code challenge is a SHA-256 hash in base64url.
 pub fn is_challenge(text: &str) -> bool {
     text.len() == 43 && text.bytes().all(is_base64url)
 }
 
-/// Whether the verifier is the one that the challenge was made from.
-pub fn fits(verifier: &str, challenge: &str) -> bool {
-    is_verifier(verifier) && same(&fingerprint(verifier), challenge)
+/// Whether a code challenge was made from this code verifier.
+pub fn verifier_matches(verifier: &str, challenge: &str) -> bool {
+    is_verifier(verifier) && constant_time_eq(&fingerprint(verifier), challenge)
 }
 
-/// 43 to 128 unreserved letters (RFC 7636, section 4.1).
+/// 43 to 128 unreserved characters (RFC 7636, section 4.1).
 fn is_verifier(text: &str) -> bool {
     (43..=128).contains(&text.len()) && text.bytes().all(|b| is_base64url(b) || b == b'.' || b == b'~')
 }
@@ -30,17 +30,17 @@ mod tests {
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
     #[test]
-    fn the_verifier_of_the_rfc_fits_its_challenge() {
+    fn the_example_of_the_rfc_matches() {
         assert!(is_challenge(CHALLENGE));
-        assert!(fits(VERIFIER, CHALLENGE));
+        assert!(verifier_matches(VERIFIER, CHALLENGE));
     }
 
     #[test]
-    fn another_verifier_and_the_challenge_itself_do_not() {
-        assert!(!fits(&VERIFIER.replace('d', "e"), CHALLENGE));
-        assert!(!fits(CHALLENGE, CHALLENGE));
-        assert!(!fits("", CHALLENGE));
-        assert!(!fits(&"a".repeat(129), CHALLENGE));
+    fn another_verifier_and_the_challenge_itself_do_not_match() {
+        assert!(!verifier_matches(&VERIFIER.replace('d', "e"), CHALLENGE));
+        assert!(!verifier_matches(CHALLENGE, CHALLENGE));
+        assert!(!verifier_matches("", CHALLENGE));
+        assert!(!verifier_matches(&"a".repeat(129), CHALLENGE));
         assert!(!is_challenge("short"));
         assert!(!is_challenge(&format!("{}=", &CHALLENGE[..42])));
     }

@@ -1,13 +1,16 @@
-//! `POST /oauth/token`: `authorization_code` with PKCE, `refresh_token` with rotation, `client_credentials` with a signed
-//! assertion. RFC 6749 sections 4.1.3, 5 and 6; SMART App Launch 2.2, "Obtain access token" and Backend Services.
+//! `POST /oauth/token` with the grant types `authorization_code` (with PKCE), `refresh_token` (with rotation) and
+//! `client_credentials` (with a signed assertion). RFC 6749, sections 4.1.3, 5 and 6; SMART App Launch 2.2, "Obtain
+//! access token" and Backend Services.
 
-use super::client_login::{self, Known, Proof, as_invalid_client};
-use super::exchange::{self, Bringing, Given, NewTokens, Outcome};
+use super::client_authentication::{
+    AuthenticatedClient, AuthenticationMethod, as_invalid_client, authenticate,
+};
+use super::token_issuance::{self, AppTokenRequest, IssuedTokens, NewTokens, TokenOutcome};
 use super::{MEMBER_API, Parameters, TOKEN, invalid_client, invalid_grant, no_store};
-use crate::auth::scopes::FOR_SYSTEMS;
+use crate::auth::scopes::SYSTEM_SCOPES;
 use crate::auth::{Scopes, fingerprint};
 use crate::clock::new_secret;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::state::State;
 use crate::store::oauth::{Token, TokenKind};
 use crate::wire::OAuthFailure;
@@ -16,21 +19,22 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-/// Answers a token request.
+/// Handles a token request.
 pub async fn post(
     extract::State(state): extract::State<State>,
     headers: HeaderMap,
     form: Parameters,
 ) -> Response {
-    match answer(&state, &headers, &form).await {
+    match issue_tokens(&state, &headers, &form).await {
         Ok(body) => no_store(&body),
-        Err(error) => refusal(as_invalid_client(error), &headers),
+        Err(error) => error_response(as_invalid_client(error), &headers),
     }
 }
 
-/// An error; a client that tried Basic is told so in the same scheme (RFC 6749, section 5.2).
-fn refusal(error: Error, headers: &HeaderMap) -> Response {
-    let tried_basic = headers
+/// The error response. A client that used Basic authentication gets `WWW-Authenticate` with the same scheme (RFC 6749,
+/// section 5.2).
+fn error_response(error: Error, headers: &HeaderMap) -> Response {
+    let used_basic = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| {
@@ -38,38 +42,40 @@ fn refusal(error: Error, headers: &HeaderMap) -> Response {
                 .get(..6)
                 .is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic "))
         });
-    let unknown = error.kind() == Kind::Unauthorized;
+    let is_unauthorized = error.kind() == ErrorKind::Unauthorized;
     let mut response = OAuthFailure::from(error).into_response();
-    if unknown && tried_basic {
+    if is_unauthorized && used_basic {
         let basic = HeaderValue::from_static("Basic realm=\"oauth\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
     }
     response
 }
 
-async fn answer(state: &State, headers: &HeaderMap, form: &Parameters) -> Result<Value> {
+async fn issue_tokens(state: &State, headers: &HeaderMap, form: &Parameters) -> Result<Value> {
     match form.require("grant_type")? {
         "authorization_code" => {
-            let known = client_login::known(state, headers, form, TOKEN).await?;
+            let client = authenticate(state, headers, form, TOKEN).await?;
             let redirect_uri = form.require("redirect_uri")?.to_owned();
             let verifier = form.require("code_verifier")?.to_owned();
-            let bringing = bringing(state, known, form.require("code")?);
-            let new = bringing.new.clone();
-            let outcome = exchange::of_code(&state.store, bringing, redirect_uri, verifier).await?;
-            for_app(outcome, new)
+            let request = app_token_request(state, client, form.require("code")?);
+            let new_tokens = request.new_tokens.clone();
+            let outcome = token_issuance::redeem_code(&state.store, request, redirect_uri, verifier).await?;
+            app_response(outcome, new_tokens)
         }
         "refresh_token" => {
-            let known = client_login::known(state, headers, form, TOKEN).await?;
-            let bringing = bringing(state, known, form.require("refresh_token")?);
-            let new = bringing.new.clone();
-            let asked = form.get("scope").map(str::to_owned);
-            for_app(exchange::of_refresh(&state.store, bringing, asked).await?, new)
+            let client = authenticate(state, headers, form, TOKEN).await?;
+            let request = app_token_request(state, client, form.require("refresh_token")?);
+            let new_tokens = request.new_tokens.clone();
+            let requested_scope = form.get("scope").map(str::to_owned);
+            let outcome =
+                token_issuance::redeem_refresh_token(&state.store, request, requested_scope).await?;
+            app_response(outcome, new_tokens)
         }
         "client_credentials" => {
             form.require("client_assertion_type")?;
             form.require("client_assertion")?;
-            let known = client_login::known(state, headers, form, TOKEN).await?;
-            for_backend(state, known, form).await
+            let client = authenticate(state, headers, form, TOKEN).await?;
+            issue_backend_token(state, client, form).await
         }
         _ => Err(Error::oauth(
             "unsupported_grant_type",
@@ -78,12 +84,13 @@ async fn answer(state: &State, headers: &HeaderMap, form: &Parameters) -> Result
     }
 }
 
-fn bringing(state: &State, known: Known, brought: &str) -> Bringing {
-    Bringing {
-        client: known.client,
-        jti: known.jti,
-        brought: fingerprint(brought),
-        new: NewTokens {
+/// `presented` is the code or refresh token in the request.
+fn app_token_request(state: &State, authenticated: AuthenticatedClient, presented: &str) -> AppTokenRequest {
+    AppTokenRequest {
+        client: authenticated.client,
+        jti: authenticated.jti,
+        presented_hash: fingerprint(presented),
+        new_tokens: NewTokens {
             access: new_secret(),
             refresh: new_secret(),
         },
@@ -92,49 +99,55 @@ fn bringing(state: &State, known: Known, brought: &str) -> Bringing {
     }
 }
 
-/// The answer for a member's app (SMART App Launch 2.2): `patient` is the one whose data the token opens.
-fn for_app(outcome: Outcome, new: NewTokens) -> Result<Value> {
-    let Given {
+/// The token response for a member's app (SMART App Launch 2.2). `patient` is the id of the member whose data the
+/// access token is for.
+fn app_response(outcome: TokenOutcome, new_tokens: NewTokens) -> Result<Value> {
+    let IssuedTokens {
         scopes,
         member,
-        refresh,
+        has_refresh_token,
     } = match outcome {
-        Outcome::Given(given) => given,
-        Outcome::Refused(why) => return Err(invalid_grant(why)),
-        Outcome::TooMuch => {
+        TokenOutcome::Issued(issued) => issued,
+        TokenOutcome::InvalidGrant(reason) => return Err(invalid_grant(reason)),
+        TokenOutcome::InvalidScope => {
             return Err(Error::oauth(
                 "invalid_scope",
-                "A refresh can ask for fewer scopes, not for more or for none",
+                "scope must be a subset of the granted scopes and must include access to at least one resource type",
             ));
         }
     };
     let mut body = json!({
-        "access_token": new.access,
+        "access_token": new_tokens.access,
         "token_type": "Bearer",
-        "expires_in": exchange::app_access().num_seconds(),
+        "expires_in": token_issuance::app_access_lifetime().num_seconds(),
         "scope": scopes.to_string(),
         "patient": member.to_string(),
         "need_patient_banner": true,
     });
-    if refresh {
-        crate::fhir::put(&mut body, "refresh_token", new.refresh.into());
+    if has_refresh_token {
+        crate::fhir::put(&mut body, "refresh_token", new_tokens.refresh.into());
     }
     Ok(body)
 }
 
-async fn for_backend(state: &State, known: Known, form: &Parameters) -> Result<Value> {
-    let Known { client, proof, jti } = known;
-    if proof != Proof::Signed {
+/// Issues an access token to a backend service (SMART Backend Services).
+async fn issue_backend_token(
+    state: &State,
+    authenticated: AuthenticatedClient,
+    form: &Parameters,
+) -> Result<Value> {
+    let AuthenticatedClient { client, method, jti } = authenticated;
+    if method != AuthenticationMethod::SignedAssertion {
         return Err(invalid_client(
-            "client_credentials needs a signed client_assertion",
+            "The grant type client_credentials requires a signed client_assertion",
         ));
     }
-    let scopes = Scopes::read(form.get("scope").unwrap_or(""))
-        .narrowed(&Scopes::registered(&client.doc.scopes), &FOR_SYSTEMS);
-    if !scopes.reaches_data() {
+    let scopes = Scopes::parse(form.get("scope").unwrap_or(""))
+        .narrowed(&Scopes::registered(&client.doc.scopes), &SYSTEM_SCOPES);
+    if !scopes.include_resources() {
         return Err(Error::oauth(
             "invalid_scope",
-            "None of the scopes can be granted to this client",
+            "None of the requested scopes can be granted to this client",
         ));
     }
     let access = new_secret();
@@ -147,14 +160,14 @@ async fn for_backend(state: &State, known: Known, form: &Parameters) -> Result<V
         scope: scopes.to_string(),
         aud: state.config.public_url.clone(),
         created: now,
-        expires: now + exchange::backend_access(),
+        expires: now + token_issuance::backend_access_lifetime(),
         ended: None,
     };
-    exchange::for_backend(&state.store, jti, token).await?;
+    token_issuance::issue_backend_token(&state.store, jti, token).await?;
     Ok(json!({
         "access_token": access,
         "token_type": "bearer",
-        "expires_in": exchange::backend_access().num_seconds(),
+        "expires_in": token_issuance::backend_access_lifetime().num_seconds(),
         "scope": scopes.to_string(),
     }))
 }
@@ -164,7 +177,7 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    fn new() -> NewTokens {
+    fn new_tokens() -> NewTokens {
         NewTokens {
             access: "a".to_owned(),
             refresh: "r".to_owned(),
@@ -173,27 +186,31 @@ mod tests {
 
     #[test]
     fn an_app_without_offline_access_gets_no_refresh_token() {
-        let given = |refresh| Given {
-            scopes: Scopes::read("patient/Patient.rs"),
+        let issued = |has_refresh_token| IssuedTokens {
+            scopes: Scopes::parse("patient/Patient.rs"),
             member: Uuid::nil(),
-            refresh,
+            has_refresh_token,
         };
-        let body = for_app(Outcome::Given(given(false)), new()).unwrap();
+        let body = app_response(TokenOutcome::Issued(issued(false)), new_tokens()).unwrap();
         assert_eq!(body.get("refresh_token"), None);
         assert_eq!(body["expires_in"], 3600);
         assert_eq!(body["patient"], Uuid::nil().to_string());
-        let body = for_app(Outcome::Given(given(true)), new()).unwrap();
+        let body = app_response(TokenOutcome::Issued(issued(true)), new_tokens()).unwrap();
         assert_eq!(body["refresh_token"], "r");
     }
 
     #[test]
-    fn what_does_not_hold_has_its_own_code() {
+    fn each_refused_outcome_has_its_oauth_error_code() {
         assert_eq!(
-            for_app(Outcome::Refused("x"), new()).unwrap_err().oauth_code(),
+            app_response(TokenOutcome::InvalidGrant("x"), new_tokens())
+                .unwrap_err()
+                .oauth_code(),
             Some("invalid_grant")
         );
         assert_eq!(
-            for_app(Outcome::TooMuch, new()).unwrap_err().oauth_code(),
+            app_response(TokenOutcome::InvalidScope, new_tokens())
+                .unwrap_err()
+                .oauth_code(),
             Some("invalid_scope")
         );
     }

@@ -1,35 +1,35 @@
-//! `GET metadata` of a PAS base: readable without a token.
+//! `GET {base}/metadata`: the CapabilityStatement of a PAS base. It needs no token.
 
-use crate::ig::pas::{TOPIC, V2_2};
+use crate::ig::pas::{CANONICAL, PasGuide, Profile, SUBSCRIPTION_TOPIC};
 use crate::state::State;
-use crate::wire::FhirResponse;
-use axum::extract::State as Held;
+use crate::wire::{FhirResponse, Guide};
+use axum::extract::State as StateExtractor;
 use serde_json::{Value, json};
 
-/// The handler.
-pub async fn get(Held(state): Held<State>) -> FhirResponse {
-    FhirResponse::ok(&statement(&state.config.public_url))
+const BACKPORT: &str = "http://hl7.org/fhir/uv/subscriptions-backport";
+
+/// Handles `GET {base}/metadata`.
+pub async fn get(
+    StateExtractor(state): StateExtractor<State>,
+    Guide(guide): Guide<PasGuide>,
+) -> FhirResponse {
+    FhirResponse::ok(&capability_statement(guide, &state.config.public_url))
 }
 
-fn statement(public_url: &str) -> Value {
-    let guide = "http://hl7.org/fhir/us/davinci-pas";
-    let interactions: Vec<Value> = ["create", "read", "update", "delete", "search-type"]
-        .iter()
-        .map(|c| json!({ "code": c }))
-        .collect();
+fn capability_statement(guide: &PasGuide, public_url: &str) -> Value {
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
         "date": "2026-11-22",
         "kind": "instance",
         "instantiates": [
-            format!("{guide}/CapabilityStatement/IntermediaryCapabilities"),
-            "http://hl7.org/fhir/uv/subscriptions-backport/CapabilityStatement/backport-subscription-server-r4",
+            format!("{CANONICAL}/CapabilityStatement/IntermediaryCapabilities"),
+            format!("{BACKPORT}/CapabilityStatement/backport-subscription-server-r4"),
         ],
         "software": { "name": "Assent", "version": env!("CARGO_PKG_VERSION") },
         "implementation": {
-            "description": format!("Prior authorization requests, Da Vinci PAS {}", V2_2.version),
-            "url": format!("{public_url}{}", V2_2.base),
+            "description": format!("Prior authorization requests, Da Vinci PAS {}", guide.number),
+            "url": format!("{public_url}{}", guide.base_path),
         },
         "fhirVersion": "4.0.1",
         "format": ["json"],
@@ -42,28 +42,38 @@ fn statement(public_url: &str) -> Value {
                     "code": "SMART-on-FHIR",
                 }] }],
             },
-            "resource": [
-                { "type": "Claim", "operation": [
-                    { "name": "submit", "definition": format!("{guide}/OperationDefinition/Claim-submit") },
-                    { "name": "inquire", "definition": format!("{guide}/OperationDefinition/Claim-inquiry") },
-                ] },
-                {
-                    "extension": [{
-                        "url": "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/capabilitystatement-subscriptiontopic-canonical",
-                        "valueCanonical": TOPIC,
-                    }],
-                    "type": "Subscription",
-                    "supportedProfile": [
-                        "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription",
-                        format!("{guide}/StructureDefinition/profile-subscription"),
-                    ],
-                    "interaction": interactions,
-                    "operation": [{
-                        "name": "status",
-                        "definition": "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-status",
-                    }],
-                },
-            ],
+            "resource": [claim(), subscription()],
+        }],
+    })
+}
+
+fn claim() -> Value {
+    let operation = |name: &str, definition: &str| json!({ "name": name, "definition": format!("{CANONICAL}/OperationDefinition/{definition}") });
+    json!({
+        "type": "Claim",
+        "operation": [operation("submit", "Claim-submit"), operation("inquire", "Claim-inquiry")],
+    })
+}
+
+fn subscription() -> Value {
+    let interactions: Vec<Value> = ["create", "read", "update", "delete", "search-type"]
+        .iter()
+        .map(|code| json!({ "code": code }))
+        .collect();
+    json!({
+        "extension": [{
+            "url": format!("{BACKPORT}/StructureDefinition/capabilitystatement-subscriptiontopic-canonical"),
+            "valueCanonical": SUBSCRIPTION_TOPIC,
+        }],
+        "type": "Subscription",
+        "supportedProfile": [
+            format!("{BACKPORT}/StructureDefinition/backport-subscription"),
+            Profile::Subscription.url(),
+        ],
+        "interaction": interactions,
+        "operation": [{
+            "name": "status",
+            "definition": format!("{BACKPORT}/OperationDefinition/backport-subscription-status"),
         }],
     })
 }

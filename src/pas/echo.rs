@@ -1,51 +1,47 @@
-//! What came with a request goes back with it: the same `fullUrl`, the same id, the whole identifier list, and every
-//! reference made absolute so that each client resolves it (PAS spec-31 to spec-33).
+//! Entries of a request that a response returns: with the same `fullUrl`, the same id and all identifiers, and with
+//! absolute references so that every client can resolve them (PAS spec-31 to spec-33).
 
-use crate::fhir::bundle::{Entry, Index};
+use crate::fhir::bundle::{BundleEntry, BundleIndex};
 use crate::fhir::{put, reference};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// The entries to echo, collected by following references from the parties of an answer.
+/// The entries to return, collected by following the references of the response.
 #[derive(Debug)]
-pub struct Echo<'a, 'i> {
-    index: &'i Index<'a>,
-    wanted: BTreeSet<usize>,
+pub(super) struct EchoedEntries<'a, 'i> {
+    index: &'i BundleIndex<'a>,
+    selected: BTreeSet<usize>,
 }
 
-impl<'a, 'i> Echo<'a, 'i> {
-    /// Nothing yet.
-    pub fn new(index: &'i Index<'a>) -> Self {
+impl<'a, 'i> EchoedEntries<'a, 'i> {
+    /// No entries of the request yet.
+    pub(super) fn new(index: &'i BundleIndex<'a>) -> Self {
         Self {
             index,
-            wanted: BTreeSet::new(),
+            selected: BTreeSet::new(),
         }
     }
 
-    /// Takes an entry and everything that can be reached from it; answers with the reference to it. A Claim is never
-    /// taken.
-    pub fn take(&mut self, entry: Entry<'a>) -> Value {
-        let mut waiting = vec![entry];
-        while let Some(entry) = waiting.pop() {
-            if crate::fhir::resource_type(entry.resource) == Some("Claim") || !self.wanted.insert(entry.index)
-            {
+    /// Adds an entry and everything that it references, and returns a `Reference` to it. Claims are not added, and
+    /// references inside of a Bundle are not followed.
+    pub(super) fn add(&mut self, entry: BundleEntry<'a>) -> Value {
+        let mut pending = vec![entry];
+        while let Some(entry) = pending.pop() {
+            if entry.is_type("Claim") || !self.selected.insert(entry.index) || entry.is_type("Bundle") {
                 continue;
             }
-            if crate::fhir::resource_type(entry.resource) == Some("Bundle") {
-                continue;
-            }
-            reference::walk(entry.resource, "", &mut |found, _| {
-                waiting.extend(self.index.resolve(found, entry.full_url));
+            reference::walk(entry.resource, "", &mut |literal, _| {
+                pending.extend(self.index.resolve(literal, entry.full_url));
             });
         }
         json!({ "reference": entry.full_url })
     }
 
-    /// The entries of the answer's bundle, in the order of the request.
-    pub fn entries(&self) -> impl Iterator<Item = Value> + '_ {
+    /// The entries for the response Bundle, in the order of the request.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Value> + '_ {
         self.index
             .entries()
-            .filter(|e| self.wanted.contains(&e.index))
+            .filter(|e| self.selected.contains(&e.index))
             .map(|entry| {
                 let mut resource = entry.resource.clone();
                 self.make_absolute(&mut resource, entry.full_url);
@@ -53,13 +49,14 @@ impl<'a, 'i> Echo<'a, 'i> {
             })
     }
 
+    /// Makes the references below `value` absolute; `from` is the full URL of the resource.
     fn make_absolute(&self, value: &mut Value, from: &str) {
         match value {
             Value::Object(members) => {
                 let target = members
                     .get("reference")
                     .and_then(Value::as_str)
-                    .and_then(|found| self.index.resolve(found, from))
+                    .and_then(|literal| self.index.resolve(literal, from))
                     .map(|entry| entry.full_url.to_owned());
                 members
                     .values_mut()

@@ -1,53 +1,71 @@
-//! The PAS door: `Claim/$submit`, `Claim/$inquire`, subscriptions. Da Vinci PAS 2.2.1; see `ig::pas` for what other
-//! versions change. It judges nothing itself: policies do (`rules`), people do (`review`).
+//! The PAS API: `Claim/$submit`, `Claim/$inquire` and subscriptions (Da Vinci PAS 2.2.1; `ig::pas` has what other
+//! versions change). This module makes no coverage decision: policies decide (`rules`), or reviewers (`review`).
 
-mod asking;
+mod assertion;
+mod business_error;
 mod capability;
+mod commit;
+mod communication_request;
 mod echo;
+mod evaluate;
 mod inquire;
+mod member_match;
 mod notification;
-mod party;
+mod open;
+mod replay;
 mod request;
+mod request_checks;
 mod requester;
 mod response;
-pub mod stored;
+mod response_context;
+mod rest_hook;
 mod submit;
+mod submit_call;
 mod subscription;
+mod subscription_checks;
 
-pub use notification::{Kind as NotificationKind, build as notification};
+pub use evaluate::stored_case_documents;
+pub use notification::{NotificationKind, notification_bundle};
 pub use request::Request;
-pub use submit::current_answer;
-pub use subscription::{channel, endpoint};
+pub use response::current_response;
+pub use rest_hook::{endpoint, rest_hook_headers};
+pub use subscription::subscription_url;
 
+use crate::ig::pas::{PasGuide, PasVersion};
 use crate::state::State;
 use axum::Router;
 use axum::routing::{get, post};
 
-/// The routes of the 2.2 base.
+/// The routes of every version's FHIR base.
 pub fn routes() -> Router<State> {
-    let operations = [("submit", post(submit::post)), ("inquire", post(inquire::post))];
-    let mut router = Router::new()
-        .route("/pas/2.2/metadata", get(capability::get))
+    PasVersion::SERVED
+        .into_iter()
+        .map(|version| version_routes(version.guide()))
+        .fold(Router::new(), Router::merge)
+}
+
+fn version_routes(guide: &'static PasGuide) -> Router<State> {
+    let base = guide.base_path;
+    Router::new()
+        .route(&format!("{base}/metadata"), get(capability::get))
+        .route(&format!("{base}/Claim/$submit"), post(submit::post))
+        .route(&format!("{base}/Claim/$inquire"), post(inquire::post))
         .route(
-            "/pas/2.2/Subscription",
+            &format!("{base}/Subscription"),
             post(subscription::create).get(subscription::search),
         )
         .route(
-            "/pas/2.2/Subscription/{id}",
+            &format!("{base}/Subscription/{{id}}"),
             get(subscription::read)
                 .put(subscription::update)
                 .delete(subscription::delete),
         )
         .route(
-            "/pas/2.2/Subscription/$status",
-            get(subscription::all_status).post(subscription::all_status),
+            &format!("{base}/Subscription/$status"),
+            get(subscription::status_of_all).post(subscription::status_of_all),
         )
         .route(
-            "/pas/2.2/Subscription/{id}/$status",
+            &format!("{base}/Subscription/{{id}}/$status"),
             get(subscription::status).post(subscription::status),
-        );
-    for (name, handler) in operations {
-        router = router.route(&format!("/pas/2.2/Claim/${name}"), handler);
-    }
-    router
+        )
 }

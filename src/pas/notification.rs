@@ -1,49 +1,46 @@
-//! The notification bundle (backport-subscription-notification-r4): a handshake, or one event whose focus is the
-//! complete PAS response bundle (spec-61).
+//! The notification Bundle of a subscription (`backport-subscription-notification-r4`): a handshake, or one event whose
+//! focus is the complete PAS response Bundle (PAS 2.2.1 spec-61).
 
 use crate::fhir::dates::instant_text;
 use crate::fhir::put;
-use crate::ig::pas::TOPIC;
+use crate::ig::pas::SUBSCRIPTION_TOPIC;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 const BACKPORT: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition";
 
-/// What is told.
+/// What a notification reports.
 #[derive(Debug)]
-pub enum Kind<'a> {
-    /// "Are you there?"
+pub enum NotificationKind<'a> {
+    /// Nothing yet: it tests whether the endpoint accepts notifications.
     Handshake,
-    /// Something happened to a case.
+    /// A decision on a case.
     Event {
-        /// The event's number in this subscription.
+        /// The number of the event in this subscription, from 1.
         number: u64,
-        /// When it happened.
+        /// When the decision was made.
         at: DateTime<Utc>,
-        /// The complete response bundle as it stood then.
+        /// The response Bundle for the case at that time.
         focus: &'a Value,
     },
 }
 
-/// The bundle. `id` gives it and its status entry their own ids.
-pub fn build(
+/// The notification Bundle. `status` is the subscription's status, `event_count` its number of events so far, `id` the
+/// id of the Bundle and of its status entry.
+pub fn notification_bundle(
     subscription_url: &str,
     status: &str,
-    events: u64,
-    kind: &Kind<'_>,
+    event_count: u64,
+    kind: &NotificationKind<'_>,
     id: Uuid,
     now: DateTime<Utc>,
 ) -> Value {
-    let focus_url = |focus: &Value| {
-        format!(
-            "urn:uuid:{}",
-            focus.get("id").and_then(Value::as_str).unwrap_or("")
-        )
-    };
-    let parameters = match kind {
-        Kind::Handshake => status_parameters(subscription_url, status, "handshake", events, None),
-        Kind::Event { number, at, focus } => {
+    let status_resource = match kind {
+        NotificationKind::Handshake => {
+            status_parameters(subscription_url, status, "handshake", event_count, None)
+        }
+        NotificationKind::Event { number, at, focus } => {
             let event = json!({ "name": "notification-event", "part": [
                 { "name": "event-number", "valueString": number.to_string() },
                 { "name": "timestamp", "valueInstant": instant_text(*at) },
@@ -53,18 +50,18 @@ pub fn build(
                 subscription_url,
                 status,
                 "event-notification",
-                events,
+                event_count,
                 Some(event),
             )
         }
     };
     let mut entries = vec![json!({
         "fullUrl": format!("urn:uuid:{id}"),
-        "resource": parameters,
+        "resource": status_resource,
         "request": { "method": "GET", "url": format!("{subscription_url}/$status") },
         "response": { "status": "200" },
     })];
-    if let Kind::Event { focus, .. } = kind {
+    if let NotificationKind::Event { focus, .. } = kind {
         entries.push(json!({
             "fullUrl": focus_url(focus),
             "resource": focus,
@@ -82,20 +79,26 @@ pub fn build(
     })
 }
 
-/// `backport-subscription-status-r4`.
+fn focus_url(focus: &Value) -> String {
+    let id = focus.get("id").and_then(Value::as_str).unwrap_or("");
+    format!("urn:uuid:{id}")
+}
+
+/// The status of a subscription as `Parameters` (`backport-subscription-status-r4`). `notification_type` is
+/// `handshake`, `event-notification` or `query-status`; `event` is the parameter `notification-event`.
 pub(super) fn status_parameters(
     subscription_url: &str,
     status: &str,
-    kind: &str,
-    events: u64,
+    notification_type: &str,
+    event_count: u64,
     event: Option<Value>,
 ) -> Value {
     let mut parameters = vec![
         json!({ "name": "subscription", "valueReference": { "reference": subscription_url } }),
-        json!({ "name": "topic", "valueCanonical": TOPIC }),
+        json!({ "name": "topic", "valueCanonical": SUBSCRIPTION_TOPIC }),
         json!({ "name": "status", "valueCode": status }),
-        json!({ "name": "type", "valueCode": kind }),
-        json!({ "name": "events-since-subscription-start", "valueString": events.to_string() }),
+        json!({ "name": "type", "valueCode": notification_type }),
+        json!({ "name": "events-since-subscription-start", "valueString": event_count.to_string() }),
     ];
     parameters.extend(event);
     let mut resource = json!({

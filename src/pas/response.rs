@@ -1,198 +1,162 @@
-//! The answer: a bundle with one `ClaimResponse` first, what we made, then what is echoed (PAS 2.2.1, spec-30 to
-//! spec-37). Built from the case's events and the stored request, so that the synchronous answer, an inquiry and a
-//! notification are the same truth.
+//! The response Bundle: one `ClaimResponse` first, then resources of the server, then entries of the request (PAS
+//! 2.2.1, spec-30 to spec-37). It is made from the case's events and the stored request, so that the response to
+//! `$submit`, the response to an inquiry and a notification agree.
 
-use super::asking::{communication_requests, questionnaire_trace};
-use super::echo::Echo;
+use super::business_error::BusinessError;
+use super::communication_request::{communication_requests, questionnaire_trace_number};
+use super::echo::EchoedEntries;
 use super::request::Request;
+use super::response_context::ResponseContext;
+use super::submit_call::SubmitCall;
+use crate::clock::new_id;
+use crate::error::Result;
+use crate::fhir::bundle::parse_stored_request;
+use crate::fhir::coding::concept;
 use crate::fhir::dates::instant_text;
 use crate::fhir::{self, put};
-use crate::ig::pas::{ADJUDICATION, DATA_ABSENT, Pas, X12_886, sd, x12};
+use crate::ig::pas::{
+    ADJUDICATION_CATEGORIES, DATA_ABSENT_REASON, DECISION_REASONS, PasGuide, Profile, extension_url,
+    x12_system,
+};
 use crate::prior_auth::{Item, Outcome, PriorAuth};
 use crate::rules::Decision;
-use chrono::{DateTime, Utc};
+use crate::state::State;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-const RESPONSE_BUNDLE: &str = "profile-pas-response-bundle";
-
-/// Everything that an answer is made of.
-#[derive(Debug, Clone, Copy)]
-pub struct Answer<'a> {
-    /// The guide's version.
-    pub guide: &'static Pas,
-    /// Our public address.
-    pub public_url: &'a str,
-    /// The case as it stands.
-    pub case: &'a PriorAuth,
-    /// The request that opened it.
-    pub request: &'a Request<'a>,
-    /// A new id for the bundle.
-    pub bundle_id: Uuid,
-    /// When the answer is made.
-    pub now: DateTime<Utc>,
-    /// `profile-claimresponse` or `profile-claiminquiryresponse`.
-    pub profile: &'a str,
+/// The response for a case as it is now, from stored data. `guide` is the version in which the response is written,
+/// `profile` is `ClaimResponse` or `ClaimInquiryResponse`.
+pub fn current_response(
+    state: &State,
+    guide: &'static PasGuide,
+    case: &PriorAuth,
+    request_text: &str,
+    profile: Profile,
+    now: DateTime<Utc>,
+) -> Result<Value> {
+    let stored = parse_stored_request(request_text, case.id)?;
+    let request = Request::read_stored(case, &stored)?;
+    Ok(bundle(&ResponseContext {
+        guide,
+        public_url: &state.config.public_url,
+        case,
+        request: &request,
+        bundle_id: new_id(now),
+        now,
+        profile,
+    }))
 }
 
-/// The response bundle.
-pub fn bundle(answer: &Answer<'_>) -> Value {
-    let mut echo = Echo::new(&answer.request.index);
-    let mut claim_response = claim_response(answer, &mut echo);
-    let mut entries = Vec::new();
-    if answer.profile == "profile-claimresponse" {
-        let asked = communication_requests(answer, &mut echo);
-        let references: Vec<Value> = asked.iter().map(|(url, _)| json!({ "reference": url })).collect();
+/// The response Bundle for a case.
+pub(super) fn bundle(context: &ResponseContext<'_>) -> Value {
+    let mut echoed = EchoedEntries::new(&context.request.index);
+    let mut claim_response = claim_response(context, &mut echoed);
+    let mut made = Vec::new();
+    if context.profile == Profile::ClaimResponse {
+        made = communication_requests(context, &mut echoed);
+        let references: Vec<Value> = made.iter().map(|(url, _)| json!({ "reference": url })).collect();
         if !references.is_empty() {
             put(&mut claim_response, "communicationRequest", json!(references));
         }
-        entries.extend(
-            asked
-                .into_iter()
-                .map(|(url, made)| json!({ "fullUrl": url, "resource": made })),
-        );
     }
-    entries.insert(
-        0,
-        json!({ "fullUrl": claim_response_url(answer), "resource": claim_response }),
+    let url = context.url(&format!("ClaimResponse/{}", context.case.id));
+    let mut entries = vec![json!({ "fullUrl": url, "resource": claim_response })];
+    entries.extend(
+        made.into_iter()
+            .map(|(url, resource)| json!({ "fullUrl": url, "resource": resource })),
     );
-    entries.extend(echo.entries());
-    let profile = if answer.profile == "profile-claiminquiryresponse" {
-        "profile-pas-inquiry-response-bundle"
-    } else {
-        RESPONSE_BUNDLE
+    entries.extend(echoed.entries());
+    let bundle_profile = match context.profile {
+        Profile::ClaimInquiryResponse => Profile::InquiryResponseBundle,
+        _ => Profile::ResponseBundle,
     };
+    let system = context.url("bundle");
+    collection(bundle_profile, &system, context.bundle_id, context.now, &entries)
+}
+
+/// The response to a request that was understood but cannot be processed: nothing is decided and nothing is stored
+/// (`ClaimResponse.error`, PAS spec-38).
+pub(super) fn refusal(call: &SubmitCall<'_>, error: &BusinessError) -> Value {
+    let SubmitCall {
+        guide, request, now, ..
+    } = *call;
+    let id = new_id(now);
+    let mut echoed = EchoedEntries::new(&request.index);
+    let mut response = claim_response_base(guide, request, &mut echoed, now, Profile::ClaimResponse);
+    put(&mut response, "id", json!(id));
+    put(&mut response, "outcome", json!("error"));
+    add_extension(&mut response, reviewer_extension(vec![human_review_flag(false)]));
+    put(&mut response, "error", json!([error.to_json(1)]));
+    put(
+        &mut response,
+        "processNote",
+        json!([{ "number": 1, "text": error.text }]),
+    );
+    let base = format!("{}{}", call.state.config.public_url, guide.base_path);
+    let mut entries = vec![json!({ "fullUrl": format!("{base}/ClaimResponse/{id}"), "resource": response })];
+    entries.extend(echoed.entries());
     collection(
-        (answer.public_url, answer.guide, profile),
-        answer.bundle_id,
-        answer.now,
+        Profile::ResponseBundle,
+        &format!("{base}/bundle"),
+        id,
+        now,
         &entries,
     )
 }
 
-/// The answer to a request that was understood and cannot be taken up: nothing is decided and nothing is stored
-/// (`ClaimResponse.error`, PAS spec-38).
-pub fn refusal(
-    guide: &'static Pas,
-    public_url: &str,
-    request: &Request<'_>,
-    errors: &[BusinessError],
-    bundle_id: Uuid,
-    now: DateTime<Utc>,
-) -> Value {
-    let mut echo = Echo::new(&request.index);
-    let mut response = frame(guide, request, &mut echo, now, "profile-claimresponse");
-    put(&mut response, "id", json!(bundle_id));
-    put(&mut response, "outcome", json!("error"));
-    add_extension(&mut response, reviewed(vec![flag(false)]));
-    let numbered = || (1_u32..).zip(errors);
-    put(
-        &mut response,
-        "error",
-        numbered().map(|(n, e)| e.to_json(n)).collect(),
-    );
-    let notes = numbered().map(|(n, e)| json!({ "number": n, "text": e.text }));
-    put(&mut response, "processNote", notes.collect());
-    let url = format!("{public_url}{}/ClaimResponse/{bundle_id}", guide.base);
-    let mut entries = vec![json!({ "fullUrl": url, "resource": response })];
-    entries.extend(echo.entries());
-    collection((public_url, guide, RESPONSE_BUNDLE), bundle_id, now, &entries)
-}
-
-/// One business error: X12 901 code, X12 889 follow-up, the place, our words.
-#[derive(Debug)]
-pub struct BusinessError {
-    /// X12 901.
-    pub code: &'static str,
-    /// X12 889.
-    pub follow_up: &'static str,
-    /// The X12 element, such as `2010BA-NM109`.
-    pub element: &'static str,
-    /// FHIRPath from `Bundle`.
-    pub path: String,
-    /// In words; without content of the message.
-    pub text: &'static str,
-}
-
-impl BusinessError {
-    fn to_json(&self, note: u32) -> Value {
-        json!({
-            "extension": [
-                { "url": sd("extension-errorFollowupAction"), "valueCodeableConcept": concept(&x12("889"), self.follow_up) },
-                { "url": sd("extension-errorElement"), "extension": [
-                    { "url": "error", "valueString": self.element },
-                    { "url": "processNote", "valuePositiveInt": note },
-                ] },
-                { "url": sd("extension-errorPath"), "valueString": self.path },
-            ],
-            "code": concept(&x12("901"), self.code),
-        })
-    }
-}
-
-/// The address of a case's answer.
-fn claim_response_url(answer: &Answer<'_>) -> String {
-    format!(
-        "{}{}/ClaimResponse/{}",
-        answer.public_url, answer.guide.base, answer.case.id
-    )
-}
-
-fn collection(
-    (public_url, guide, profile): (&str, &Pas, &str),
-    id: Uuid,
-    now: DateTime<Utc>,
-    entries: &[Value],
-) -> Value {
+/// A Bundle of type `collection`; `system` is the system of its identifier.
+fn collection(profile: Profile, system: &str, id: Uuid, now: DateTime<Utc>, entries: &[Value]) -> Value {
     json!({
         "resourceType": "Bundle",
         "id": id,
-        "meta": { "profile": [sd(profile)] },
-        "identifier": { "system": format!("{public_url}{}/bundle", guide.base), "value": id },
+        "meta": { "profile": [profile.url()] },
+        "identifier": { "system": system, "value": id },
         "type": "collection",
         "timestamp": instant_text(now),
         "entry": entries,
     })
 }
 
-/// What every `ClaimResponse` says, whatever was decided.
-fn frame<'a>(
-    guide: &Pas,
+/// The elements of every `ClaimResponse`, whatever the outcome.
+fn claim_response_base<'a>(
+    guide: &PasGuide,
     request: &Request<'a>,
-    echo: &mut Echo<'a, '_>,
+    echoed: &mut EchoedEntries<'a, '_>,
     created: DateTime<Utc>,
-    profile: &str,
+    profile: Profile,
 ) -> Value {
     let claim = request.claim.resource;
     let mut response = json!({
         "resourceType": "ClaimResponse",
-        "meta": { "profile": [sd(profile)] },
+        "meta": { "profile": [profile.url()] },
         "status": "active",
         "use": "preauthorization",
         "type": claim.get("type"),
-        "patient": echo.take(request.patient),
+        "patient": echoed.add(request.patient),
         "created": instant_text(created),
-        "insurer": echo.take(request.insurer),
-        "requestor": echo.take(request.provider),
+        "insurer": echoed.add(request.insurer),
+        "requestor": echoed.add(request.provider),
         "outcome": "complete",
     });
     if let Some(identifiers) = claim.get("identifier") {
         put(&mut response, "identifier", identifiers.clone());
     }
-    if guide.request_is_mandatory {
-        put(&mut response, "request", request_reference(request));
+    if guide.requires_claim_reference {
+        put(&mut response, "request", claim_reference(request));
     }
-    if let Some(swapped) = swapped_transmission(claim) {
+    if let Some(swapped) = swapped_transmission_identifiers(claim) {
         put(&mut response, "extension", json!([swapped]));
     }
     response
 }
 
-/// A `urn:` outside of its bundle points nowhere, and the Claim is not in ours: then the reason stands instead.
-fn request_reference(request: &Request<'_>) -> Value {
+/// `ClaimResponse.request`. The response does not contain the Claim, so a `urn:` would reference nothing; in that case
+/// there is a data-absent-reason instead.
+fn claim_reference(request: &Request<'_>) -> Value {
     let url = request.claim.full_url;
     let mut reference = if url.starts_with("urn:") {
-        json!({ "extension": [{ "url": DATA_ABSENT, "valueCode": "not-applicable" }] })
+        json!({ "extension": [{ "url": DATA_ABSENT_REASON, "valueCode": "not-applicable" }] })
     } else {
         json!({ "reference": url })
     };
@@ -202,9 +166,9 @@ fn request_reference(request: &Request<'_>) -> Value {
     reference
 }
 
-/// The request's transmission identifiers with sender and receiver exchanged.
-fn swapped_transmission(claim: &Value) -> Option<Value> {
-    let url = sd("extension-TransmissionIdentifiers");
+/// The transmission identifiers of the request with sender and receiver exchanged.
+fn swapped_transmission_identifiers(claim: &Value) -> Option<Value> {
+    let url = extension_url("TransmissionIdentifiers");
     let sent = fhir::extension(claim, &url)?;
     let parts: Vec<Value> = fhir::list(sent, "extension")
         .filter_map(|part| {
@@ -221,22 +185,23 @@ fn swapped_transmission(claim: &Value) -> Option<Value> {
     Some(json!({ "url": url, "extension": parts }))
 }
 
-fn claim_response<'a>(answer: &Answer<'a>, echo: &mut Echo<'a, '_>) -> Value {
-    let case = answer.case;
-    let mut response = frame(answer.guide, answer.request, echo, told(case), answer.profile);
+fn claim_response<'a>(context: &ResponseContext<'a>, echoed: &mut EchoedEntries<'a, '_>) -> Value {
+    let case = context.case;
+    let created = last_visible_change(case);
+    let mut response = claim_response_base(context.guide, context.request, echoed, created, context.profile);
     put(&mut response, "id", json!(case.id));
     add_extension(&mut response, reviewer(case));
     let mut notes = Vec::new();
     let items: Vec<Value> = case
         .items
         .iter()
-        .map(|item| response_item(answer, item, &mut notes))
+        .map(|item| response_item(context, item, &mut notes))
         .collect();
     put(&mut response, "item", json!(items));
     if let Some((_, first)) = case.approvals().next() {
         put(&mut response, "preAuthRef", json!(first.number));
         put(&mut response, "preAuthPeriod", period(first.start, first.end));
-        let action = json!({ "url": sd("extension-reviewAction"), "extension": [
+        let action = json!({ "url": extension_url("reviewAction"), "extension": [
             { "url": "number", "valueString": first.number },
         ] });
         put(&mut response, "adjudication", json!([adjudication(&action)]));
@@ -247,133 +212,141 @@ fn claim_response<'a>(answer: &Answer<'a>, echo: &mut Echo<'a, '_>) -> Value {
     response
 }
 
-/// When the answer last changed for its reader: at receipt, then with each decision. What happens inside the house
-/// in between, such as a proposal to deny, shows in nothing that is sent.
-fn told(case: &PriorAuth) -> DateTime<Utc> {
-    let decided = case.items.iter().filter_map(|i| Some(i.decision.as_ref()?.at));
-    decided.fold(case.received_at, DateTime::max)
+/// The time of receipt or of the last decision. Other events of the case, such as a referral to a physician, are not
+/// visible in any message.
+fn last_visible_change(case: &PriorAuth) -> DateTime<Utc> {
+    let decisions = case.items.iter().filter_map(|item| item.decision.as_ref());
+    decisions
+        .map(|decision| decision.at)
+        .fold(case.received_at, DateTime::max)
 }
 
-/// Whether a person looked, and who it was where a physician denied.
+/// The extension that says whether a person reviewed the request; with NPI and specialty of the physician who denied
+/// an item, otherwise of the first reviewer who decided.
 fn reviewer(case: &PriorAuth) -> Value {
-    let deciders = case.items.iter().filter_map(|i| i.decision.as_ref());
-    let human: Vec<_> = deciders
-        .filter_map(|d| d.by.reviewer().map(|r| (r, &d.outcome)))
+    let decisions = case.items.iter().filter_map(|item| item.decision.as_ref());
+    let by_reviewers: Vec<_> = decisions
+        .filter_map(|d| d.by.reviewer().map(|reviewer| (reviewer, &d.outcome)))
         .collect();
-    let mut parts = vec![flag(!human.is_empty())];
-    let denier = human
+    let mut parts = vec![human_review_flag(!by_reviewers.is_empty())];
+    let denial = by_reviewers
         .iter()
         .find(|(_, outcome)| matches!(outcome, Outcome::Denied(_)));
-    let named = denier
-        .or(human.first())
+    let credential = denial
+        .or(by_reviewers.first())
         .and_then(|(reviewer, _)| reviewer.credential.as_ref());
-    if let Some(npi) = named.and_then(|c| c.npi.as_deref()) {
+    if let Some(npi) = credential.and_then(|c| c.npi.as_deref()) {
         parts.push(json!({ "url": "reviewerNPI", "valueIdentifier": { "system": fhir::NPI, "value": npi } }));
     }
-    if let Some(specialty) = named.and_then(|c| c.specialty.as_deref()) {
+    if let Some(specialty) = credential.and_then(|c| c.specialty.as_deref()) {
         let specialty = concept("http://nucc.org/provider-taxonomy", specialty);
         parts.push(json!({ "url": "reviewerSpecialty", "valueCodeableConcept": specialty }));
     }
-    reviewed(parts)
+    reviewer_extension(parts)
 }
 
-fn flag(human: bool) -> Value {
-    json!({ "url": "wasHumanReviewedFlag", "valueBoolean": human })
+fn human_review_flag(reviewed: bool) -> Value {
+    json!({ "url": "wasHumanReviewedFlag", "valueBoolean": reviewed })
 }
 
-fn reviewed(parts: Vec<Value>) -> Value {
-    let mut extension = json!({ "url": sd("extension-claimResponseReviewer") });
+fn reviewer_extension(parts: Vec<Value>) -> Value {
+    let mut extension = json!({ "url": extension_url("claimResponseReviewer") });
     put(&mut extension, "extension", Value::Array(parts));
     extension
 }
 
 fn add_extension(element: &mut Value, extension: Value) {
-    let mut all: Vec<Value> = fhir::list(element, "extension").cloned().collect();
-    all.push(extension);
-    put(element, "extension", Value::Array(all));
+    let mut extensions: Vec<Value> = fhir::list(element, "extension").cloned().collect();
+    extensions.push(extension);
+    put(element, "extension", Value::Array(extensions));
 }
 
-fn response_item(answer: &Answer<'_>, item: &Item, notes: &mut Vec<Value>) -> Value {
-    let asked = fhir::list(answer.request.claim.resource, "item")
-        .find(|i| i.get("sequence").and_then(Value::as_u64) == Some(u64::from(item.sequence)));
-    let mut extensions = echoed_extensions(asked);
-    extensions.extend(questionnaire_trace(answer, item));
+/// One `ClaimResponse.item`. Its note, if it has one, is added to `notes`.
+fn response_item(context: &ResponseContext<'_>, item: &Item, notes: &mut Vec<Value>) -> Value {
+    let claim_item = context.request.item(item.sequence);
+    let mut extensions = echoed_extensions(claim_item);
+    extensions.extend(questionnaire_trace_number(context, item));
     extensions.push(json!({
-        "url": sd("extension-administrationReferenceNumber"), "valueString": item.reference_number,
+        "url": extension_url("administrationReferenceNumber"), "valueString": item.reference_number,
     }));
-    let mut parts = vec![json!({
-        "url": sd("extension-reviewActionCode"),
-        "valueCodeableConcept": concept(&x12("306"), item.status.review_action()),
+    let mut action_parts = vec![json!({
+        "url": extension_url("reviewActionCode"),
+        "valueCodeableConcept": concept(&x12_system("306"), item.status.review_action()),
     })];
-    let mut words = None;
+    let mut note = None;
     match item.decision.as_ref().map(|d| (&d.outcome, d)) {
-        Some((Outcome::Approved(approval), decided)) => {
-            parts.push(json!({ "url": "number", "valueString": approval.number }));
-            let issued = decided.at.with_timezone(&answer.case.received.zone).date_naive();
-            extensions.push(json!({ "url": sd("extension-itemPreAuthIssueDate"), "valueDate": issued }));
+        Some((Outcome::Approved(approval), decision)) => {
+            action_parts.push(json!({ "url": "number", "valueString": approval.number }));
+            let issued = decision
+                .at
+                .with_timezone(&context.case.received.zone)
+                .date_naive();
+            extensions.push(json!({ "url": extension_url("itemPreAuthIssueDate"), "valueDate": issued }));
             let valid = period(approval.start, approval.end);
-            extensions.push(json!({ "url": sd("extension-itemPreAuthPeriod"), "valuePeriod": valid }));
+            extensions.push(json!({ "url": extension_url("itemPreAuthPeriod"), "valuePeriod": valid }));
         }
         Some((Outcome::Denied(denial), _)) => {
-            parts.push(json!({
-                "url": "reasonCode", "valueCodeableConcept": concept(X12_886, denial.reason_code()),
+            action_parts.push(json!({
+                "url": "reasonCode", "valueCodeableConcept": concept(DECISION_REASONS, denial.reason_code()),
             }));
-            words = Some(denial.reason().to_owned());
+            note = Some(denial.reason().to_owned());
         }
-        Some((Outcome::NotRequired { reason }, _)) => words = Some(reason.clone()),
-        None => words = open_words(item),
+        Some((Outcome::NotRequired { reason }, _)) => note = Some(reason.clone()),
+        None => note = needed_documents_note(item),
     }
-    let action = json!({ "url": sd("extension-reviewAction"), "extension": parts });
+    let action = json!({ "url": extension_url("reviewAction"), "extension": action_parts });
     let mut response = json!({
         "extension": extensions,
         "itemSequence": item.sequence,
         "adjudication": [adjudication(&action)],
     });
-    if let Some(words) = words {
+    if let Some(text) = note {
         let number = notes.len() + 1;
         put(&mut response, "noteNumber", json!([number]));
-        notes.push(json!({ "number": number, "text": words }));
+        notes.push(json!({ "number": number, "text": text }));
     }
     response
 }
 
-/// What a provider is told of a line that waits: what to send. Never what a reviewer thinks of it.
-fn open_words(item: &Item) -> Option<String> {
+/// What the provider should send for a pended item. Comments of reviewers are never part of it.
+fn needed_documents_note(item: &Item) -> Option<String> {
     let Decision::Pend(pend) = &item.verdict.decision else {
         return None;
     };
-    let asks: Vec<&str> = pend.ask.iter().map(|a| a.text.as_str()).collect();
-    (!asks.is_empty()).then(|| format!("Please send: {}", asks.join("; ")))
+    let needs: Vec<&str> = pend
+        .documents_needed
+        .iter()
+        .map(|need| need.text.as_str())
+        .collect();
+    (!needs.is_empty()).then(|| format!("Please send: {}", needs.join("; ")))
 }
 
-/// Trace numbers, the earlier authorization number and the dates asked for, as they came.
-fn echoed_extensions(asked: Option<&Value>) -> Vec<Value> {
-    let Some(asked) = asked else { return Vec::new() };
+/// Trace numbers, an earlier authorization number and the requested dates, as sent.
+fn echoed_extensions(claim_item: Option<&Value>) -> Vec<Value> {
+    let Some(claim_item) = claim_item else {
+        return Vec::new();
+    };
     let mut extensions: Vec<Value> = Vec::new();
-    for name in ["extension-itemTraceNumber", "extension-authorizationNumber"] {
-        extensions.extend(fhir::extensions(asked, &sd(name)).cloned());
+    for name in ["itemTraceNumber", "authorizationNumber"] {
+        extensions.extend(fhir::extensions(claim_item, &extension_url(name)).cloned());
     }
-    let url = sd("extension-itemRequestedServiceDate");
-    if let Some(date) = asked.get("servicedDate") {
+    let url = extension_url("itemRequestedServiceDate");
+    if let Some(date) = claim_item.get("servicedDate") {
         extensions.push(json!({ "url": url, "valueDateTime": date }));
-    } else if let Some(span) = asked.get("servicedPeriod") {
-        extensions.push(json!({ "url": url, "valuePeriod": span }));
+    } else if let Some(period) = claim_item.get("servicedPeriod") {
+        extensions.push(json!({ "url": url, "valuePeriod": period }));
     }
     extensions
 }
 
 fn adjudication(action: &Value) -> Value {
-    json!({ "extension": [action], "category": concept(ADJUDICATION, "submitted") })
+    json!({ "extension": [action], "category": concept(ADJUDICATION_CATEGORIES, "submitted") })
 }
 
-fn period(start: chrono::NaiveDate, end: Option<chrono::NaiveDate>) -> Value {
+fn period(start: NaiveDate, end: Option<NaiveDate>) -> Value {
     let mut period = json!({ "start": start });
     if let Some(end) = end {
         put(&mut period, "end", json!(end));
     }
     period
-}
-
-pub(super) fn concept(system: &str, code: &str) -> Value {
-    json!({ "coding": [{ "system": system, "code": code }] })
 }

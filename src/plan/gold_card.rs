@@ -1,166 +1,178 @@
-//! Gold cards: providers who need not ask for certain services of a line of business, for a time, on the strength of
-//! an evaluation that the plan made (state laws; none is federal). The plan enters them; no rate is computed here, and
-//! what follows from a card is a policy's word. Pure: the day is handed in.
+//! Gold cards: exemptions of a provider from prior authorization for certain services of one line of business, for a
+//! period, based on an evaluation by the plan (some states require them; no federal rule does). The plan enters them;
+//! no approval rate is computed here, and policies decide what a gold card changes. Callers pass the day; this module
+//! does not read the clock.
 
 use super::requester::Requester;
-use crate::fhir::coding::{CPT, HCPCS, normal_system};
 use crate::fhir::{list, text};
+use crate::rules::{CodeRange, code_key};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// One exemption: a provider, a service or a range of services, a line of business, from a day to a day.
+/// One exemption of a provider.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GoldCard {
-    /// The row.
+    /// Primary key of the row.
     pub id: Uuid,
     /// The provider's NPI.
     pub npi: String,
-    /// The code system's URL in its stored spelling.
+    /// The code system's URL, normalized.
     pub system: String,
-    /// A code, a range of codes of one length (`E0424-E1406`), or `*` for every service.
+    /// A code, a range of HCPCS or CPT codes (`E0424-E1406`), or `*` for every service.
     pub code: String,
-    /// Line of business.
-    pub line: String,
+    /// Line of business, such as `MA`.
+    pub line_of_business: String,
     /// First day.
     pub starts: NaiveDate,
     /// Last day; none while no end is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends: Option<NaiveDate>,
-    /// What the exemption rests on, in the plan's words: `approved 96 of 100, 2025-11 to 2026-10`.
+    /// The plan's reason for the exemption, as text: `approved 96 of 100, 2025-11 to 2026-10`.
     pub evidence: String,
-    /// Who entered it.
+    /// Name of the person who entered it.
     pub added_by: String,
     /// When it was entered.
     pub added_at: DateTime<Utc>,
-    /// How it was brought to an end before its time, if it was.
+    /// Who ended the card early and why; none if nobody did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ended: Option<Ended>,
+    pub ended: Option<GoldCardEnd>,
 }
 
-/// Who ended a card, when, and why. The card stays: it says until when nothing had to be asked.
+/// The early end of a gold card. The card is kept as a record of the days on which no authorization was needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Ended {
-    /// Who.
+pub struct GoldCardEnd {
+    /// Name of the person who ended it.
     pub by: String,
-    /// When it was written down; the last day itself is the card's `ends`.
+    /// When the end was entered; the last day itself is [`GoldCard::ends`].
     pub at: DateTime<Utc>,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
 impl GoldCard {
-    /// What is wrong with a card that somebody wants to enter, one sentence each.
-    pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+    /// The mistakes in a card that is to be entered, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
         if !is_npi(&self.npi) {
-            faults.push(format!("{} is no NPI: its check digit does not fit", self.npi));
-        }
-        if Services::of(&self.code).is_none() {
-            faults.push(format!(
-                "{} is no code, no range of codes of one length (E0424-E1406), and not *",
-                self.code
+            problems.push(format!(
+                "{} is not a valid NPI: the check digit does not match",
+                self.npi
             ));
         }
+        if let Err(problem) = self.services() {
+            problems.push(problem);
+        }
         if self.ends.is_some_and(|ends| ends < self.starts) {
-            faults.push("The last day lies before the first".to_owned());
+            problems.push("The last day is before the first day".to_owned());
         }
         if self.evidence.trim().is_empty() {
-            faults.push("Say what the exemption rests on".to_owned());
+            problems.push("The evidence is missing: enter the reason for the exemption".to_owned());
         }
-        faults
+        problems
     }
 
-    /// Whether both say the same of some provider, service, line and day.
+    /// Whether both cards exempt the same provider for some service, line of business and day.
     pub fn overlaps(&self, other: &Self) -> bool {
         let days = self.ends.is_none_or(|ends| other.starts <= ends)
             && other.ends.is_none_or(|ends| self.starts <= ends);
-        let services = match (Services::of(&self.code), Services::of(&other.code)) {
-            (Some(Services::Every), Some(_)) | (Some(_), Some(Services::Every)) => true,
-            (Some(Services::Range(a, b)), Some(Services::Range(c, d))) => {
-                space(&self.system) == space(&other.system) && a.len() == c.len() && a <= d && c <= b
-            }
+        let services = match (self.services(), other.services()) {
+            (Ok(Services::All), Ok(_)) | (Ok(_), Ok(Services::All)) => true,
+            (Ok(Services::Range(one)), Ok(Services::Range(another))) => one.meets(&another),
+            (Ok(Services::Code(one)), Ok(Services::Code(another))) => one == another,
             _ => false,
         };
-        self.npi == other.npi && self.line == other.line && days && services
+        self.npi == other.npi && self.line_of_business == other.line_of_business && days && services
     }
 
-    fn holds(&self, line: &str, day: NaiveDate) -> bool {
-        // A card that was ended before its first day never held.
-        self.line == line && self.starts <= day && self.ends.is_none_or(|ends| day <= ends)
+    /// Whether the card applies to this line of business on this day. A card that was ended before its first day never
+    /// applies.
+    fn is_valid(&self, line_of_business: &str, day: NaiveDate) -> bool {
+        self.line_of_business == line_of_business
+            && self.starts <= day
+            && self.ends.is_none_or(|ends| day <= ends)
     }
 
-    fn is_for(&self, system: &str, code: &str) -> bool {
-        match Services::of(&self.code) {
-            Some(Services::Every) => true,
-            Some(Services::Range(low, high)) => {
-                space(&self.system) == space(system) && code.len() == low.len() && low <= code && code <= high
+    /// Whether the card covers this code.
+    fn covers(&self, system: &str, code: &str) -> bool {
+        match self.services() {
+            Ok(Services::All) => true,
+            Ok(Services::Range(range)) => {
+                CodeRange::of_code(system, code).is_some_and(|single| range.holds(&single))
             }
-            None => false,
+            Ok(Services::Code(key)) => key == code_key(system, code),
+            Err(_) => false,
         }
+    }
+
+    fn services(&self) -> Result<Services, String> {
+        Services::read(&self.system, &self.code)
     }
 }
 
-/// Which of the requesters need not ask for this item (the item facts of a case document) on this day: their NPIs, each
-/// once.
-pub fn exempt(
+/// The NPIs of the requester that are exempt from prior authorization for an item on a day. `item` is the item of a
+/// case document.
+pub fn exempt_requesters(
     cards: &[GoldCard],
     requester: &Requester,
     item: &Value,
-    line: &str,
+    line_of_business: &str,
     day: NaiveDate,
 ) -> Vec<String> {
     let codes: Vec<(&str, &str)> = list(item, "codes")
         .filter_map(|c| Some((text(c, &["system"]).unwrap_or(""), text(c, &["code"])?)))
         .collect();
-    let holds = |npi: &&String| {
+    let is_exempt = |npi: &&String| {
         cards
             .iter()
-            .filter(|card| card.npi == **npi && card.holds(line, day))
-            .any(|card| codes.iter().any(|(system, code)| card.is_for(system, code)))
+            .filter(|card| card.npi == **npi && card.is_valid(line_of_business, day))
+            .any(|card| codes.iter().any(|(system, code)| card.covers(system, code)))
     };
-    requester.npis.iter().filter(holds).cloned().collect()
+    requester.npis.iter().filter(is_exempt).cloned().collect()
 }
 
-/// What the code of a card means.
-enum Services<'a> {
-    Every,
-    Range(&'a str, &'a str),
+/// The services of a card.
+enum Services {
+    /// Every service.
+    All,
+    /// The codes of a range; a single code is a range of one.
+    Range(CodeRange),
+    /// The key of a single code without a number.
+    Code(String),
 }
 
-impl<'a> Services<'a> {
-    fn of(code: &'a str) -> Option<Self> {
+impl Services {
+    /// Reads [`GoldCard::code`]; the error is a sentence.
+    fn read(system: &str, code: &str) -> Result<Self, String> {
         if code == "*" {
-            return Some(Self::Every);
+            return Ok(Self::All);
         }
-        let (low, high) = code.split_once('-').unwrap_or((code, code));
-        let plain = |code: &str| !code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric());
-        (plain(low) && plain(high) && low.len() == high.len() && low <= high)
-            .then_some(Self::Range(low, high))
+        if let Some(range) = CodeRange::read(system, code) {
+            return range.map(Self::Range);
+        }
+        if code.is_empty() || !code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(format!(
+                "'{code}' is not a valid code: enter one code, a range of codes (E0424-E1406), or * for every service"
+            ));
+        }
+        Ok(CodeRange::of_code(system, code).map_or_else(|| Self::Code(code_key(system, code)), Self::Range))
     }
 }
 
-/// CPT and HCPCS share one space: senders put either's codes under either's URL.
-fn space(system: &str) -> String {
-    match normal_system(system).as_ref() {
-        CPT => HCPCS.to_owned(),
-        other => other.to_owned(),
-    }
-}
-
-/// Whether the last digit of an NPI is the right one: Luhn's sum over the number with the prefix 80840 (45 CFR 162.406).
+/// Whether the text is an NPI: ten digits, the last being the Luhn check digit over the number with the prefix 80840
+/// (45 CFR 162.406).
 pub fn is_npi(npi: &str) -> bool {
     if npi.len() != 10 || !npi.bytes().all(|b| b.is_ascii_digit()) {
         return false;
     }
     let digits = "80840".bytes().chain(npi.bytes()).map(|b| u32::from(b - b'0'));
-    // Fifteen digits: those at even places from the left, counted from one, are the doubled ones.
+    // Of the fifteen digits, those at even positions, counted from one, are doubled.
     let sum: u32 = digits
         .enumerate()
         .map(|(n, digit)| match (n % 2, digit * 2) {
-            (1, twice) if twice > 9 => twice - 9,
-            (1, twice) => twice,
+            (1, doubled) if doubled > 9 => doubled - 9,
+            (1, doubled) => doubled,
             _ => digit,
         })
         .sum();
@@ -170,6 +182,7 @@ pub fn is_npi(npi: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fhir::coding::{CPT, HCPCS};
     use serde_json::json;
 
     fn card(code: &str, starts: &str, ends: &str) -> GoldCard {
@@ -178,7 +191,7 @@ mod tests {
             npi: "1999999984".into(),
             system: HCPCS.into(),
             code: code.into(),
-            line: "MA".into(),
+            line_of_business: "MA".into(),
             starts: starts.parse().unwrap(),
             ends: ends.parse().ok(),
             evidence: "approved 96 of 100".into(),
@@ -188,28 +201,28 @@ mod tests {
         }
     }
 
-    fn held(card: &GoldCard, system: &str, code: &str, line: &str, day: &str) -> bool {
+    fn exempts(card: &GoldCard, system: &str, code: &str, line_of_business: &str, day: &str) -> bool {
         let item = json!({ "codes": [{ "system": system, "code": code }] });
         let requester = Requester {
             npis: vec!["1679576722".into(), "1999999984".into()],
         };
-        let held = exempt(
+        let exempt = exempt_requesters(
             std::slice::from_ref(card),
             &requester,
             &item,
-            line,
+            line_of_business,
             day.parse().unwrap(),
         );
-        assert!(held.is_empty() || held == ["1999999984"]);
-        !held.is_empty()
+        assert!(exempt.is_empty() || exempt == ["1999999984"]);
+        !exempt.is_empty()
     }
 
     #[test]
-    fn the_check_digit_tells_an_npi_from_a_number() {
-        for good in ["1234567893", "1999999984", "1407071236", "1679576722"] {
-            assert!(is_npi(good), "{good}");
+    fn the_check_digit_of_an_npi_is_verified() {
+        for valid in ["1234567893", "1999999984", "1407071236", "1679576722"] {
+            assert!(is_npi(valid), "{valid}");
         }
-        for bad in [
+        for invalid in [
             "1234567890",
             "1999999985",
             "123456789",
@@ -217,33 +230,33 @@ mod tests {
             "",
             "12345 7893",
         ] {
-            assert!(!is_npi(bad), "{bad}");
+            assert!(!is_npi(invalid), "{invalid}");
         }
     }
 
     #[test]
-    fn a_card_holds_for_its_code_line_and_days_alone() {
+    fn a_card_covers_only_its_code_line_of_business_and_days() {
         let one = card("E1390", "2026-01-01", "2026-12-31");
-        assert!(held(&one, HCPCS, "E1390", "MA", "2026-12-31"));
+        assert!(exempts(&one, HCPCS, "E1390", "MA", "2026-12-31"));
         assert!(
-            held(&one, CPT, "E1390", "MA", "2026-01-01"),
-            "either URL names the code"
+            exempts(&one, CPT, "E1390", "MA", "2026-01-01"),
+            "HCPCS and CPT codes may be sent under either URL"
         );
-        assert!(!held(&one, HCPCS, "E1390", "MA", "2027-01-01"));
-        assert!(!held(&one, HCPCS, "E1390", "MA", "2025-12-31"));
-        assert!(!held(&one, HCPCS, "E1390", "QHP", "2026-06-01"));
-        assert!(!held(&one, HCPCS, "E1391", "MA", "2026-06-01"));
-        assert!(!held(&one, "http://loinc.org", "E1390", "MA", "2026-06-01"));
+        assert!(!exempts(&one, HCPCS, "E1390", "MA", "2027-01-01"));
+        assert!(!exempts(&one, HCPCS, "E1390", "MA", "2025-12-31"));
+        assert!(!exempts(&one, HCPCS, "E1390", "QHP", "2026-06-01"));
+        assert!(!exempts(&one, HCPCS, "E1391", "MA", "2026-06-01"));
+        assert!(!exempts(&one, "http://loinc.org", "E1390", "MA", "2026-06-01"));
     }
 
     #[test]
-    fn a_range_and_a_star_hold_for_what_lies_in_them() {
+    fn a_range_and_a_star_cover_the_codes_in_them() {
         let range = card("E0424-E1406", "2026-01-01", "");
-        assert!(held(&range, HCPCS, "E0424", "MA", "2030-01-01"));
-        assert!(held(&range, HCPCS, "E1406", "MA", "2030-01-01"));
-        assert!(!held(&range, HCPCS, "E1407", "MA", "2030-01-01"));
-        assert!(!held(&range, HCPCS, "E05", "MA", "2030-01-01"));
-        assert!(held(
+        assert!(exempts(&range, HCPCS, "E0424", "MA", "2030-01-01"));
+        assert!(exempts(&range, HCPCS, "E1406", "MA", "2030-01-01"));
+        assert!(!exempts(&range, HCPCS, "E1407", "MA", "2030-01-01"));
+        assert!(!exempts(&range, HCPCS, "E05", "MA", "2030-01-01"));
+        assert!(exempts(
             &card("*", "2026-01-01", ""),
             CPT,
             "33510",
@@ -253,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn cards_that_say_the_same_overlap() {
+    fn cards_that_share_services_and_days_overlap() {
         let first = card("E1390", "2026-01-01", "2026-06-30");
         let star = card("*", "2026-06-30", "");
         assert!(first.overlaps(&star) && star.overlaps(&first));
@@ -261,7 +274,7 @@ mod tests {
         assert!(!first.overlaps(&card("E1390", "2026-07-01", "")));
         assert!(!first.overlaps(&card("E1391-E1400", "2026-01-01", "")));
         assert!(!first.overlaps(&GoldCard {
-            line: "QHP".into(),
+            line_of_business: "QHP".into(),
             ..star.clone()
         }));
         assert!(!first.overlaps(&GoldCard {
@@ -271,14 +284,14 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_of_a_card_is_told() {
-        let bad = GoldCard {
+    fn every_mistake_in_a_card_is_reported() {
+        let invalid = GoldCard {
             npi: "1".into(),
             evidence: " ".into(),
             ..card("E9-E10", "2026-02-01", "2026-01-01")
         };
-        assert_eq!(bad.faults().len(), 4, "{:?}", bad.faults());
-        assert!(card("E1390", "2026-01-01", "2026-01-01").faults().is_empty());
-        assert!(!card("E2-E1", "2026-01-01", "").faults().is_empty());
+        assert_eq!(invalid.problems().len(), 4, "{:?}", invalid.problems());
+        assert!(card("E1390", "2026-01-01", "2026-01-01").problems().is_empty());
+        assert!(!card("E2-E1", "2026-01-01", "").problems().is_empty());
     }
 }

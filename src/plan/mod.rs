@@ -1,5 +1,5 @@
-//! The plan's own records: members, coverages, providers; and who is meant by a request. Pure: the store brings
-//! candidates, this room judges them.
+//! The plan's own records: members, coverages, providers, gold cards; and which member and coverage a message refers
+//! to (`docs/architecture.md`). The store reads candidate rows, and this module selects among them without I/O.
 
 mod facts;
 mod gold_card;
@@ -7,10 +7,12 @@ mod matching;
 mod records;
 mod requester;
 
-pub use facts::{facts, transition_until};
-pub use gold_card::{Ended, GoldCard, exempt, is_npi};
-pub use matching::{Asked, Found, agrees, choose_coverage, fold, member_numbers};
-pub use records::{coverage_of, member_of, provider_of};
+pub use facts::{member_facts, transition_until};
+pub use gold_card::{GoldCard, GoldCardEnd, exempt_requesters, is_npi};
+pub use matching::{
+    CoverageMatch, MemberNumbers, choose_coverage, fold_name, may_be_same_person, member_numbers,
+};
+pub use records::{coverage_from_fhir, member_from_patient, provider_from_fhir};
 pub use requester::{Requester, requester_of_order};
 
 use chrono::NaiveDate;
@@ -20,17 +22,17 @@ use uuid::Uuid;
 /// A member of the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Member {
-    /// The row.
+    /// Primary key of the row.
     pub id: Uuid,
-    /// The plan's member id.
+    /// The plan's member id, as on the member's card.
     pub member_id: String,
-    /// Family name, folded for comparison.
+    /// Family name, normalized for comparison with [`fold_name`].
     pub family: String,
-    /// First given name, folded.
+    /// First given name, normalized for comparison with [`fold_name`]; may be empty.
     pub given: String,
-    /// Birth date.
+    /// Birth date, if the plan has it.
     pub birth_date: Option<NaiveDate>,
-    /// Administrative gender.
+    /// `Patient.gender`: administrative gender.
     pub gender: Option<String>,
     /// The Patient resource as imported.
     pub doc: Value,
@@ -39,34 +41,34 @@ pub struct Member {
 /// One coverage of a member.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coverage {
-    /// The row.
+    /// Primary key of the row.
     pub id: Uuid,
-    /// What identifies it at import: system and value of its identifier.
+    /// Key for repeated imports: `system|value` of the first identifier.
     pub key: String,
-    /// The member's row.
+    /// Primary key of the member's row.
     pub member: Uuid,
-    /// `Coverage.class[plan]`.
+    /// The plan's code: `Coverage.class` of type `plan`.
     pub plan: String,
-    /// Line of business.
-    pub line: String,
+    /// Line of business of the plan, such as `MA`.
+    pub line_of_business: String,
     /// The state whose rules apply, if any.
     pub state: Option<String>,
     /// The plan's time zone.
     pub zone: chrono_tz::Tz,
-    /// The subscriber's number.
+    /// `Coverage.subscriberId`.
     pub subscriber_id: Option<String>,
     /// `Coverage.status`.
     pub status: String,
-    /// First day.
+    /// First day of coverage, if the plan has it.
     pub starts: Option<NaiveDate>,
-    /// Last day.
+    /// Last day of coverage; none while no end is set.
     pub ends: Option<NaiveDate>,
     /// The Coverage resource as imported.
     pub doc: Value,
 }
 
 impl Coverage {
-    /// Whether it is in force on a day.
+    /// Whether the coverage is active and its period includes `day`.
     pub fn in_force(&self, day: NaiveDate) -> bool {
         self.status == "active"
             && self.starts.is_none_or(|start| start <= day)
@@ -74,20 +76,20 @@ impl Coverage {
     }
 }
 
-/// A practitioner or an organization that the plan knows.
+/// A practitioner or an organization in the plan's records.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Provider {
-    /// The row.
+    /// Primary key of the row.
     pub id: Uuid,
-    /// What identifies it at import.
+    /// Key for repeated imports: the resource type with the NPI, else with system and value of the first identifier.
     pub key: String,
     /// `Practitioner` or `Organization`.
     pub kind: String,
-    /// NPI.
+    /// National Provider Identifier.
     pub npi: Option<String>,
-    /// Name.
+    /// Name for display.
     pub name: String,
-    /// Where notices knock.
+    /// Address for email notices.
     pub email: Option<String>,
     /// The resource as imported.
     pub doc: Value,

@@ -1,24 +1,24 @@
-//! From imported FHIR resources to the plan's records: a Patient, a Coverage, a Practitioner or Organization, or the
-//! sentence that says why it cannot be one.
+//! Conversion of imported FHIR resources (Patient, Coverage, Practitioner, Organization) to the plan's records. An
+//! error is one sentence that says which element is missing or wrong; it contains no member data.
 
-use super::{Coverage, Member, Provider, fold};
+use super::{Coverage, Member, Provider, fold_name};
 use crate::fhir;
 use crate::rules::Plan;
 use chrono::NaiveDate;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// A Patient as a member. The member id is the identifier typed `MB`, else the only one.
-pub fn member_of(id: Uuid, patient: &Value) -> Result<Member, String> {
-    let member_id = member_id(patient).ok_or("Patient.identifier holds no member id (type MB)")?;
+/// Converts a Patient to a member. The member id is the identifier of type `MB`; if there is none, the only identifier.
+pub fn member_from_patient(id: Uuid, patient: &Value) -> Result<Member, String> {
+    let member_id = member_id(patient).ok_or("Patient.identifier has no member id (type MB)")?;
     let name = fhir::list(patient, "name")
         .next()
         .ok_or("Patient.name is missing")?;
     Ok(Member {
         id,
         member_id: member_id.to_owned(),
-        family: fold(fhir::text(name, &["family"]).ok_or("Patient.name.family is missing")?),
-        given: fold(
+        family: fold_name(fhir::text(name, &["family"]).ok_or("Patient.name.family is missing")?),
+        given: fold_name(
             fhir::list(name, "given")
                 .next()
                 .and_then(Value::as_str)
@@ -50,10 +50,10 @@ fn date(resource: &Value, name: &str) -> Result<Option<NaiveDate>, String> {
     };
     text.parse()
         .map(Some)
-        .map_err(|_| format!("{name} is no full date"))
+        .map_err(|_| format!("{name} is not a full date (YYYY-MM-DD)"))
 }
 
-/// The plan's code in `Coverage.class` of type `plan`.
+/// The plan's code: `Coverage.class` of type `plan`.
 pub fn plan_code(coverage: &Value) -> Option<&str> {
     fhir::list(coverage, "class")
         .find(|class| {
@@ -64,14 +64,15 @@ pub fn plan_code(coverage: &Value) -> Option<&str> {
         .and_then(|class| fhir::text(class, &["value"]))
 }
 
-/// A Coverage of one of our members. `plan` finds the row of the plans table.
-pub fn coverage_of<'p>(
+/// Converts a Coverage of the member with row id `member`. `plan` looks up a plan code in the plans table
+/// (`plans.csv`).
+pub fn coverage_from_fhir<'p>(
     id: Uuid,
     member: Uuid,
     coverage: &Value,
     plan: impl Fn(&str) -> Option<&'p Plan>,
 ) -> Result<Coverage, String> {
-    let code = plan_code(coverage).ok_or("Coverage.class holds no plan")?;
+    let code = plan_code(coverage).ok_or("Coverage.class has no entry of type plan")?;
     let plan = plan(code).ok_or_else(|| format!("The plan {code} is not in the plans table"))?;
     let (system, value) = fhir::identifiers(coverage)
         .next()
@@ -82,7 +83,7 @@ pub fn coverage_of<'p>(
         key: format!("{system}|{value}"),
         member,
         plan: code.to_owned(),
-        line: plan.line.clone(),
+        line_of_business: plan.line_of_business.clone(),
         state: plan.state.clone(),
         zone: plan.zone,
         subscriber_id: fhir::text(coverage, &["subscriberId"]).map(str::to_owned),
@@ -95,8 +96,8 @@ pub fn coverage_of<'p>(
     })
 }
 
-/// A Practitioner or Organization that the plan knows.
-pub fn provider_of(id: Uuid, resource: &Value) -> Result<Provider, String> {
+/// Converts a Practitioner or an Organization to a provider.
+pub fn provider_from_fhir(id: Uuid, resource: &Value) -> Result<Provider, String> {
     let kind = fhir::resource_type(resource).unwrap_or("");
     let name = match kind {
         "Organization" => fhir::text(resource, &["name"]).map(str::to_owned),

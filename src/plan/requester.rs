@@ -1,46 +1,46 @@
-//! Who asks, by National Provider Identifier: the provider that a request or an order names and, behind a role, the
-//! person and the organization. Reads FHIR, decides nothing.
+//! The NPIs of the requester: the provider that a request or an order names. For a `PractitionerRole` they are the NPIs
+//! of its practitioner and its organization.
 
 use crate::fhir::reference::literal;
 use crate::fhir::{NPI, identifiers, list, resource_type, text};
 use serde_json::Value;
 
-/// The NPIs of one requester.
+/// One requester, identified by National Provider Identifiers (NPI).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requester {
-    /// Each once, in the order in which they were found.
+    /// NPIs without repetition, in the order in which they were found.
     pub npis: Vec<String>,
 }
 
 impl Requester {
-    /// The requester that a `Reference` element names, by its own identifier or by the resource that `find` brings for
-    /// a reference.
-    pub fn of<'a>(named: &'a Value, find: &dyn Fn(&str) -> Option<&'a Value>) -> Self {
+    /// Reads the requester from a `Reference` element: from the reference's own identifier and from the resource that
+    /// `find` returns for it. `find` takes a literal reference.
+    pub fn resolve<'a>(reference: &'a Value, find: &dyn Fn(&str) -> Option<&'a Value>) -> Self {
         let mut requester = Self::default();
-        requester.add(named, find);
-        let role = literal(named)
+        requester.add(reference, find);
+        let role = literal(reference)
             .and_then(find)
             .filter(|r| resource_type(r) == Some("PractitionerRole"));
         for name in ["practitioner", "organization"] {
-            if let Some(behind) = role.and_then(|role| role.get(name)) {
-                requester.add(behind, find);
+            if let Some(part) = role.and_then(|role| role.get(name)) {
+                requester.add(part, find);
             }
         }
         requester
     }
 
-    fn add<'a>(&mut self, named: &'a Value, find: &dyn Fn(&str) -> Option<&'a Value>) {
-        let own = named
+    fn add<'a>(&mut self, reference: &'a Value, find: &dyn Fn(&str) -> Option<&'a Value>) {
+        let own_identifier = reference
             .get("identifier")
             .filter(|i| text(i, &["system"]) == Some(NPI))
             .and_then(|i| text(i, &["value"]));
-        let resource = literal(named).and_then(find);
-        let found = resource
+        let resource = literal(reference).and_then(find);
+        let of_resource = resource
             .into_iter()
             .flat_map(identifiers)
             .filter(|(system, _)| *system == NPI)
             .map(|(_, value)| value);
-        for npi in own.into_iter().chain(found) {
+        for npi in own_identifier.into_iter().chain(of_resource) {
             if !self.npis.iter().any(|known| known == npi) {
                 self.npis.push(npi.to_owned());
             }
@@ -48,17 +48,17 @@ impl Requester {
     }
 }
 
-/// The requester of an order, its resource looked for inside the order and among `resources`.
+/// The requester of an order. Its resources are looked up in the order's `contained` and in `resources`.
 pub fn requester_of_order<'a>(order: &'a Value, resources: &[&'a Value]) -> Requester {
-    let name = match resource_type(order) {
+    let element = match resource_type(order) {
         Some("VisionPrescription") => "prescriber",
         Some("NutritionOrder") => "orderer",
         _ => "requester",
     };
-    let Some(named) = order.get(name) else {
+    let Some(requester) = order.get(element) else {
         return Requester::default();
     };
-    Requester::of(named, &|reference| {
+    Requester::resolve(requester, &|reference| {
         if let Some(id) = reference.strip_prefix('#') {
             return list(order, "contained").find(|c| text(c, &["id"]) == Some(id));
         }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_role_stand_a_person_and_an_organization() {
+    fn a_role_leads_to_its_practitioner_and_its_organization() {
         let role = json!({ "resourceType": "PractitionerRole", "id": "r",
             "practitioner": { "reference": "Practitioner/a" },
             "organization": { "identifier": { "system": NPI, "value": "3" } } });
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requester_inside_the_order_and_one_by_number_are_found() {
+    fn a_contained_requester_and_one_named_by_identifier_are_found() {
         let order = json!({ "resourceType": "NutritionOrder", "contained": [practitioner("in", "1")],
             "orderer": { "reference": "#in", "identifier": { "system": NPI, "value": "2" } } });
         assert_eq!(requester_of_order(&order, &[]).npis, ["2", "1"]);

@@ -1,119 +1,122 @@
-//! What can be done to a case. A command reads the case and answers with the events that follow; the caller stores
-//! them in one unit with everything that they cause.
+//! The commands on a case: open, approve, deny, refer. A command reads the case and returns the events that follow; the
+//! caller stores them in one unit of work together with the jobs they cause.
 
-use super::{
-    Actor, Approval, Body, Denial, Event, FileNote, Item, ItemStatus, Outcome, PriorAuth, Received, Refused,
-    Reviewer,
-};
+use super::case::PriorAuth;
+use super::command_error::CommandError;
+use super::denial::Denial;
+use super::event::{Event, EventBody, InternalNote, Received};
+use super::item::{Approval, Item, ItemStatus, Outcome};
+use super::reviewer::{Actor, Reviewer};
 use crate::rules::{Decision, Verdict};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Everything that opens a case.
+/// What is needed to open a case.
 #[derive(Debug)]
-pub struct Opening {
-    /// The new case's id.
+pub struct NewCase {
+    /// The id of the new case.
     pub id: Uuid,
     /// When the request was received.
     pub at: DateTime<Utc>,
-    /// What is fixed since receipt.
+    /// What is known at receipt.
     pub received: Received,
-    /// The lines with their verdicts.
-    pub items: Vec<ItemOpening>,
+    /// The items with their verdicts.
+    pub items: Vec<NewItem>,
 }
 
-/// One line of a request with what the policies said of it.
+/// One item of a request with the verdict of the policies.
 #[derive(Debug)]
-pub struct ItemOpening {
+pub struct NewItem {
     /// `Claim.item.sequence`.
     pub sequence: u32,
-    /// The code's system, stored spelling.
+    /// The code system, in its stored spelling.
     pub system: String,
     /// The code.
     pub code: String,
-    /// The quantity as sent.
+    /// `Claim.item.quantity` as sent.
     pub quantity: Option<Value>,
-    /// First day of service asked for.
+    /// The first requested day of service.
     pub serviced: Option<NaiveDate>,
-    /// The plan's tracking number for the line.
+    /// The plan's tracking number for the item (X12 REF-NT).
     pub reference_number: String,
-    /// The authorization number to use if the line is approved at once.
+    /// The authorization number to use if a rule approves the item.
     pub authorization_number: String,
-    /// What the policies said.
+    /// The verdict of the policies.
     pub verdict: Verdict,
-    /// NPIs of the requester that need no authorization for the line.
+    /// NPIs of the requester that hold a gold card for the item.
     pub gold_card: Vec<String>,
-    /// What policies in shadow would have said.
+    /// The verdicts of policies in state `shadow`.
     pub shadow: Vec<Verdict>,
 }
 
-/// A reviewer approves a line as asked.
+/// The command of a reviewer to approve an item as requested.
 #[derive(Debug)]
 pub struct Approve<'a> {
-    /// Who.
+    /// The reviewer.
     pub by: &'a Reviewer,
     /// The version of the case that the reviewer saw.
-    pub seen: u32,
-    /// The line.
+    pub version_seen: u32,
+    /// The item, by its sequence.
     pub sequence: u32,
-    /// The number to grant.
+    /// The authorization number.
     pub number: String,
-    /// Last day certified, if any.
+    /// The last certified day, if any.
     pub end: Option<NaiveDate>,
-    /// Why, in words.
+    /// The reason in words.
     pub reason: String,
 }
 
-/// A physician denies a line.
+/// The command of a physician to deny an item.
 #[derive(Debug)]
 pub struct Deny<'a> {
-    /// Who.
+    /// The reviewer.
     pub by: &'a Reviewer,
     /// The version of the case that the reviewer saw.
-    pub seen: u32,
-    /// The line.
+    pub version_seen: u32,
+    /// The item, by its sequence.
     pub sequence: u32,
-    /// X12 list 886.
+    /// The reason code from X12 list 886.
     pub reason_code: String,
     /// The specific reason for this member.
     pub reason: String,
 }
 
-/// A nurse sends a line up.
+/// The command of a reviewer to refer an item to a physician.
 #[derive(Debug)]
 pub struct Refer<'a> {
-    /// Who.
+    /// The reviewer.
     pub by: &'a Reviewer,
     /// The version of the case that the reviewer saw.
-    pub seen: u32,
-    /// The line.
+    pub version_seen: u32,
+    /// The item, by its sequence.
     pub sequence: u32,
-    /// What the physician should look at.
+    /// The question for the physician.
     pub question: String,
 }
 
 impl PriorAuth {
-    /// Opens a case: the receipt, then each line as the policies left it. Approvals by rule are for what was asked.
-    pub fn open(opening: Opening) -> Vec<Event> {
-        let client = opening.received.client;
-        let zone = opening.received.zone;
-        let at = opening.at;
+    /// Opens a case: the receipt, then each item with its verdict. An item that a rule approves is approved as
+    /// requested and one that needs no authorization is closed, both with a decision event; all others wait for staff.
+    pub fn open(new: NewCase) -> Vec<Event> {
+        let client = new.received.client;
+        let zone = new.received.zone;
+        let at = new.at;
         let today = at.with_timezone(&zone).date_naive();
         let mut bodies = vec![(
             Actor::Client { id: client },
-            Body::Received(Box::new(opening.received)),
+            EventBody::Received(Box::new(new.received)),
         )];
-        for line in opening.items {
-            let (item, outcome) = judge(line, today);
+        for item in new.items {
+            let (item, outcome) = apply_verdict(item, today);
             let sequence = item.sequence;
-            bodies.push((Actor::Software, Body::Evaluated(Box::new(item))));
+            bodies.push((Actor::Software, EventBody::Evaluated(Box::new(item))));
             if let Some(outcome) = outcome {
                 let outcome = Box::new(outcome);
-                let note = FileNote::default();
+                let note = InternalNote::default();
                 bodies.push((
                     Actor::Software,
-                    Body::Decided {
+                    EventBody::Decided {
                         sequence,
                         note,
                         outcome,
@@ -127,29 +130,29 @@ impl PriorAuth {
             .collect()
     }
 
-    /// Approves one line as asked.
-    pub fn approve(&self, command: Approve<'_>, now: DateTime<Utc>) -> Result<Vec<Event>, Refused> {
+    /// Approves one item as requested. The same approval again by the same reviewer changes nothing.
+    pub fn approve(&self, command: Approve<'_>, now: DateTime<Utc>) -> Result<Vec<Event>, CommandError> {
         let today = self.today(now);
         if !command.by.may_approve(today) {
-            return Err(Refused::NotPermitted(
+            return Err(CommandError::NotPermitted(
                 "Only a nurse or physician with a valid license may approve",
             ));
         }
         let item = self
             .item(command.sequence)
-            .ok_or(Refused::NoSuchItem(command.sequence))?;
+            .ok_or(CommandError::ItemNotFound(command.sequence))?;
         if let Some(decided) = &item.decision {
             return match (&decided.outcome, &decided.by) {
                 (Outcome::Approved(_), Actor::Staff(by)) if by.id == command.by.id => Ok(Vec::new()),
-                _ => Err(Refused::AlreadyDecided),
+                _ => Err(CommandError::AlreadyDecided),
             };
         }
-        self.seen(command.seen)?;
+        self.require_version(command.version_seen)?;
         let start = item.serviced.unwrap_or(today).max(today);
         if command.end.is_some_and(|end| end < start) {
-            return Err(Refused::Incomplete(
+            return Err(CommandError::Incomplete(
                 "end",
-                "The last day certified lies before the first",
+                "The last certified day is before the first",
             ));
         }
         let approval = Approval {
@@ -158,71 +161,71 @@ impl PriorAuth {
             end: command.end,
             reason: command.reason,
         };
-        Ok(self.by_staff(
+        Ok(self.staff_event(
             command.by,
             now,
-            Body::Decided {
+            EventBody::Decided {
                 sequence: command.sequence,
-                note: FileNote::default(),
+                note: InternalNote::default(),
                 outcome: Box::new(Outcome::Approved(approval)),
             },
         ))
     }
 
-    /// Denies one line; the physician attests it.
-    pub fn deny(&self, command: &Deny<'_>, now: DateTime<Utc>) -> Result<Vec<Event>, Refused> {
+    /// Denies one item; the physician attests the denial. The same denial again changes nothing.
+    pub fn deny(&self, command: &Deny<'_>, now: DateTime<Utc>) -> Result<Vec<Event>, CommandError> {
         let denial = Denial::attest(command.by, &command.reason_code, &command.reason, self.today(now))?;
         let item = self
             .item(command.sequence)
-            .ok_or(Refused::NoSuchItem(command.sequence))?;
+            .ok_or(CommandError::ItemNotFound(command.sequence))?;
         if let Some(decided) = &item.decision {
             let same = decided.outcome == Outcome::Denied(denial);
             return if same {
                 Ok(Vec::new())
             } else {
-                Err(Refused::AlreadyDecided)
+                Err(CommandError::AlreadyDecided)
             };
         }
-        self.seen(command.seen)?;
-        Ok(self.by_staff(
+        self.require_version(command.version_seen)?;
+        Ok(self.staff_event(
             command.by,
             now,
-            Body::Decided {
+            EventBody::Decided {
                 sequence: command.sequence,
-                note: FileNote::default(),
+                note: InternalNote::default(),
                 outcome: Box::new(Outcome::Denied(denial)),
             },
         ))
     }
 
-    /// Sends one line up to a physician. The clock runs on.
-    pub fn refer(&self, command: Refer<'_>, now: DateTime<Utc>) -> Result<Vec<Event>, Refused> {
+    /// Refers one item to a physician. The decision clock keeps running.
+    pub fn refer(&self, command: Refer<'_>, now: DateTime<Utc>) -> Result<Vec<Event>, CommandError> {
         if !command.by.may_approve(self.today(now)) {
-            return Err(Refused::NotPermitted(
+            return Err(CommandError::NotPermitted(
                 "Only a nurse or physician with a valid license may refer a request",
             ));
         }
         let item = self
             .item(command.sequence)
-            .ok_or(Refused::NoSuchItem(command.sequence))?;
+            .ok_or(CommandError::ItemNotFound(command.sequence))?;
         if item.decision.is_some() {
-            return Err(Refused::AlreadyDecided);
+            return Err(CommandError::AlreadyDecided);
         }
         if item.status == ItemStatus::PhysicianReview {
             return Ok(Vec::new());
         }
-        self.seen(command.seen)?;
+        self.require_version(command.version_seen)?;
         let question = command.question.trim().to_owned();
         if question.is_empty() {
-            return Err(Refused::Incomplete(
+            return Err(CommandError::Incomplete(
                 "question",
-                "Say what the physician should look at",
+                "Enter a question for the physician",
             ));
         }
-        Ok(self.by_staff(
+        Ok(self.staff_event(
             command.by,
             now,
-            Body::Referred {
+            EventBody::Referred {
                 sequence: command.sequence,
                 question,
             },
@@ -233,17 +236,14 @@ impl PriorAuth {
         now.with_timezone(&self.received.zone).date_naive()
     }
 
-    fn seen(&self, version: u32) -> Result<(), Refused> {
+    fn require_version(&self, version: u32) -> Result<(), CommandError> {
         if version == self.version {
             return Ok(());
         }
-        Err(Refused::Stale(format!(
-            "The case has changed since you opened it: it now stands at step {} of its history, you saw step {version}",
-            self.version
-        )))
+        Err(CommandError::OutOfDate)
     }
 
-    fn by_staff(&self, by: &Reviewer, at: DateTime<Utc>, body: Body) -> Vec<Event> {
+    fn staff_event(&self, by: &Reviewer, at: DateTime<Utc>, body: EventBody) -> Vec<Event> {
         vec![Event {
             seq: self.version + 1,
             at,
@@ -253,14 +253,14 @@ impl PriorAuth {
     }
 }
 
-/// What a verdict makes of a line: approved and not-required are decided at once and never stand in a queue; everything
-/// else waits for people.
-fn judge(line: ItemOpening, today: NaiveDate) -> (Item, Option<Outcome>) {
-    let start = line.serviced.unwrap_or(today).max(today);
-    let (status, queue, outcome) = match &line.verdict.decision {
+/// Turns a verdict into the first status of an item. Approvals and items that need no authorization are decided at once
+/// and never enter a queue; everything else waits for staff.
+fn apply_verdict(new: NewItem, today: NaiveDate) -> (Item, Option<Outcome>) {
+    let start = new.serviced.unwrap_or(today).max(today);
+    let (status, queue, outcome) = match &new.verdict.decision {
         Decision::Approve(grant) => {
             let approval = Approval {
-                number: line.authorization_number,
+                number: new.authorization_number,
                 start,
                 end: grant.ends(start),
                 reason: grant.reason.clone(),
@@ -285,17 +285,17 @@ fn judge(line: ItemOpening, today: NaiveDate) -> (Item, Option<Outcome>) {
         }
     };
     let item = Item {
-        sequence: line.sequence,
-        system: line.system,
-        code: line.code,
-        quantity: line.quantity,
-        serviced: line.serviced,
-        reference_number: line.reference_number,
+        sequence: new.sequence,
+        system: new.system,
+        code: new.code,
+        quantity: new.quantity,
+        serviced: new.serviced,
+        reference_number: new.reference_number,
         status,
         queue,
-        verdict: line.verdict,
-        gold_card: line.gold_card,
-        shadow: line.shadow,
+        verdict: new.verdict,
+        gold_card: new.gold_card,
+        shadow: new.shadow,
         decision: None,
     };
     (item, outcome)

@@ -1,84 +1,125 @@
-//! Events: what happened to a case, when, by whom, why. They are only ever added; each carries the hash of the one
-//! before it, so that a change of the past shows.
+//! Events: what happened to a case, when, who did it and why. Events are only added. Each stores the hash of the event
+//! before it, so that a later change to the history can be detected.
 
-use super::{Actor, Item, Outcome, Received};
+use super::item::{Item, Outcome};
+use super::reviewer::Actor;
+use crate::deadlines::DueTime;
+use crate::rules::MemberFacts;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// The hash before the first event of a case.
 pub const GENESIS: &str = "genesis";
 
-/// One thing that happened.
+/// One event in the history of a case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its number in the case, from 1 without gaps.
+    /// The number of the event in its case, from 1 without gaps.
     pub seq: u32,
-    /// When.
+    /// When it happened.
     pub at: DateTime<Utc>,
-    /// Who.
+    /// Who caused it.
     pub actor: Actor,
-    /// What and why.
-    pub body: Body,
+    /// What happened.
+    pub body: EventBody,
 }
 
-/// What happened.
+/// What happened in an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Body {
-    /// The request arrived; the clock runs from this event.
+pub enum EventBody {
+    /// The request was received. The decision clock starts with this event.
     Received(Box<Received>),
-    /// The policies were asked about one line; the line as they left it.
+    /// The policies evaluated one item. Holds the item with its verdict.
     Evaluated(Box<Item>),
-    /// One line was decided.
+    /// One item was decided.
     Decided {
-        /// The line.
+        /// The item.
         sequence: u32,
-        /// What the reviewer adds for the file.
-        #[serde(default, skip_serializing_if = "FileNote::is_empty")]
-        note: FileNote,
+        /// The reviewer's internal note.
+        #[serde(default, skip_serializing_if = "InternalNote::is_empty")]
+        note: InternalNote,
         /// What was decided.
         #[serde(flatten)]
         outcome: Box<Outcome>,
     },
-    /// A reviewer sent one line up to a physician.
+    /// A reviewer referred one item to a physician.
     Referred {
-        /// The line.
+        /// The item.
         sequence: u32,
-        /// What the physician should look at.
+        /// The question for the physician.
         question: String,
     },
 }
 
-/// What a reviewer adds to a decision for the file alone: no member, provider or app ever gets it.
+/// What is known about a case when it is received. It never changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Received {
+    /// The client that sent the request.
+    pub client: Uuid,
+    /// The member's row.
+    pub member: Uuid,
+    /// The coverage's row.
+    pub coverage: Uuid,
+    /// Line of business (MA, MEDICAID-MC, CHIP, QHP, ERISA).
+    pub line_of_business: String,
+    /// The plan's time zone.
+    pub zone: chrono_tz::Tz,
+    /// The API and version that received the request: `pas-2.2`.
+    pub channel: String,
+    /// The provider requested an expedited decision. Staff cannot change this.
+    pub urgent: bool,
+    /// When the case must be decided.
+    pub due: DueTime,
+    /// The id of the blob with the request as received.
+    pub request: Uuid,
+    /// The hash of the policy set that was current at receipt.
+    pub policy_set: String,
+    /// The requester's NPI.
+    pub requester_npi: Option<String>,
+    /// The requester's name, for display.
+    pub requester_name: String,
+    /// Identifiers of the sending system and of the requester. Subscriptions for these identifiers are notified.
+    pub senders: Vec<String>,
+    /// The coverage-assertion-id that the request refers to, if any.
+    pub assertion: Option<String>,
+    /// The member facts that the policies were evaluated with, so that the case can be evaluated again in the same way.
+    /// Gold cards are stored with each item. None on cases that were received before facts were stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_facts: Option<MemberFacts>,
+}
+
+/// What a reviewer adds to a decision for internal use. It is never sent to members, providers or apps.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct FileNote {
-    /// The criterion that the decision rests on, by its name in the policy.
+pub struct InternalNote {
+    /// The name in the policy of the criterion that the decision is based on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub criterion: Option<String>,
-    /// In the reviewer's words.
+    /// The text of the note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
 
-impl FileNote {
-    /// Whether nothing was added.
+impl InternalNote {
+    /// Whether the note has no content.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl Event {
-    /// Adds a reviewer's note to a decision; other events carry none.
-    pub fn annotate(&mut self, words: FileNote) {
-        if let Body::Decided { note, .. } = &mut self.body {
-            *note = words;
+    /// Sets the note of a decision. Does nothing for other events.
+    pub fn set_note(&mut self, new_note: InternalNote) {
+        if let EventBody::Decided { note, .. } = &mut self.body {
+            *note = new_note;
         }
     }
 }
 
-impl Body {
-    /// The word in the event's column.
+impl EventBody {
+    /// The value of the column `event.kind`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Received(_) => "received",
@@ -90,7 +131,7 @@ impl Body {
     }
 }
 
-/// The hash of an event: over the one before it and every stored field of this one.
+/// The hash of an event, as lower-case hex: SHA-256 over the hash of the event before it and all its stored fields.
 pub fn chain_hash(previous: &str, event: &Event, body: &str) -> String {
     let mut hash = Sha256::new();
     for part in [

@@ -1,32 +1,32 @@
-//! Who acts on a case, and with which right. Identity and credential come from sign-in and are written into the
-//! event as they were that day.
+//! Who acts on a case and what they may do. Identity and credential come from sign-in and are stored in each event as
+//! they were at that time.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What a member of staff may do.
+/// A staff role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Completes and sorts requests; judges no clinical need.
+    /// Completes and routes requests; makes no clinical decision.
     Intake,
-    /// Reviews against criteria, approves as asked, refers up.
+    /// Reviews against criteria, approves as requested, refers to a physician.
     Nurse,
     /// Approves and denies.
     Physician,
-    /// Assigns, sees the risk of lateness, changes no decision.
+    /// Sees all cases and due times; makes no decision.
     Supervisor,
-    /// Writes policies; proposes and confirms sets of them. Sees no case.
+    /// Writes policies; proposes and confirms policy sets. Sees no cases.
     PolicyAuthor,
-    /// Approves policies; proposes and confirms sets of them. Sees no case.
+    /// Approves policies; proposes and confirms policy sets. Sees no cases.
     PolicyApprover,
 }
 
 impl Role {
-    /// Reads the word of the command line and the store.
-    pub fn read(word: &str) -> Option<Self> {
-        Some(match word {
+    /// Parses the name used on the command line and in the store.
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
             "intake" => Self::Intake,
             "nurse" => Self::Nurse,
             "physician" => Self::Physician,
@@ -37,7 +37,7 @@ impl Role {
         })
     }
 
-    /// The word that is stored and shown.
+    /// The name that is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Intake => "intake",
@@ -50,7 +50,7 @@ impl Role {
     }
 }
 
-/// What kind of license a person holds.
+/// The kind of a license.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CredentialKind {
@@ -60,83 +60,83 @@ pub enum CredentialKind {
     Nurse,
 }
 
-/// A license on record.
+/// A license of a reviewer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {
-    /// Its kind.
+    /// The kind of license.
     pub kind: CredentialKind,
-    /// Its number.
+    /// The license number.
     pub license: String,
-    /// The state that gave it.
+    /// The state that issued it.
     pub state: String,
     /// The holder's NPI.
     pub npi: Option<String>,
     /// The holder's specialty (NUCC taxonomy code).
     pub specialty: Option<String>,
-    /// The last day on which it holds; none = no end on record.
+    /// The last day on which it is valid; none if no end is on record.
     pub expires: Option<NaiveDate>,
 }
 
 impl Credential {
-    fn holds(&self, today: NaiveDate) -> bool {
+    fn is_valid_on(&self, today: NaiveDate) -> bool {
         !self.license.is_empty() && self.expires.is_none_or(|end| today <= end)
     }
 }
 
-/// A named member of staff as signed in.
+/// A signed-in member of staff.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reviewer {
-    /// The person's row.
+    /// The id of the staff account.
     pub id: Uuid,
-    /// The sign-in name.
+    /// The user name for sign-in.
     pub username: String,
-    /// The person's name.
+    /// The full name.
     pub name: String,
-    /// What the person may do.
+    /// The roles.
     pub roles: Vec<Role>,
-    /// The license that the person acts under.
+    /// The license under which the reviewer acts.
     pub credential: Option<Credential>,
 }
 
 impl Reviewer {
-    /// Whether the person has this role.
-    pub fn is(&self, role: Role) -> bool {
+    /// Whether the reviewer has this role.
+    pub fn has_role(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }
 
-    /// A physician with a license that holds today.
+    /// Whether the reviewer is a physician with a license that is valid on `today`.
     pub fn may_deny(&self, today: NaiveDate) -> bool {
-        self.is(Role::Physician)
+        self.has_role(Role::Physician)
             && self
                 .credential
                 .as_ref()
-                .is_some_and(|c| c.kind == CredentialKind::Physician && c.holds(today))
+                .is_some_and(|c| c.kind == CredentialKind::Physician && c.is_valid_on(today))
     }
 
-    /// A nurse or physician with a license that holds today.
+    /// Whether the reviewer is a nurse or physician with a license that is valid on `today`.
     pub fn may_approve(&self, today: NaiveDate) -> bool {
-        (self.is(Role::Nurse) || self.is(Role::Physician))
-            && self.credential.as_ref().is_some_and(|c| c.holds(today))
+        (self.has_role(Role::Nurse) || self.has_role(Role::Physician))
+            && self.credential.as_ref().is_some_and(|c| c.is_valid_on(today))
     }
 
-    /// Proposes and confirms policy sets; never both for the same set.
+    /// Whether the reviewer may propose and confirm policy sets. Nobody does both for the same set.
     pub fn may_publish(&self) -> bool {
-        self.is(Role::PolicyAuthor) || self.is(Role::PolicyApprover)
+        self.has_role(Role::PolicyAuthor) || self.has_role(Role::PolicyApprover)
     }
 
-    /// Looks at policies and at the log of what was in force.
+    /// Whether the reviewer may see policies and the log of publications.
     pub fn may_see_policies(&self) -> bool {
-        self.may_publish() || self.is(Role::Supervisor)
+        self.may_publish() || self.has_role(Role::Supervisor)
     }
 
-    /// Looks at cases. The roles of policies alone give no right to it.
+    /// Whether the reviewer may see cases. The policy roles alone do not allow it.
     pub fn may_see_cases(&self) -> bool {
         [Role::Intake, Role::Nurse, Role::Physician, Role::Supervisor]
             .into_iter()
-            .any(|role| self.is(role))
+            .any(|role| self.has_role(role))
     }
 
-    /// The role to write into an event: the highest that the person has.
+    /// The role that is stored in an event: the highest that the reviewer has.
     pub fn acting_role(&self) -> Role {
         [
             Role::Physician,
@@ -147,28 +147,28 @@ impl Reviewer {
             Role::PolicyAuthor,
         ]
         .into_iter()
-        .find(|role| self.is(*role))
+        .find(|role| self.has_role(*role))
         .unwrap_or(Role::Intake)
     }
 }
 
-/// Who made an event.
+/// Who caused an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "actor", rename_all = "kebab-case")]
 pub enum Actor {
-    /// The policies, by this server.
+    /// This server, by evaluating policies.
     Software,
-    /// A partner's system.
+    /// A client.
     Client {
-        /// Its row.
+        /// The id of the client's registration.
         id: Uuid,
     },
-    /// A person.
+    /// A member of staff.
     Staff(Reviewer),
 }
 
 impl Actor {
-    /// A name for lists of events; never a member's.
+    /// The name of the actor; `policies` for software, `sender` for a client.
     pub fn name(&self) -> &str {
         match self {
             Self::Software => "policies",
@@ -177,7 +177,7 @@ impl Actor {
         }
     }
 
-    /// The role in the event's column.
+    /// The value of the column `event.role`.
     pub fn role(&self) -> &'static str {
         match self {
             Self::Software => "software",
@@ -186,7 +186,7 @@ impl Actor {
         }
     }
 
-    /// The reviewer, if it was a person.
+    /// The reviewer, if the actor is a member of staff.
     pub fn reviewer(&self) -> Option<&Reviewer> {
         match self {
             Self::Staff(reviewer) => Some(reviewer),

@@ -1,67 +1,69 @@
-//! The two folders of the plan, `rules/` and `questionnaires/`, read from the disk as (path, text) pairs. What begins
-//! with a dot is an editor's or a tool's own and is passed over.
+//! The two folders of the plan, `rules/` and `questionnaires/`, read from disk as (path, text) pairs. Files and folders
+//! whose names begin with a dot belong to editors and tools and are ignored.
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::rules::Finding;
-use crate::state::SetFiles;
+use crate::state::PolicySetFiles;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Every file below a folder as (path with `/`, text), in order.
-pub fn files(folder: &Path) -> Result<Vec<(String, String)>> {
-    let mut found = Vec::new();
+/// Every file below a folder as (path relative to the folder, with `/`; text), sorted by path. `Malformed` when a file
+/// or folder cannot be read or is not UTF-8.
+pub fn read_folder(folder: &Path) -> Result<Vec<(String, String)>> {
+    let mut files = Vec::new();
     for path in paths(folder).map_err(|(path, e)| unreadable(&path, &e))? {
         let text = std::fs::read_to_string(&path).map_err(|e| unreadable(&path, &e))?;
         let name = path.strip_prefix(folder).unwrap_or(&path);
-        found.push((name.to_string_lossy().replace('\\', "/"), text));
+        files.push((name.to_string_lossy().replace('\\', "/"), text));
     }
-    found.sort();
-    Ok(found)
+    files.sort();
+    Ok(files)
 }
 
-/// Both folders as one set.
-pub(super) fn read(config: &Config) -> Result<SetFiles, Vec<Finding>> {
+/// The files of both folders that the settings name.
+pub(super) fn read_both(config: &Config) -> Result<PolicySetFiles, Vec<Finding>> {
     let finding = |e: Error| vec![Finding::new("the folders", None, e.message())];
-    let rules = files(&config.rules).map_err(finding)?;
-    let forms = files(&config.forms).map_err(finding)?;
-    Ok(SetFiles::new(&rules, &forms))
+    let rules = read_folder(&config.rules).map_err(finding)?;
+    let forms = read_folder(&config.forms).map_err(finding)?;
+    Ok(PolicySetFiles::new(&rules, &forms))
 }
 
-/// Path, size and time of change of every file: equal as long as nobody touched them. A folder that cannot be read is
-/// a state of its own.
+/// Path, size and modification time of every file in both folders. Two fingerprints are equal while no file has been
+/// added, changed or removed; a folder that cannot be read counts as empty.
 pub fn fingerprint(config: &Config) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
-    let mut all = Vec::new();
+    let mut files = Vec::new();
     for folder in [&config.rules, &config.forms] {
         for path in paths(folder).unwrap_or_default() {
-            let (size, changed) =
+            let (size, modified) =
                 std::fs::metadata(&path).map_or((0, None), |m| (m.len(), m.modified().ok()));
-            all.push((path, size, changed));
+            files.push((path, size, modified));
         }
     }
-    all.sort();
-    all
+    files.sort();
+    files
 }
 
+/// Every file below a folder; the error names the folder that could not be read.
 fn paths(folder: &Path) -> Result<Vec<PathBuf>, (PathBuf, std::io::Error)> {
-    let mut found = Vec::new();
-    let mut waiting = vec![folder.to_owned()];
-    while let Some(at) = waiting.pop() {
-        let failed = |e| (at.clone(), e);
-        for entry in std::fs::read_dir(&at).map_err(failed)? {
+    let mut files = Vec::new();
+    let mut unread_folders = vec![folder.to_owned()];
+    while let Some(current) = unread_folders.pop() {
+        let failed = |e| (current.clone(), e);
+        for entry in std::fs::read_dir(&current).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             if entry.file_name().to_string_lossy().starts_with('.') {
                 continue;
             }
             let path = entry.path();
             if path.is_dir() {
-                waiting.push(path);
+                unread_folders.push(path);
             } else {
-                found.push(path);
+                files.push(path);
             }
         }
     }
-    Ok(found)
+    Ok(files)
 }
 
 fn unreadable(path: &Path, e: &std::io::Error) -> Error {
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_come_in_order_and_hidden_ones_not_at_all() {
+    fn files_are_sorted_and_hidden_files_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("b")).unwrap();
         std::fs::create_dir(folder.path().join(".git")).unwrap();
@@ -82,11 +84,11 @@ mod tests {
         }
         let pair = |path: &str, text: &str| (path.to_owned(), text.to_owned());
         assert_eq!(
-            files(folder.path()).unwrap(),
+            read_folder(folder.path()).unwrap(),
             [pair("a", "one"), pair("b/2", "two")]
         );
         std::fs::write(folder.path().join("c"), [0xff, 0xfe]).unwrap();
-        let error = files(folder.path()).unwrap_err();
+        let error = read_folder(folder.path()).unwrap_err();
         assert!(error.message().contains("/c cannot be read"), "{error}");
     }
 

@@ -1,10 +1,11 @@
-//! What is in force and how it comes into force: the folders are read, checked and tested as one, stored with an entry in
-//! the log, and swapped in; a set with a mistake changes nothing. The newest entry of the log is in force everywhere:
-//! a process that did not make it follows it.
+//! Publishes policy sets. The folders of policies and forms are read, checked and tested as one set, stored with an
+//! entry in the publication log, and made current. a set with an error changes nothing. The newest log entry is
+//! current on every server: a process that did not write it loads it (`follow`).
 //!
-//! Whoever publishes stores first and swaps then, so a crash between the two leaves a log that every process follows. Two
-//! at once meet at the entry's number, which is unique: the second one looks again. Requests under way keep the set that
-//! they began with. Checking is work for the processor and runs where it holds up no answer.
+//! The set is stored before it becomes current in this process, so a crash between the two leaves a log that every
+//! process follows. Two processes that publish at the same time compete for the entry's unique number; the second one
+//! reads the log again. Requests in progress keep the set that they started with. Checking is CPU-bound and runs on
+//! blocking threads, so it does not delay responses.
 
 mod changes;
 mod folders;
@@ -12,230 +13,254 @@ mod follow;
 mod proposal;
 mod record;
 
-pub use changes::{Change, Kind as ChangeKind, Side, changes, sides};
-pub use folders::{files, fingerprint};
+pub use changes::{Change, ChangeKind, Excerpt, changes, side_by_side};
+pub use folders::{fingerprint, read_folder};
 pub use follow::follow;
-pub use proposal::{Proposed, confirm, propose, waiting, withdraw};
-pub use record::open_list;
+pub use proposal::{ProposalOutcome, confirm, pending_proposal, propose, withdraw};
+pub use record::load_public_list;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::rules::{Finding, Loading};
-use crate::state::{Published, Refused, SetFiles, State, told};
+use crate::rules::{Finding, LoadOptions};
+use crate::state::{PolicySet, PolicySetFiles, RefusedPolicySet, State, findings_text};
 use crate::store::Store;
-use crate::store::policy_sets::{How, Publication};
+use crate::store::policy_sets::{Publication, PublicationMethod};
 use chrono::NaiveDate;
-use record::{Entry, record};
+use record::{Trigger, record};
 
-/// What became of an attempt to publish the folders.
+/// Result of an attempt to publish.
 #[derive(Debug)]
-pub enum Reloaded {
-    /// They hold what is in force already.
-    Same,
-    /// They are in force now.
+pub enum ReloadOutcome {
+    /// The set is the current one already.
+    Unchanged,
+    /// The set is current now.
     Published(Publication),
-    /// They have mistakes; what was in force stays.
+    /// The set has errors; the current set stays.
     Refused(Vec<Finding>),
 }
 
-/// What the folders hold, compared with what is in force.
+/// What the folders contain, compared with the current set.
 enum Candidate {
-    Same,
-    Sound(Box<Published>),
-    Faulty(Option<String>, Vec<Finding>),
+    Unchanged,
+    Valid(Box<PolicySet>),
+    /// The hash is missing when the files could not be read.
+    Invalid(Option<String>, Vec<Finding>),
 }
 
-/// Which set a server starts with.
+/// Which policy set a server starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opening {
-    /// The newest publication; the folders when there is none.
-    Stored,
+pub enum StartFrom {
+    /// The newest publication; the folders when nothing was ever published.
+    LatestPublication,
     /// The folders.
     Folders,
 }
 
-/// The set that a server starts with, stored and logged.
-pub async fn open(config: &Config, clock: &Clock, store: &Store, opening: Opening) -> Result<Published> {
-    if opening == Opening::Stored
-        && let Some(stored) = in_force(clock, store).await?
+/// The policy set that a server starts with, stored and logged. `Malformed` lists the findings when the folders have
+/// errors or the newest publication does not load.
+pub async fn starting_set(
+    config: &Config,
+    clock: &Clock,
+    store: &Store,
+    start_from: StartFrom,
+) -> Result<PolicySet> {
+    if start_from == StartFrom::LatestPublication
+        && let Some(stored) = current(clock, store).await?
     {
         return Ok(stored);
     }
-    first(clock, store, of_folders(config, clock).await?).await
+    publish_at_start(clock, store, load_folders(config, clock).await?).await
 }
 
-/// The set that a command reads with: what is in force, else what the folders hold. Nothing is published.
-pub async fn to_read_with(config: &Config, clock: &Clock, store: &Store) -> Result<Published> {
-    match in_force(clock, store).await? {
-        Some(published) => Ok(published),
-        None => of_folders(config, clock).await,
+/// The policy set for a command that only reads: the current one, or the folders when nothing was ever published.
+/// Publishes nothing.
+pub async fn current_or_folders(config: &Config, clock: &Clock, store: &Store) -> Result<PolicySet> {
+    match current(clock, store).await? {
+        Some(policy_set) => Ok(policy_set),
+        None => load_folders(config, clock).await,
     }
 }
 
-/// What the folders hold, read, checked and tested.
-pub async fn of_folders(config: &Config, clock: &Clock) -> Result<Published> {
+/// The folders as one policy set, checked and tested. `Malformed` lists the findings.
+pub async fn load_folders(config: &Config, clock: &Clock) -> Result<PolicySet> {
     let config = config.clone();
-    let loading = Loading {
+    let loading = LoadOptions {
         today: Some(clock.now().date_naive()),
-        ..Loading::default()
+        ..LoadOptions::default()
     };
-    let published = blocking(move || Published::check(folders::read(&config)?, &loading)).await?;
-    published.map_err(|findings| Error::malformed(told(&findings)))
+    let policy_set =
+        run_blocking(move || PolicySet::from_files(folders::read_both(&config)?, &loading)).await?;
+    policy_set.map_err(|findings| Error::malformed(findings_text(&findings)))
 }
 
-/// Stores a set that a server starts with.
-pub async fn first(clock: &Clock, store: &Store, published: Published) -> Result<Published> {
-    let (published, new) = record(store, clock.now(), Entry::of(How::Start), published).await?;
-    if new {
-        tell(&published);
+/// Stores the policy set that a server starts with and adds it to the log unless it is the newest entry already.
+pub async fn publish_at_start(clock: &Clock, store: &Store, policy_set: PolicySet) -> Result<PolicySet> {
+    let (policy_set, is_new) = record(
+        store,
+        clock.now(),
+        Trigger::automatic(PublicationMethod::Start),
+        policy_set,
+    )
+    .await?;
+    if is_new {
+        log_current(&policy_set);
     }
-    Ok(published)
+    Ok(policy_set)
 }
 
-/// The set of the newest publication; none when nothing was ever published.
-pub async fn in_force(clock: &Clock, store: &Store) -> Result<Option<Published>> {
+/// The policy set of the newest publication; `None` when nothing was ever published.
+pub async fn current(clock: &Clock, store: &Store) -> Result<Option<PolicySet>> {
     let newest = store
         .read((), |tx, ()| {
             Box::pin(async move { tx.newest_publication().await })
         })
         .await?;
-    let Some(entry) = newest else { return Ok(None) };
-    let (hash, number, at) = (entry.set.clone(), entry.number, entry.at);
-    match record::stored(store, clock.now().date_naive(), entry).await? {
-        Ok(published) => Ok(Some(published)),
+    let Some(publication) = newest else {
+        return Ok(None);
+    };
+    let (hash, number, at) = (publication.set_hash.clone(), publication.number, publication.at);
+    match record::load_stored(store, clock.now().date_naive(), publication).await? {
+        Ok(policy_set) => Ok(Some(policy_set)),
         Err(findings) => Err(Error::malformed(format!(
-            "The policy set {hash}, in force since {at} (publication {number}), does not load any more:\n{}\n\
-             `assent serve --publish` puts the folders in force instead",
-            told(&findings)
+            "Policy set {hash}, current since {at} (publication {number}), does not load with this version of Assent:\n\
+             {}\nTo publish the folders instead, run 'assent serve --publish'",
+            findings_text(&findings)
         ))),
     }
 }
 
-/// Puts what the folders hold now in force. Nothing changes when they hold the same, or a mistake.
-pub async fn reload(state: &State, how: How) -> Result<Reloaded> {
-    let reloaded = attempt(state, how).await;
+/// Publishes what the folders contain now. Changes nothing when that is the current set or has an error.
+pub async fn reload(state: &State, method: PublicationMethod) -> Result<ReloadOutcome> {
+    let reloaded = try_reload(state, method).await;
     let outcome = match &reloaded {
-        Ok(Reloaded::Same) => "same",
-        Ok(Reloaded::Published(_)) => "published",
-        Ok(Reloaded::Refused(_)) => "refused",
+        Ok(ReloadOutcome::Unchanged) => "unchanged",
+        Ok(ReloadOutcome::Published(_)) => "published",
+        Ok(ReloadOutcome::Refused(_)) => "refused",
         Err(_) => "failed",
     };
-    count(how.word(), outcome);
+    count(method.as_str(), outcome);
     reloaded
 }
 
-async fn attempt(state: &State, how: How) -> Result<Reloaded> {
-    match candidate(state).await? {
-        Candidate::Same => {
-            let hash = state.published().hash.clone();
+async fn try_reload(state: &State, method: PublicationMethod) -> Result<ReloadOutcome> {
+    match read_candidate(state).await? {
+        Candidate::Unchanged => {
+            let hash = state.policy_set().hash.clone();
             tracing::info!(
-                how = how.word(),
+                method = method.as_str(),
                 hash,
-                "the folders hold the policy set that is in force"
+                "the folders contain the current policy set"
             );
-            state.remember_refused(None);
-            Ok(Reloaded::Same)
+            state.set_refused_policy_set(None);
+            Ok(ReloadOutcome::Unchanged)
         }
-        Candidate::Faulty(hash, findings) => {
-            refuse(state, hash, None, how.word(), &findings);
-            Ok(Reloaded::Refused(findings))
+        Candidate::Invalid(hash, findings) => {
+            refuse(state, hash, None, method.as_str(), &findings);
+            Ok(ReloadOutcome::Refused(findings))
         }
-        Candidate::Sound(published) => {
-            let (published, _) = record(&state.store, state.now(), Entry::of(how), *published).await?;
-            Ok(put_in_force(state, published).map_or(Reloaded::Same, Reloaded::Published))
+        Candidate::Valid(policy_set) => {
+            let trigger = Trigger::automatic(method);
+            let (policy_set, _) = record(&state.store, state.now(), trigger, *policy_set).await?;
+            Ok(make_current(state, policy_set).map_or(ReloadOutcome::Unchanged, ReloadOutcome::Published))
         }
     }
 }
 
-/// Reads, checks and tests the folders, away from the threads that answer.
-async fn candidate(state: &State) -> Result<Candidate> {
-    let (config, held, today) = (state.config.clone(), state.published(), state.now().date_naive());
-    blocking(move || {
-        let files = match folders::read(&config) {
+/// Reads, checks and tests the folders on a blocking thread.
+async fn read_candidate(state: &State) -> Result<Candidate> {
+    let (config, current, today) = (state.config.clone(), state.policy_set(), state.now().date_naive());
+    run_blocking(move || {
+        let files = match folders::read_both(&config) {
             Ok(files) => files,
-            Err(findings) => return Candidate::Faulty(None, findings),
+            Err(findings) => return Candidate::Invalid(None, findings),
         };
         let hash = files.hash();
-        if hash == held.hash {
-            return Candidate::Same;
+        if hash == current.hash {
+            return Candidate::Unchanged;
         }
-        match check(files, &held, today) {
-            Ok(published) => Candidate::Sound(Box::new(published)),
-            Err(findings) => Candidate::Faulty(Some(hash), findings),
+        match check(files, &current, today) {
+            Ok(policy_set) => Candidate::Valid(Box::new(policy_set)),
+            Err(findings) => Candidate::Invalid(Some(hash), findings),
         }
     })
     .await
 }
 
-/// Checks a set and tests it; policies that passed in the set in force are not tested again.
-fn check(files: SetFiles, held: &Published, today: NaiveDate) -> Result<Published, Vec<Finding>> {
-    let loading = Loading {
+/// Checks and tests a policy set. Policies that passed their tests in the current set are not tested again.
+fn check(files: PolicySetFiles, current: &PolicySet, today: NaiveDate) -> Result<PolicySet, Vec<Finding>> {
+    let loading = LoadOptions {
         today: Some(today),
-        tested: held.rules.tested().clone(),
-        ..Loading::default()
+        passed_tests: current.rules.passed_tests().clone(),
+        ..LoadOptions::default()
     };
-    Published::check(files, &loading)
+    PolicySet::from_files(files, &loading)
 }
 
-/// Swaps a stored set in and tells about it; gives its entry.
-fn put_in_force(state: &State, published: Published) -> Option<Publication> {
-    tell(&published);
-    let entry = published.publication().cloned();
-    state.publish(published);
-    entry
+/// Makes a stored policy set current in this process and logs it; returns its publication.
+fn make_current(state: &State, policy_set: PolicySet) -> Option<Publication> {
+    log_current(&policy_set);
+    let publication = policy_set.publication().cloned();
+    state.make_current(policy_set);
+    publication
 }
 
-fn tell(published: &Published) {
-    let Some(entry) = published.publication() else {
+fn log_current(policy_set: &PolicySet) {
+    let Some(publication) = policy_set.publication() else {
         return;
     };
-    let who = |person: &Option<crate::store::policy_sets::Named>| {
+    let username = |person: &Option<crate::store::policy_sets::StaffName>| {
         person
             .as_ref()
             .map(|person| person.username.clone())
             .unwrap_or_default()
     };
     tracing::info!(
-        publication = entry.number,
-        hash = entry.set,
-        how = entry.how.word(),
-        proposed_by = who(&entry.proposed_by),
-        confirmed_by = who(&entry.confirmed_by),
-        policies = published.rules.policies().count(),
-        listed = published.list().rows().len(),
-        "a policy set is in force"
+        publication = publication.number,
+        hash = publication.set_hash,
+        method = publication.method.as_str(),
+        proposed_by = username(&publication.proposed_by),
+        confirmed_by = username(&publication.confirmed_by),
+        policies = policy_set.rules.policies().count(),
+        public_list_rows = policy_set.public_list().rows().len(),
+        "policy set published"
     );
-    let number = u32::try_from(entry.number).unwrap_or(u32::MAX);
+    let number = u32::try_from(publication.number).unwrap_or(u32::MAX);
     metrics::gauge!("assent_publication").set(f64::from(number));
     metrics::gauge!("assent_publication_refused").set(0.0);
 }
 
-/// Logs every finding of a set that stays out, and keeps them for `/readyz`.
-fn refuse(state: &State, hash: Option<String>, number: Option<i64>, how: &'static str, findings: &[Finding]) {
+/// Logs every finding of a refused policy set and keeps them for `/readyz`.
+fn refuse(
+    state: &State,
+    hash: Option<String>,
+    number: Option<i64>,
+    method: &'static str,
+    findings: &[Finding],
+) {
     for finding in findings {
         tracing::error!(
-            how,
+            method,
             hash = hash.as_deref().unwrap_or("-"),
             finding = %finding,
-            "a policy set is refused; the one in force stays"
+            "policy set refused; the current set stays"
         );
     }
     metrics::gauge!("assent_publication_refused").set(1.0);
-    state.remember_refused(Some(Refused {
+    state.set_refused_policy_set(Some(RefusedPolicySet {
         hash,
-        number,
+        publication: number,
         at: state.now(),
-        how,
+        method,
         findings: findings.to_vec(),
     }));
 }
 
-fn count(how: &'static str, outcome: &'static str) {
-    metrics::counter!("assent_publications_total", "how" => how, "outcome" => outcome).increment(1);
+fn count(method: &'static str, outcome: &'static str) {
+    metrics::counter!("assent_publications_total", "method" => method, "outcome" => outcome).increment(1);
 }
 
-/// Work for the processor and the disk, on a thread of its own.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+/// Runs CPU-bound work or file reads on a blocking thread.
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)
 }

@@ -1,188 +1,206 @@
-//! Two people: one proposes what the folders of the server hold, another puts exactly those bytes in force. The one
-//! guard stands here and runs in the unit that writes, so a page, a raw POST and a race meet the same.
+//! Two-person publication: one person proposes what the server's folders contain, another confirms exactly those bytes.
+//! The one check of who may confirm (`may_confirm`) runs inside the unit of work that writes the publication, so a
+//! page, a direct POST and two concurrent requests all meet it.
 
-use super::record::{Entry, named, record, set_files};
-use super::{Candidate, Reloaded, blocking, candidate, check, count, put_in_force};
-use crate::error::{Error, Kind, Result};
+use super::record::{Trigger, load_files, named, record};
+use super::{Candidate, ReloadOutcome, check, count, make_current, read_candidate, run_blocking};
+use crate::error::{Error, ErrorKind, Result};
 use crate::prior_auth::Reviewer;
 use crate::rules::Finding;
-use crate::state::{SetFiles, State};
-use crate::store::policy_sets::{Closed, How, Proposal};
+use crate::state::{PolicySetFiles, State};
+use crate::store::policy_sets::{Proposal, ProposalResolution, PublicationMethod};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// What became of a proposal.
+/// Result of a proposal.
 #[derive(Debug)]
-pub enum Proposed {
-    /// It waits for a second person.
-    Waits,
-    /// The folders hold what is in force already.
-    Same,
-    /// They have mistakes; nothing is kept.
+pub enum ProposalOutcome {
+    /// The proposal is stored and needs a second person's confirmation.
+    Pending,
+    /// The folders contain the current set; nothing is stored.
+    Unchanged,
+    /// The folders have errors; nothing is stored.
     Refused(Vec<Finding>),
 }
 
-/// The proposal that waits, with its files.
-pub async fn waiting(state: &State) -> Result<Option<(Proposal, SetFiles)>> {
-    let found = state
+/// The proposal that needs confirmation, with its files; `None` when there is none.
+pub async fn pending_proposal(state: &State) -> Result<Option<(Proposal, PolicySetFiles)>> {
+    let pending = state
         .store
         .read((), |tx, ()| Box::pin(async move { tx.pending_proposal().await }))
         .await?;
-    let Some(proposal) = found else { return Ok(None) };
-    let files = set_files(&state.store, proposal.set.clone()).await?;
+    let Some(proposal) = pending else { return Ok(None) };
+    let files = load_files(&state.store, proposal.set_hash.clone()).await?;
     Ok(Some((proposal, files)))
 }
 
-/// Reads, checks and tests the folders and keeps them as the one proposal. One that was made against an older set
-/// gives way.
-pub async fn propose(state: &State, by: &Reviewer) -> Result<Proposed> {
-    publishes(by)?;
-    let published = match candidate(state).await? {
-        Candidate::Same => return Ok(Proposed::Same),
-        Candidate::Faulty(hash, findings) => {
+/// Reads, checks and tests the folders and stores them as the one pending proposal. A pending proposal that was made
+/// against an older publication is replaced; any other one is a `Conflict`. `Forbidden` without a policy role.
+pub async fn propose(state: &State, by: &Reviewer) -> Result<ProposalOutcome> {
+    require_policy_role(by)?;
+    let policy_set = match read_candidate(state).await? {
+        Candidate::Unchanged => return Ok(ProposalOutcome::Unchanged),
+        Candidate::Invalid(hash, findings) => {
             for finding in &findings {
                 let hash = hash.as_deref().unwrap_or("-");
-                tracing::info!(hash, by = by.username, finding = %finding, "a proposal was refused");
+                tracing::info!(hash, by = by.username, finding = %finding, "proposed policy set refused");
             }
-            count(How::TwoPeople.word(), "refused");
-            return Ok(Proposed::Refused(findings));
+            count(PublicationMethod::TwoPerson.as_str(), "refused");
+            return Ok(ProposalOutcome::Refused(findings));
         }
-        Candidate::Sound(published) => *published,
+        Candidate::Valid(policy_set) => *policy_set,
     };
-    let now = state.now();
     let proposal = Proposal {
         id: state.new_id(),
-        set: published.hash.clone(),
-        base: state.published().number().unwrap_or(0),
+        set_hash: policy_set.hash.clone(),
+        base: state.policy_set().publication_number().unwrap_or(0),
         by: named(by),
-        at: now,
+        at: state.now(),
     };
-    let hash = proposal.set.clone();
-    let files = published.files().clone();
-    let kept = state
+    let hash = proposal.set_hash.clone();
+    store_proposal(state, proposal, policy_set.files().clone()).await?;
+    tracing::info!(hash, proposed_by = by.username, "policy set proposed");
+    Ok(ProposalOutcome::Pending)
+}
+
+async fn store_proposal(state: &State, proposal: Proposal, files: PolicySetFiles) -> Result<()> {
+    let stored = state
         .store
-        .write((proposal, files, now), |tx, (proposal, files, now)| {
+        .write((proposal, files, state.now()), |tx, (proposal, files, now)| {
             Box::pin(async move {
-                if tx.newest_number().await? != proposal.base {
-                    return Err(moved_on());
+                if tx.newest_publication_number().await? != proposal.base {
+                    return Err(other_set_published());
                 }
                 if let Some(other) = tx.pending_proposal().await? {
                     if other.base == proposal.base {
-                        return Err(one_waits());
+                        return Err(other_proposal_pending());
                     }
-                    tx.close_proposal(other.id, Closed::Overtaken, Some(proposal.by.id), *now)
-                        .await?;
+                    tx.close_proposal(
+                        other.id,
+                        ProposalResolution::Superseded,
+                        Some(proposal.by.id),
+                        *now,
+                    )
+                    .await?;
                 }
-                tx.add_policy_set(&proposal.set, files.all(), *now).await?;
+                tx.add_policy_set(&proposal.set_hash, files.all(), *now).await?;
                 tx.add_proposal(proposal).await
             })
         })
         .await;
-    kept.map_err(|e| match e.kind() {
-        // Two proposed at the same time.
-        Kind::Conflict if e.log_line().is_some() => one_waits(),
+    stored.map_err(|e| match e.kind() {
+        // The unique index on pending proposals: two people proposed at the same time.
+        ErrorKind::Conflict if e.log_detail().is_some() => other_proposal_pending(),
         _ => e,
-    })?;
-    tracing::info!(hash, proposed_by = by.username, "a policy set is proposed");
-    Ok(Proposed::Waits)
+    })
 }
 
-/// Puts a proposed set in force: its bytes as they were proposed, whatever the folders hold now.
-pub async fn confirm(state: &State, by: &Reviewer, proposal: Uuid) -> Result<Reloaded> {
-    publishes(by)?;
-    let (waits, newest) = state
+/// Publishes the proposed policy set: the files as they were proposed, whatever the folders contain now.
+pub async fn confirm(state: &State, by: &Reviewer, proposal: Uuid) -> Result<ReloadOutcome> {
+    require_policy_role(by)?;
+    let (pending, newest) = state
         .store
         .read((), |tx, ()| {
-            Box::pin(async move { Ok((tx.pending_proposal().await?, tx.newest_number().await?)) })
+            Box::pin(async move {
+                Ok((
+                    tx.pending_proposal().await?,
+                    tx.newest_publication_number().await?,
+                ))
+            })
         })
         .await?;
-    let proposal = may_confirm(waits.as_ref(), proposal, by, newest)?.clone();
-    let files = set_files(&state.store, proposal.set.clone()).await?;
-    let (held, today) = (state.published(), state.now().date_naive());
-    let published = match blocking(move || check(files, &held, today)).await? {
-        Ok(published) => published,
+    let proposal = may_confirm(pending.as_ref(), proposal, by, newest)?.clone();
+    let files = load_files(&state.store, proposal.set_hash.clone()).await?;
+    let (current, today) = (state.policy_set(), state.now().date_naive());
+    let policy_set = match run_blocking(move || check(files, &current, today)).await? {
+        Ok(policy_set) => policy_set,
         Err(findings) => {
-            count(How::TwoPeople.word(), "refused");
-            return Ok(Reloaded::Refused(findings));
+            count(PublicationMethod::TwoPerson.as_str(), "refused");
+            return Ok(ReloadOutcome::Refused(findings));
         }
     };
-    let entry = Entry::confirmed(proposal, by.clone());
-    let recorded = record(&state.store, state.now(), entry, published).await;
-    let (published, _) = recorded.map_err(|e| match e.kind() {
-        // Another process took the log's next number.
-        Kind::Conflict if e.log_line().is_some() => moved_on(),
+    let trigger = Trigger::confirmation(proposal, by.clone());
+    let recorded = record(&state.store, state.now(), trigger, policy_set).await;
+    let (policy_set, _) = recorded.map_err(|e| match e.kind() {
+        // The unique publication number: another process published at the same time.
+        ErrorKind::Conflict if e.log_detail().is_some() => other_set_published(),
         _ => e,
     })?;
-    count(How::TwoPeople.word(), "published");
-    Ok(put_in_force(state, published).map_or(Reloaded::Same, Reloaded::Published))
+    count(PublicationMethod::TwoPerson.as_str(), "published");
+    Ok(make_current(state, policy_set).map_or(ReloadOutcome::Unchanged, ReloadOutcome::Published))
 }
 
-/// Takes a proposal back.
+/// Withdraws a pending proposal. `Conflict` when it is no longer pending.
 pub async fn withdraw(state: &State, by: &Reviewer, proposal: Uuid) -> Result<()> {
-    publishes(by)?;
-    let asked: (Uuid, Uuid, DateTime<Utc>) = (proposal, by.id, state.now());
+    require_policy_role(by)?;
+    let withdrawal: (Uuid, Uuid, DateTime<Utc>) = (proposal, by.id, state.now());
     let closed = state
         .store
-        .write(asked, |tx, (proposal, by, now)| {
+        .write(withdrawal, |tx, (proposal, by, now)| {
             Box::pin(async move {
-                tx.close_proposal(*proposal, Closed::Withdrawn, Some(*by), *now)
+                tx.close_proposal(*proposal, ProposalResolution::Withdrawn, Some(*by), *now)
                     .await
             })
         })
         .await?;
     if !closed {
-        return Err(gone());
+        return Err(not_pending());
     }
-    tracing::info!(by = by.username, "a proposed policy set is withdrawn");
+    tracing::info!(by = by.username, "proposed policy set withdrawn");
     Ok(())
 }
 
-/// The one guard of a confirmation: the role, the proposal that is meant, a second person, and a base that still stands.
+/// The one check of a confirmation: the role, the proposal's id, a second person, and that nothing was published since
+/// the proposal was made.
 pub(super) fn may_confirm<'a>(
-    waits: Option<&'a Proposal>,
-    meant: Uuid,
+    pending: Option<&'a Proposal>,
+    id: Uuid,
     by: &Reviewer,
     newest: i64,
 ) -> Result<&'a Proposal> {
-    publishes(by)?;
-    let proposal = waits.filter(|waits| waits.id == meant).ok_or_else(gone)?;
+    require_policy_role(by)?;
+    let proposal = pending
+        .filter(|proposal| proposal.id == id)
+        .ok_or_else(not_pending)?;
     if proposal.by.id == by.id {
         return Err(Error::forbidden(
-            "You proposed this set yourself; another policy author or approver has to confirm it",
+            "You proposed this policy set. Another policy author or policy approver must confirm it",
         ));
     }
     if proposal.base != newest {
-        return Err(moved_on());
+        return Err(other_set_published());
     }
     Ok(proposal)
 }
 
-fn publishes(by: &Reviewer) -> Result<()> {
+fn require_policy_role(by: &Reviewer) -> Result<()> {
     if by.may_publish() {
         return Ok(());
     }
     Err(Error::forbidden(
-        "Only a policy author or a policy approver may propose, confirm or withdraw a set",
+        "Only a policy author or a policy approver may propose, confirm or withdraw a policy set",
     ))
 }
 
-fn gone() -> Error {
-    Error::conflict("This proposal does not wait any more; look at the page again")
+fn not_pending() -> Error {
+    Error::conflict(
+        "This proposal was already confirmed, withdrawn or replaced. Reload the page to see the current state",
+    )
 }
 
-fn one_waits() -> Error {
-    Error::conflict("Another proposal waits already; confirm it or withdraw it first")
+fn other_proposal_pending() -> Error {
+    Error::conflict("Another proposal is pending. Confirm or withdraw it first")
 }
 
-fn moved_on() -> Error {
-    Error::conflict("Another set has come into force since this one was proposed; propose it again")
+fn other_set_published() -> Error {
+    Error::conflict("Another policy set was published after this one was proposed. Propose it again")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::prior_auth::Role;
-    use crate::store::policy_sets::Named;
+    use crate::store::policy_sets::StaffName;
 
     fn person(id: u128, role: Role) -> Reviewer {
         Reviewer {
@@ -197,9 +215,9 @@ mod tests {
     fn proposal(by: u128) -> Proposal {
         Proposal {
             id: Uuid::from_u128(7),
-            set: "sha256:1".to_owned(),
+            set_hash: "sha256:1".to_owned(),
             base: 3,
-            by: Named {
+            by: StaffName {
                 id: Uuid::from_u128(by),
                 username: format!("p{by}"),
                 name: format!("Person {by}"),
@@ -209,23 +227,35 @@ mod tests {
     }
 
     #[test]
-    fn a_second_person_with_the_role_confirms_what_still_stands_on_its_base() {
-        let waits = proposal(1);
-        let may = |by: &Reviewer, meant: u128, newest: i64| {
-            may_confirm(Some(&waits), Uuid::from_u128(meant), by, newest)
+    fn only_a_second_person_with_a_policy_role_confirms_the_pending_proposal_on_its_base() {
+        let pending = proposal(1);
+        let outcome = |by: &Reviewer, id: u128, newest: i64| {
+            may_confirm(Some(&pending), Uuid::from_u128(id), by, newest)
                 .map(drop)
                 .map_err(|e| e.kind())
         };
         let author = person(2, Role::PolicyAuthor);
-        assert_eq!(may(&author, 7, 3), Ok(()));
-        assert_eq!(may(&person(2, Role::PolicyApprover), 7, 3), Ok(()));
+        assert_eq!(outcome(&author, 7, 3), Ok(()));
+        assert_eq!(outcome(&person(2, Role::PolicyApprover), 7, 3), Ok(()));
         assert_eq!(
-            may(&person(1, Role::PolicyApprover), 7, 3),
-            Err(Kind::Forbidden),
-            "the same person"
+            outcome(&person(1, Role::PolicyApprover), 7, 3),
+            Err(ErrorKind::Forbidden),
+            "the proposer confirmed"
         );
-        assert_eq!(may(&person(2, Role::Supervisor), 7, 3), Err(Kind::Forbidden));
-        assert_eq!(may(&author, 8, 3), Err(Kind::Conflict), "another proposal");
-        assert_eq!(may(&author, 7, 4), Err(Kind::Conflict), "another set is in force");
+        assert_eq!(
+            outcome(&person(2, Role::Supervisor), 7, 3),
+            Err(ErrorKind::Forbidden),
+            "a supervisor has no policy role"
+        );
+        assert_eq!(
+            outcome(&author, 8, 3),
+            Err(ErrorKind::Conflict),
+            "another proposal's id"
+        );
+        assert_eq!(
+            outcome(&author, 7, 4),
+            Err(ErrorKind::Conflict),
+            "another set was published"
+        );
     }
 }

@@ -1,88 +1,91 @@
-//! One case as a reviewer sees it: the case, its history, the people, what was asked for and what came with it.
+//! One case as a reviewer sees it: its state and history, the member and coverage, the requested items and the
+//! evidence.
 
-use super::evidence::{self, Evidence};
-use super::words;
+use super::evidence::{self, CaseEvidence};
+use super::fhir_text;
 use crate::error::{Error, Result};
-use crate::fhir::bundle::Index;
+use crate::fhir::bundle::{BundleIndex, parse_stored_request};
 use crate::fhir::{self, dates, list};
 use crate::plan::{Coverage, Member};
 use crate::prior_auth::{Event, PriorAuth};
-use crate::rules::item_of_claim;
+use crate::rules::claim_item_facts;
 use crate::state::State;
 use chrono::{Days, Months, NaiveDate};
 use serde_json::Value;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Everything that the case screen shows.
+/// Everything that the case page shows.
 #[derive(Debug)]
 pub struct CaseView {
-    /// The case as its events add up.
+    /// The case with its current state.
     pub case: PriorAuth,
-    /// Its history, oldest first.
+    /// The case's events, oldest first.
     pub events: Vec<Event>,
-    /// Whom it is for.
+    /// The member whom the request is for.
     pub member: Member,
-    /// Under which coverage.
+    /// The coverage that the request names.
     pub coverage: Coverage,
-    /// The plan's name, where the plans table has it.
-    pub plan: Option<String>,
-    /// The names of partner systems that occur in the history, by row.
-    pub systems: HashMap<Uuid, String>,
-    /// What was asked for, line by line.
-    pub lines: Vec<RequestedLine>,
-    /// What came with it.
-    pub evidence: Evidence,
+    /// The plan's name; `None` when `rules/plans.csv` does not list the plan on the day of receipt.
+    pub plan_name: Option<String>,
+    /// The names of the clients in the history, by row id.
+    pub client_names: HashMap<Uuid, String>,
+    /// The items as requested.
+    pub requested_items: Vec<RequestedItem>,
+    /// The evidence that came with the request.
+    pub evidence: CaseEvidence,
 }
 
-/// One line as it was asked for.
+/// One item as the provider requested it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RequestedLine {
+pub struct RequestedItem {
     /// `Claim.item.sequence`.
     pub sequence: u32,
-    /// `12 months`.
+    /// The quantity with its unit: `12 months`.
     pub quantity: Option<String>,
-    /// The dates of service as sent.
+    /// The dates of service as received.
     pub period: Option<String>,
-    /// Who would perform it.
+    /// The provider that would perform the service.
     pub performer: Option<String>,
-    asked_end: Option<NaiveDate>,
-    asked_length: Option<Length>,
+    end_date: Option<NaiveDate>,
+    duration: Option<RequestedDuration>,
 }
 
+/// A requested quantity that is a length of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Length {
+enum RequestedDuration {
     Months(u32),
     Days(u64),
 }
 
-impl RequestedLine {
-    /// The last day that was asked for when service begins on `start`; none when the request does not say.
-    pub fn last_day(&self, start: NaiveDate) -> Option<NaiveDate> {
-        let by_length = match self.asked_length {
-            Some(Length::Months(months)) => start.checked_add_months(Months::new(months)),
-            Some(Length::Days(days)) => start.checked_add_days(Days::new(days)),
+impl RequestedItem {
+    /// The last requested day when service begins on `start`; `None` when the request states neither a duration nor an
+    /// end date on or after `start`.
+    pub fn last_requested_day(&self, start: NaiveDate) -> Option<NaiveDate> {
+        let day_after = match self.duration {
+            Some(RequestedDuration::Months(months)) => start.checked_add_months(Months::new(months)),
+            Some(RequestedDuration::Days(days)) => start.checked_add_days(Days::new(days)),
             None => None,
         };
-        by_length
+        day_after
             .and_then(|day| day.pred_opt())
-            .or(self.asked_end.filter(|end| *end >= start))
+            .or(self.end_date.filter(|end| *end >= start))
     }
 }
 
 impl CaseView {
-    /// The line as asked; an empty one when the request no longer tells.
-    pub fn line(&self, sequence: u32) -> RequestedLine {
-        self.lines
+    /// The item as requested; an empty one when the request has no item with this sequence.
+    pub fn requested_item(&self, sequence: u32) -> RequestedItem {
+        self.requested_items
             .iter()
-            .find(|line| line.sequence == sequence)
+            .find(|item| item.sequence == sequence)
             .cloned()
             .unwrap_or_default()
     }
 }
 
-/// Reads one case.
-pub async fn case_view(state: &State, id: Uuid) -> Result<CaseView> {
+/// Reads one case with everything that the case page shows.
+pub async fn read_case_view(state: &State, id: Uuid) -> Result<CaseView> {
     let found = state
         .store
         .read(id, |tx, id| {
@@ -103,21 +106,20 @@ pub async fn case_view(state: &State, id: Uuid) -> Result<CaseView> {
         })
         .await?;
     let (case, events, member, coverage, client, text) = found.ok_or_else(|| Error::not_found("case", id))?;
-    let request: Value = serde_json::from_str(&text)
-        .map_err(|e| Error::internal(format!("the request of case {id} cannot be read: {e}")))?;
+    let request = parse_stored_request(&text, id)?;
     let day = case.received_at.with_timezone(&case.received.zone).date_naive();
-    let published = state.published();
+    let policy_set = state.policy_set();
     Ok(CaseView {
-        plan: published
+        plan_name: policy_set
             .rules
             .plan(&coverage.plan, day)
             .map(|plan| plan.name.clone()),
-        systems: client
+        client_names: client
             .into_iter()
             .map(|client| (client.id, client.name))
             .collect(),
-        lines: requested(&request, case.received.zone),
-        evidence: Evidence::of(&request, &published.forms, day),
+        requested_items: requested_items(&request, case.received.zone),
+        evidence: CaseEvidence::collect(&request, &policy_set.forms, day),
         case,
         events,
         member,
@@ -125,10 +127,9 @@ pub async fn case_view(state: &State, id: Uuid) -> Result<CaseView> {
     })
 }
 
-/// The lines of the Claim in a request.
-pub(super) fn requested(request: &Value, zone: chrono_tz::Tz) -> Vec<RequestedLine> {
-    let bundle = evidence::bundle_of(request);
-    let index = Index::of(bundle);
+/// The items of the Claim in a request. Dates without a time are days in `zone`.
+pub(super) fn requested_items(request: &Value, zone: chrono_tz::Tz) -> Vec<RequestedItem> {
+    let index = BundleIndex::new(request);
     let claim = index
         .entries()
         .find(|e| fhir::resource_type(e.resource) == Some("Claim"));
@@ -138,27 +139,27 @@ pub(super) fn requested(request: &Value, zone: chrono_tz::Tz) -> Vec<RequestedLi
     list(claim, "item")
         .filter_map(|item| {
             let sequence = u32::try_from(item.get("sequence")?.as_u64()?).ok()?;
-            let facts = item_of_claim(claim, item);
+            let facts = claim_item_facts(claim, item);
             let performer = facts
                 .get("performer")
                 .map(|r| serde_json::json!({ "reference": r }));
-            let period = item.get("servicedPeriod").and_then(|p| fhir::text(p, &["end"]));
-            Some(RequestedLine {
+            let end = item.get("servicedPeriod").and_then(|p| fhir::text(p, &["end"]));
+            Some(RequestedItem {
                 sequence,
-                quantity: facts.get("quantity").and_then(words::quantity),
-                period: facts.get("period").and_then(words::period),
-                performer: performer.and_then(|who| evidence::party(&who, &index)),
-                asked_end: period
+                quantity: facts.get("quantity").and_then(fhir_text::quantity_text),
+                period: facts.get("period").and_then(fhir_text::period_text),
+                performer: performer.and_then(|performer| evidence::party_name(&performer, &index)),
+                end_date: end
                     .and_then(|end| dates::DateRange::read(end, zone))
                     .map(|days| days.last),
-                asked_length: facts.get("quantity").and_then(length),
+                duration: facts.get("quantity").and_then(requested_duration),
             })
         })
         .collect()
 }
 
-/// The length of time that a quantity in a time unit stands for.
-fn length(quantity: &Value) -> Option<Length> {
+/// The duration that a quantity in a time unit stands for; `None` for other units and for fractions.
+fn requested_duration(quantity: &Value) -> Option<RequestedDuration> {
     let count = quantity
         .get("value")?
         .as_f64()
@@ -170,10 +171,10 @@ fn length(quantity: &Value) -> Option<Length> {
     )]
     let count = count as u32;
     Some(match fhir::text(quantity, &["unit"])? {
-        "mo" => Length::Months(count),
-        "a" => Length::Months(count * 12),
-        "wk" => Length::Days(u64::from(count) * 7),
-        "d" => Length::Days(u64::from(count)),
+        "mo" => RequestedDuration::Months(count),
+        "a" => RequestedDuration::Months(count * 12),
+        "wk" => RequestedDuration::Days(u64::from(count) * 7),
+        "d" => RequestedDuration::Days(u64::from(count)),
         _ => return None,
     })
 }
@@ -189,36 +190,42 @@ mod tests {
     }
 
     #[test]
-    fn a_line_shows_what_was_asked() {
-        let lines = requested(&samples::request(), chrono_tz::America::New_York);
-        let [line] = lines.as_slice() else {
-            panic!("{lines:?}")
+    fn an_item_shows_quantity_dates_and_performer_as_requested() {
+        let items = requested_items(&samples::request(), chrono_tz::America::New_York);
+        let [item] = items.as_slice() else {
+            panic!("{items:?}")
         };
-        assert_eq!(line.quantity.as_deref(), Some("12 months"));
-        assert_eq!(line.period.as_deref(), Some("2026-10-06 to 2027-10-05"));
-        assert_eq!(line.performer.as_deref(), Some("Ada Lung, NPI 1003000126"));
+        assert_eq!(item.quantity.as_deref(), Some("12 months"));
+        assert_eq!(item.period.as_deref(), Some("2026-10-06 to 2027-10-05"));
+        assert_eq!(item.performer.as_deref(), Some("Ada Lung, NPI 1003000126"));
     }
 
     #[test]
-    fn the_last_day_asked_for_counts_from_the_first_day_of_service() {
-        let lines = requested(&samples::request(), chrono_tz::America::New_York);
-        assert_eq!(lines[0].last_day(day("2026-10-08")), Some(day("2027-10-07")));
-        let by_date = RequestedLine {
-            asked_end: Some(day("2026-12-31")),
-            ..RequestedLine::default()
-        };
-        assert_eq!(by_date.last_day(day("2026-10-08")), Some(day("2026-12-31")));
-        assert_eq!(by_date.last_day(day("2027-01-01")), None);
-    }
-
-    #[test]
-    fn units_are_no_length_of_time() {
+    fn the_last_requested_day_counts_from_the_first_day_of_service() {
+        let items = requested_items(&samples::request(), chrono_tz::America::New_York);
         assert_eq!(
-            length(&json!({ "value": 2, "unit": "wk" })),
-            Some(Length::Days(14))
+            items[0].last_requested_day(day("2026-10-08")),
+            Some(day("2027-10-07"))
         );
-        assert_eq!(length(&json!({ "value": 1, "unit": "UN" })), None);
-        assert_eq!(length(&json!({ "value": 1.5, "unit": "mo" })), None);
-        assert_eq!(length(&json!({ "value": 12 })), None);
+        let with_end_date = RequestedItem {
+            end_date: Some(day("2026-12-31")),
+            ..RequestedItem::default()
+        };
+        assert_eq!(
+            with_end_date.last_requested_day(day("2026-10-08")),
+            Some(day("2026-12-31"))
+        );
+        assert_eq!(with_end_date.last_requested_day(day("2027-01-01")), None);
+    }
+
+    #[test]
+    fn only_a_whole_number_of_a_time_unit_is_a_duration() {
+        assert_eq!(
+            requested_duration(&json!({ "value": 2, "unit": "wk" })),
+            Some(RequestedDuration::Days(14))
+        );
+        assert_eq!(requested_duration(&json!({ "value": 1, "unit": "UN" })), None);
+        assert_eq!(requested_duration(&json!({ "value": 1.5, "unit": "mo" })), None);
+        assert_eq!(requested_duration(&json!({ "value": 12 })), None);
     }
 }

@@ -1,31 +1,33 @@
-//! The verdict as a reviewer reads it: the conditions that an approval rests on, how many of them hold, and the
-//! criteria that a denial can cite. Counts, never a score.
+//! The verdict as a reviewer reads it: the conditions of an approval, how many of them are met, and the criteria that a
+//! denial can cite. The pages show these counts and never a score.
 
 use crate::rules::{Outcome, TraceNode, Verdict};
+use serde::Serialize;
 
-/// Conditions by outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Met.
+/// How many conditions of an approval have each outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct CriteriaCounts {
+    /// Conditions that are met.
     pub met: usize,
-    /// Not met.
+    /// Conditions that are not met.
     pub not_met: usize,
-    /// Not to be told from what was sent.
+    /// Conditions that the request does not contain enough information to judge.
     pub unknown: usize,
 }
 
-/// A criterion by its name in the policy.
+/// A criterion that a denial can cite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Named<'a> {
-    /// Its name.
+pub struct NamedCriterion<'a> {
+    /// Its name in the policy, such as `test-age`.
     pub name: &'a str,
-    /// Its text.
+    /// Its text for people.
     pub text: &'a str,
-    /// What came out.
+    /// Its outcome for this item.
     pub outcome: Outcome,
 }
 
-/// The conditions of an approval: the parts of `approve.when`. Where coverage alone decided, its rules.
+/// The conditions of an approval: the parts of the policy's `approve.when`. When coverage alone determined the verdict,
+/// the coverage rules.
 pub fn conditions(verdict: &Verdict) -> &[TraceNode] {
     let is_coverage = |node: &TraceNode| node.criterion.is_none() && node.text.is_some();
     match verdict.trace.last() {
@@ -36,40 +38,40 @@ pub fn conditions(verdict: &Verdict) -> &[TraceNode] {
     }
 }
 
-/// How many conditions came out how; none when no policy was asked.
-pub fn counts(verdict: &Verdict) -> Option<Counts> {
+/// Counts the conditions of an approval by outcome. `None` when no policy was evaluated.
+pub fn count_conditions(verdict: &Verdict) -> Option<CriteriaCounts> {
     let conditions = conditions(verdict);
-    let of = |outcome| conditions.iter().filter(|node| node.outcome == outcome).count();
-    (!conditions.is_empty()).then(|| Counts {
-        met: of(Outcome::Met),
-        not_met: of(Outcome::NotMet),
-        unknown: of(Outcome::Unknown),
+    let with = |outcome| conditions.iter().filter(|node| node.outcome == outcome).count();
+    (!conditions.is_empty()).then(|| CriteriaCounts {
+        met: with(Outcome::Met),
+        not_met: with(Outcome::NotMet),
+        unknown: with(Outcome::Unknown),
     })
 }
 
-/// Whether a condition is not met or unknown: who approves all the same says why.
-pub fn unsettled(verdict: &Verdict) -> bool {
-    counts(verdict).is_some_and(|counts| counts.not_met + counts.unknown > 0)
+/// Whether a condition is not met or unknown, so that an approval needs an explanation in the case note.
+pub fn needs_explanation(verdict: &Verdict) -> bool {
+    count_conditions(verdict).is_some_and(|counts| counts.not_met + counts.unknown > 0)
 }
 
-/// Every criterion with its text, each once, in the order of the trace.
-pub fn named(verdict: &Verdict) -> Vec<Named<'_>> {
+/// Every criterion of the trace that has a name, each once, in the order of the trace.
+pub fn named_criteria(verdict: &Verdict) -> Vec<NamedCriterion<'_>> {
     let mut found = Vec::new();
     verdict.trace.iter().for_each(|node| collect(node, &mut found));
     found
 }
 
-fn collect<'a>(node: &'a TraceNode, found: &mut Vec<Named<'a>>) {
+fn collect<'a>(node: &'a TraceNode, found: &mut Vec<NamedCriterion<'a>>) {
     if let Some(name) = node.criterion.as_deref()
         && !found.iter().any(|known| known.name == name)
     {
-        found.push(Named {
+        found.push(NamedCriterion {
             name,
             text: node.text.as_deref().unwrap_or(name),
             outcome: node.outcome,
         });
     }
-    node.of.iter().for_each(|below| collect(below, found));
+    node.of.iter().for_each(|child| collect(child, found));
 }
 
 #[cfg(test)]
@@ -78,33 +80,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn conditions_are_counted_and_their_parts_are_not() {
+    fn only_the_top_level_conditions_are_counted() {
         let verdict = samples::verdict();
         assert_eq!(
-            counts(&verdict),
-            Some(Counts {
+            count_conditions(&verdict),
+            Some(CriteriaCounts {
                 met: 1,
                 not_met: 1,
                 unknown: 1
             })
         );
-        assert!(unsettled(&verdict));
+        assert!(needs_explanation(&verdict));
     }
 
     #[test]
-    fn without_a_policy_there_is_nothing_to_count() {
+    fn a_verdict_without_a_policy_has_no_counts() {
         let verdict = Verdict {
             trace: Vec::new(),
             ..samples::verdict()
         };
-        assert_eq!(counts(&verdict), None);
-        assert!(!unsettled(&verdict));
+        assert_eq!(count_conditions(&verdict), None);
+        assert!(!needs_explanation(&verdict));
     }
 
     #[test]
-    fn each_criterion_is_named_once() {
+    fn each_criterion_is_listed_once() {
         let verdict = samples::verdict();
-        let names: Vec<&str> = named(&verdict).into_iter().map(|n| n.text).collect();
-        assert_eq!(names, ["Qualifying", "Group I", "Test age", "Test source"]);
+        let texts: Vec<&str> = named_criteria(&verdict).into_iter().map(|c| c.text).collect();
+        assert_eq!(texts, ["Qualifying", "Group I", "Test age", "Test source"]);
     }
 }

@@ -1,164 +1,145 @@
-//! Approve as asked, refer, deny. The case is read, judged by `prior_auth` and written in one unit with the work that
-//! follows from it; a command that is refused writes nothing.
+//! Decisions of reviewers: approve as requested, refer, deny. The case is read, checked by `prior_auth` and written in
+//! one unit of work together with the jobs that follow from the decision. A refused decision writes nothing.
 //!
-//! An approval of less than was asked is adverse, like a denial (42 CFR 422.566(d)); this door does not make one.
+//! Approving less than requested is an adverse decision, like a denial (42 CFR 422.566(d)). This module does not
+//! support it.
 
-use super::case_view::{RequestedLine, requested};
+use super::case_view::{RequestedItem, requested_items};
 use super::criteria;
-use crate::clock::{new_id, new_number};
+use crate::clock::new_number;
 use crate::error::{Error, Result};
-use crate::prior_auth::{Approve, Body, Denial, Deny, Event, FileNote, Outcome, PriorAuth, Refer, Reviewer};
+use crate::fhir::bundle::parse_stored_request;
+use crate::prior_auth::{
+    Approve, Denial, Deny, Event, EventBody, InternalNote, Outcome, PriorAuth, Refer, Reviewer,
+};
 use crate::rules::DenialReason;
 use crate::state::State;
 use chrono::{DateTime, NaiveDate, Utc};
-use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// What a reviewer wants done.
+/// A reviewer's decision on some items of a case, as sent by the case page.
 #[derive(Debug, Clone)]
-pub struct Decision {
-    /// The case.
+pub struct ReviewDecision {
+    /// The case's row id.
     pub case: Uuid,
-    /// The version that the reviewer saw.
-    pub seen: u32,
-    /// The lines that it is about.
-    pub lines: Vec<u32>,
-    /// For the file; never sent.
+    /// The version of the case that the reviewer saw.
+    pub version_seen: u32,
+    /// The items to decide, by `Claim.item.sequence`.
+    pub items: Vec<u32>,
+    /// The case note. It is internal and never sent to the member or the provider.
     pub note: String,
-    /// Approve, deny or refer.
-    pub what: What,
+    /// What to do with the items.
+    pub action: ReviewAction,
 }
 
-/// One of the three things that a person can do.
+/// What a reviewer can do with an item.
 #[derive(Debug, Clone)]
-pub enum What {
-    /// Approve as asked.
+pub enum ReviewAction {
+    /// Approve as requested.
     Approve {
-        /// The last day; none takes the last day that was asked for.
+        /// The last day of the approval; `None` stands for the last requested day.
         until: Option<NaiveDate>,
     },
     /// Deny.
     Deny {
-        /// X12 list 886, one of the plan's reasons.
+        /// The code of one of the plan's denial reasons (X12 list 886).
         reason_code: String,
-        /// The criterion that it rests on, by its name in the policy.
+        /// The name of the policy's criterion that the denial is based on.
         criterion: Option<String>,
-        /// The specific reason, sent as written.
+        /// The specific reason, sent to the member and the provider exactly as written.
         text: String,
     },
-    /// Send up to a physician with the note as the question.
+    /// Refer to a physician. The case note is the question to the physician.
     Refer,
 }
 
-/// Carries a decision out. The same decision again changes nothing and answers with the case.
-pub async fn decide(state: &State, by: &Reviewer, decision: Decision) -> Result<PriorAuth> {
-    let numbers: Vec<String> = decision.lines.iter().map(|_| new_number("PA")).collect();
-    let published = state.published();
-    let reasons: Vec<DenialReason> = published.rules.denial_reasons().to_vec();
+/// Carries out a decision and returns the case after it. The same decision a second time changes nothing.
+pub async fn decide(state: &State, by: &Reviewer, decision: ReviewDecision) -> Result<PriorAuth> {
+    let numbers: Vec<String> = decision.items.iter().map(|_| new_number("PA")).collect();
+    let policy_set = state.policy_set();
+    let reasons: Vec<DenialReason> = policy_set.rules.denial_reasons().to_vec();
     let work = (decision, by.clone(), numbers, reasons, state.now());
-    let (case, decided) = state
+    let (case, events) = state
         .store
         .write(work, |tx, (decision, by, numbers, reasons, now)| {
             Box::pin(async move {
                 let case = tx.case(decision.case).await?;
                 let case = case.ok_or_else(|| Error::not_found("case", decision.case))?;
                 let text = tx.request_text(case.received.request).await?;
-                let request: Value = serde_json::from_str(&text).map_err(Error::internal)?;
-                let desk = Desk {
+                let request = parse_stored_request(&text, case.id)?;
+                let context = DecisionContext {
                     by,
                     reasons,
-                    asked: requested(&request, case.received.zone),
+                    requested: requested_items(&request, case.received.zone),
                     numbers,
                     now: *now,
                 };
-                let events = desk.events(&case, decision)?;
+                let events = context.events(&case, decision)?;
                 if events.is_empty() {
                     return Ok((case, Vec::new()));
                 }
                 let after = tx.append(&case, &events).await?;
-                for event in events.iter().filter(|e| matches!(e.body, Body::Decided { .. })) {
-                    let payload = json!({ "case": case.id, "seq": event.seq, "answered": false }).to_string();
-                    let key = format!("case/{}/{}", case.id, event.seq);
-                    tx.enqueue_job(new_id(*now), "fan-out", &payload, &key, *now)
-                        .await?;
-                }
+                tx.enqueue_fan_out(case.id, &events, false).await?;
                 Ok((after, events))
             })
         })
         .await?;
-    for event in decided {
+    for event in events {
         metrics::counter!("assent_reviews_total", "event" => event.body.kind()).increment(1);
     }
     Ok(case)
 }
 
-/// What stands ready when a case is decided.
-struct Desk<'a> {
+/// One item of a decision.
+struct ItemStep<'a> {
+    sequence: u32,
+    /// The version of the case that the command must name.
+    version_seen: u32,
+    /// The authorization number to use if the item is approved.
+    number: &'a str,
+}
+
+/// Everything that a decision is checked against, besides the case.
+struct DecisionContext<'a> {
     by: &'a Reviewer,
     reasons: &'a [DenialReason],
-    asked: Vec<RequestedLine>,
-    /// An authorization number for each line of the decision.
+    requested: Vec<RequestedItem>,
+    /// One new authorization number for each item of the decision.
     numbers: &'a [String],
     now: DateTime<Utc>,
 }
 
-impl Desk<'_> {
-    /// The events that follow from the decision, over all its lines; one refusal refuses the whole.
-    fn events(&self, case: &PriorAuth, decision: &Decision) -> Result<Vec<Event>> {
-        if let What::Deny {
+impl DecisionContext<'_> {
+    /// The events that follow from the decision, over all its items. If one item is refused, the whole decision is.
+    fn events(&self, case: &PriorAuth, decision: &ReviewDecision) -> Result<Vec<Event>> {
+        if let ReviewAction::Deny {
             reason_code, text, ..
-        } = &decision.what
+        } = &decision.action
         {
-            // Who may not deny learns that first, whatever else is wrong.
+            // Permission is checked first: a reviewer who may not deny gets this error whatever else is wrong.
             Denial::attest(self.by, reason_code, text, self.today(case))?;
         }
-        if decision.lines.is_empty() {
-            return Err(Error::invalid("line", "Tick at least one line"));
+        if decision.items.is_empty() {
+            return Err(Error::invalid("item", "Select at least one item"));
         }
         let mut after = case.clone();
         let mut all = Vec::new();
-        for (sequence, number) in decision.lines.iter().zip(self.numbers) {
-            // Within one decision each line sees what the lines before it did, and nothing else.
-            let seen = if all.is_empty() {
-                decision.seen
+        for (sequence, number) in decision.items.iter().zip(self.numbers) {
+            // The first item is checked against the version that the reviewer saw. Later items build on the events of
+            // the items before them, which the reviewer cannot have seen.
+            let version_seen = if all.is_empty() {
+                decision.version_seen
             } else {
                 after.version
             };
-            let mut events = match &decision.what {
-                What::Approve { until } => {
-                    self.approve(&after, decision, (*sequence, seen, number), *until)?
-                }
-                What::Deny {
-                    reason_code,
-                    criterion,
-                    text,
-                } => {
-                    let command = Deny {
-                        by: self.by,
-                        seen,
-                        sequence: *sequence,
-                        reason_code: reason_code.clone(),
-                        reason: text.clone(),
-                    };
-                    let events = after.deny(&command, self.now)?;
-                    self.check_reason(&after, *sequence, reason_code, criterion.as_deref())?;
-                    events
-                }
-                What::Refer => {
-                    let question = decision.note.clone();
-                    after.refer(
-                        Refer {
-                            by: self.by,
-                            seen,
-                            sequence: *sequence,
-                            question,
-                        },
-                        self.now,
-                    )?
-                }
+            let step = ItemStep {
+                sequence: *sequence,
+                version_seen,
+                number,
             };
+            let mut events = self.item_events(&after, decision, &step)?;
             for event in &mut events {
-                event.annotate(file_note(decision));
+                event.set_note(internal_note(decision));
                 after.apply(event);
             }
             all.extend(events);
@@ -166,51 +147,93 @@ impl Desk<'_> {
         Ok(all)
     }
 
+    fn item_events(
+        &self,
+        case: &PriorAuth,
+        decision: &ReviewDecision,
+        step: &ItemStep<'_>,
+    ) -> Result<Vec<Event>> {
+        match &decision.action {
+            ReviewAction::Approve { until } => self.approve(case, decision, step, *until),
+            ReviewAction::Deny {
+                reason_code,
+                criterion,
+                text,
+            } => {
+                let command = Deny {
+                    by: self.by,
+                    version_seen: step.version_seen,
+                    sequence: step.sequence,
+                    reason_code: reason_code.clone(),
+                    reason: text.clone(),
+                };
+                let events = case.deny(&command, self.now)?;
+                self.check_denial_choices(case, step.sequence, reason_code, criterion.as_deref())?;
+                Ok(events)
+            }
+            ReviewAction::Refer => {
+                let command = Refer {
+                    by: self.by,
+                    version_seen: step.version_seen,
+                    sequence: step.sequence,
+                    question: decision.note.clone(),
+                };
+                Ok(case.refer(command, self.now)?)
+            }
+        }
+    }
+
     fn approve(
         &self,
         case: &PriorAuth,
-        decision: &Decision,
-        (sequence, seen, number): (u32, u32, &str),
+        decision: &ReviewDecision,
+        step: &ItemStep<'_>,
         until: Option<NaiveDate>,
     ) -> Result<Vec<Event>> {
         let today = self.today(case);
         let start = case
-            .item(sequence)
+            .item(step.sequence)
             .and_then(|item| item.serviced)
             .unwrap_or(today)
             .max(today);
-        let asked = self.asked.iter().find(|line| line.sequence == sequence);
-        let asked = asked.and_then(|line| line.last_day(start));
+        let requested = self.requested.iter().find(|item| item.sequence == step.sequence);
+        let requested_end = requested.and_then(|item| item.last_requested_day(start));
         let command = Approve {
             by: self.by,
-            seen,
-            sequence,
-            number: number.to_owned(),
-            end: until.or(asked),
-            reason: "Approved as asked after review".to_owned(),
+            version_seen: step.version_seen,
+            sequence: step.sequence,
+            number: step.number.to_owned(),
+            end: until.or(requested_end),
+            reason: "Approved as requested after review".to_owned(),
         };
         let events = case.approve(command, self.now)?;
         if events.iter().any(|event| is_approval(&event.body)) {
-            check_whole(until, asked)?;
-            check_explained(case, sequence, decision)?;
+            check_not_shortened(until, requested_end)?;
+            check_explained(case, step.sequence, decision)?;
         }
         Ok(events)
     }
 
-    /// The coded reason is one of the plan's, the criterion one of the policy's.
-    fn check_reason(
+    /// The reason code must be one of the plan's and the criterion one of the applied policy's.
+    fn check_denial_choices(
         &self,
         case: &PriorAuth,
         sequence: u32,
-        code: &str,
+        reason_code: &str,
         criterion: Option<&str>,
     ) -> Result<()> {
-        if !self.reasons.iter().any(|reason| reason.code == code) {
+        if !self.reasons.iter().any(|reason| reason.code == reason_code) {
             return Err(Error::invalid("reason", "Choose a reason from the plan's list"));
         }
         let item = case.item(sequence);
-        let known = |name| item.is_some_and(|i| criteria::named(&i.verdict).iter().any(|n| n.name == name));
-        if criterion.is_some_and(|name| !known(name)) {
+        let is_known = |name| {
+            item.is_some_and(|item| {
+                criteria::named_criteria(&item.verdict)
+                    .iter()
+                    .any(|criterion| criterion.name == name)
+            })
+        };
+        if criterion.is_some_and(|name| !is_known(name)) {
             return Err(Error::invalid(
                 "criterion",
                 "Choose a criterion of the policy that was applied",
@@ -219,110 +242,112 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// Today, in the plan's zone.
+    /// Today in the plan's time zone.
     fn today(&self, case: &PriorAuth) -> NaiveDate {
         self.now.with_timezone(&case.received.zone).date_naive()
     }
 }
 
-fn is_approval(body: &Body) -> bool {
-    matches!(body, Body::Decided { outcome, .. } if matches!(**outcome, Outcome::Approved(_)))
+fn is_approval(body: &EventBody) -> bool {
+    matches!(body, EventBody::Decided { outcome, .. } if matches!(**outcome, Outcome::Approved(_)))
 }
 
-/// An approval covers all that was asked: an earlier end would be an approval of less.
-fn check_whole(until: Option<NaiveDate>, asked: Option<NaiveDate>) -> Result<()> {
-    match (until, asked) {
-        (Some(until), Some(asked)) if until < asked => Err(Error::invalid(
+/// An approval covers everything that was requested. An earlier end date would approve less.
+fn check_not_shortened(until: Option<NaiveDate>, requested_end: Option<NaiveDate>) -> Result<()> {
+    match (until, requested_end) {
+        (Some(until), Some(end)) if until < end => Err(Error::invalid(
             "until",
             format!(
-                "An approval is for all that was asked, until {asked} at least; less than that is a denial in part"
+                "An approval must cover everything that was requested, at least until {end}. \
+                 Approving less is a partial denial"
             ),
         )),
         _ => Ok(()),
     }
 }
 
-/// Who approves although a criterion is not met or unknown says why.
-fn check_explained(case: &PriorAuth, sequence: u32, decision: &Decision) -> Result<()> {
-    let unsettled = case
+/// An approval of an item with a criterion that is not met or unknown needs a case note.
+fn check_explained(case: &PriorAuth, sequence: u32, decision: &ReviewDecision) -> Result<()> {
+    let needs_explanation = case
         .item(sequence)
-        .is_some_and(|item| criteria::unsettled(&item.verdict));
-    if unsettled && decision.note.trim().is_empty() {
-        let why = "A criterion is not met or unknown: say in the note why you approve all the same";
-        return Err(Error::invalid("note", why));
+        .is_some_and(|item| criteria::needs_explanation(&item.verdict));
+    if needs_explanation && decision.note.trim().is_empty() {
+        return Err(Error::invalid(
+            "note",
+            "A criterion is not met or unknown. Explain in the note why you are approving anyway",
+        ));
     }
     Ok(())
 }
 
-fn file_note(decision: &Decision) -> FileNote {
+fn internal_note(decision: &ReviewDecision) -> InternalNote {
     let text = Some(decision.note.trim().to_owned()).filter(|note| !note.is_empty());
-    let criterion = match &decision.what {
-        What::Deny { criterion, .. } => criterion.clone(),
+    let criterion = match &decision.action {
+        ReviewAction::Deny { criterion, .. } => criterion.clone(),
         _ => None,
     };
-    FileNote { criterion, text }
+    InternalNote { criterion, text }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::samples::{self, nurse, physician};
     use super::*;
-    use crate::error::Kind;
+    use crate::error::ErrorKind;
     use crate::prior_auth::ItemStatus;
 
-    fn decision(what: What) -> Decision {
+    fn decision(action: ReviewAction) -> ReviewDecision {
         let case = samples::case();
-        Decision {
+        ReviewDecision {
             case: case.id,
-            seen: case.version,
-            lines: vec![1],
+            version_seen: case.version,
+            items: vec![1],
             note: "Called the practice.".to_owned(),
-            what,
+            action,
         }
     }
 
-    fn denial() -> What {
-        What::Deny {
+    fn denial() -> ReviewAction {
+        ReviewAction::Deny {
             reason_code: "0F".to_owned(),
             criterion: Some("test-age".to_owned()),
             text: "The saturation on file is from 47 days before the request.".to_owned(),
         }
     }
 
-    fn events(by: &Reviewer, decision: &Decision) -> Result<Vec<Event>> {
+    fn events(by: &Reviewer, decision: &ReviewDecision) -> Result<Vec<Event>> {
         let case = samples::case();
-        let numbers: Vec<String> = (0..decision.lines.len()).map(|n| format!("PA-{n}")).collect();
+        let numbers: Vec<String> = (0..decision.items.len()).map(|n| format!("PA-{n}")).collect();
         let reasons = [DenialReason {
             code: "0F".to_owned(),
             text: "Not shown".to_owned(),
             carc: "50".to_owned(),
         }];
-        let asked = requested(&samples::request(), case.received.zone);
-        let desk = Desk {
+        let context = DecisionContext {
             by,
             reasons: &reasons,
-            asked,
+            requested: requested_items(&samples::request(), case.received.zone),
             numbers: &numbers,
             now: samples::now(),
         };
-        desk.events(&case, decision)
+        context.events(&case, decision)
     }
 
-    fn decided(event: &Event) -> (&FileNote, &Outcome) {
+    fn decided(event: &Event) -> (&InternalNote, &Outcome) {
         match &event.body {
-            Body::Decided { note, outcome, .. } => (note, outcome),
+            EventBody::Decided { note, outcome, .. } => (note, outcome),
             other => panic!("{other:?}"),
         }
     }
 
-    fn refused(by: &Reviewer, decision: &Decision) -> (Kind, String) {
+    fn refusal(by: &Reviewer, decision: &ReviewDecision) -> (ErrorKind, String) {
         let error = events(by, decision).unwrap_err();
         (error.kind(), error.message().to_owned())
     }
 
     #[test]
-    fn a_nurse_approves_as_asked_and_the_note_stays_in_the_file() {
-        let events = events(&nurse(), &decision(What::Approve { until: None })).unwrap();
+    fn a_nurse_approves_as_requested_and_the_note_stays_internal() {
+        let events = events(&nurse(), &decision(ReviewAction::Approve { until: None })).unwrap();
         let [event] = events.as_slice() else {
             panic!("{events:?}")
         };
@@ -335,14 +360,14 @@ mod tests {
     }
 
     #[test]
-    fn a_nurse_cannot_deny_however_the_form_was_sent() {
-        assert_eq!(refused(&nurse(), &decision(denial())).0, Kind::Forbidden);
-        let bare = Decision {
-            lines: Vec::new(),
-            seen: 0,
+    fn a_nurse_cannot_deny_even_with_an_incomplete_form() {
+        assert_eq!(refusal(&nurse(), &decision(denial())).0, ErrorKind::Forbidden);
+        let incomplete = ReviewDecision {
+            items: Vec::new(),
+            version_seen: 0,
             ..decision(denial())
         };
-        assert_eq!(refused(&nurse(), &bare).0, Kind::Forbidden);
+        assert_eq!(refusal(&nurse(), &incomplete).0, ErrorKind::Forbidden);
     }
 
     #[test]
@@ -358,49 +383,52 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_or_criterion_of_ones_own_is_refused() {
-        for (code, criterion, word) in [("ZZ", None, "list"), ("0F", Some("mood"), "criterion")] {
-            let what = What::Deny {
+    fn an_unknown_denial_reason_or_criterion_is_refused() {
+        for (code, criterion, expected) in [("ZZ", None, "list"), ("0F", Some("mood"), "criterion")] {
+            let action = ReviewAction::Deny {
                 reason_code: code.to_owned(),
                 criterion: criterion.map(str::to_owned),
                 text: "The saturation on file is from 47 days before the request.".to_owned(),
             };
-            let (kind, message) = refused(&physician(), &decision(what));
-            assert!(kind == Kind::Invalid && message.contains(word), "{message}");
+            let (kind, message) = refusal(&physician(), &decision(action));
+            assert!(
+                kind == ErrorKind::Invalid && message.contains(expected),
+                "{message}"
+            );
         }
     }
 
     #[test]
-    fn an_approval_of_less_is_refused() {
+    fn an_approval_of_less_than_requested_is_refused() {
         let until = "2026-12-31".parse().ok();
-        let (kind, message) = refused(&physician(), &decision(What::Approve { until }));
+        let (kind, message) = refusal(&physician(), &decision(ReviewAction::Approve { until }));
         assert!(
-            kind == Kind::Invalid && message.contains("2027-10-05"),
+            kind == ErrorKind::Invalid && message.contains("2027-10-05"),
             "{message}"
         );
     }
 
     #[test]
-    fn an_approval_against_the_criteria_wants_a_note() {
-        let silent = Decision {
+    fn an_approval_with_an_unmet_criterion_needs_a_note() {
+        let without_note = ReviewDecision {
             note: " ".to_owned(),
-            ..decision(What::Approve { until: None })
+            ..decision(ReviewAction::Approve { until: None })
         };
-        assert_eq!(refused(&nurse(), &silent).0, Kind::Invalid);
+        assert_eq!(refusal(&nurse(), &without_note).0, ErrorKind::Invalid);
     }
 
     #[test]
-    fn who_saw_an_older_case_is_told_so() {
-        let old = Decision {
-            seen: 1,
-            ..decision(What::Approve { until: None })
+    fn a_decision_on_an_older_version_of_the_case_is_a_conflict() {
+        let stale = ReviewDecision {
+            version_seen: 1,
+            ..decision(ReviewAction::Approve { until: None })
         };
-        assert_eq!(refused(&nurse(), &old).0, Kind::Conflict);
+        assert_eq!(refusal(&nurse(), &stale).0, ErrorKind::Conflict);
     }
 
     #[test]
-    fn a_referral_moves_the_line_up_and_is_no_decision() {
-        let events = events(&nurse(), &decision(What::Refer)).unwrap();
+    fn a_referral_moves_the_item_to_physician_review_and_decides_nothing() {
+        let events = events(&nurse(), &decision(ReviewAction::Refer)).unwrap();
         let mut case = samples::case();
         for event in &events {
             case.apply(event);
@@ -410,11 +438,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_ticked_is_nothing_decided() {
-        let none = Decision {
-            lines: Vec::new(),
-            ..decision(What::Approve { until: None })
+    fn a_decision_without_items_is_refused() {
+        let none = ReviewDecision {
+            items: Vec::new(),
+            ..decision(ReviewAction::Approve { until: None })
         };
-        assert_eq!(refused(&nurse(), &none).0, Kind::Invalid);
+        assert_eq!(refusal(&nurse(), &none).0, ErrorKind::Invalid);
     }
 }

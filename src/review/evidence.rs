@@ -1,135 +1,133 @@
-//! What came with a request, laid out for the eye: clinical entries, the answers of forms with their origin, the
-//! order. Each row knows its place in the case document, so that a criterion can point at what it was judged by.
+//! The evidence of a request as rows for the case page: clinical entries, form answers with their origin, and the
+//! order. Each row knows its path in the case document, so that a criterion can link to the evidence it was judged by.
 //!
-//! Reads the request as it was received; judges nothing.
+//! This module reads the request as received. It evaluates nothing.
 
-use super::words;
-use crate::fhir::bundle::Index;
+use super::fhir_text;
+use crate::fhir::bundle::BundleIndex;
 use crate::fhir::{self, extension, list, reference, resource_type, text};
 use crate::forms::{Form, Forms};
+use crate::ig::dtr::INFORMATION_ORIGIN;
 use chrono::NaiveDate;
 use serde_json::Value;
 use std::collections::HashMap;
 
-const ORIGIN: &str = "http://hl7.org/fhir/us/davinci-dtr/StructureDefinition/information-origin";
-
-/// Everything that a reviewer weighs.
+/// The evidence of one request.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Evidence {
-    /// Measurements, conditions, procedures, reports.
-    pub entries: Vec<Entry>,
-    /// The answers of forms.
-    pub answers: Vec<Answered>,
-    /// The orders.
-    pub order: Vec<Ordered>,
+pub struct CaseEvidence {
+    /// Observations, conditions, procedures, reports and other clinical resources.
+    pub clinical_entries: Vec<ClinicalEntry>,
+    /// The answers of completed forms.
+    pub form_answers: Vec<FormAnswer>,
+    /// Details of the orders.
+    pub order_details: Vec<OrderDetail>,
 }
 
-/// A clinical entry.
+/// A clinical resource of the request.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Its place: `$['res']['Observation'][0]`.
-    pub place: String,
-    /// `Observation 1`: the kind and its number among its kind.
+pub struct ClinicalEntry {
+    /// Its path in the case document: `$['res']['Observation'][0]`.
+    pub path: String,
+    /// Its kind and its number among resources of the kind: `Observation 1`.
     pub name: String,
-    /// What it is about.
-    pub what: String,
-    /// The value with its unit.
+    /// The code's text for an observation, report or document; the kind for other resources.
+    pub subject: String,
+    /// The value with its unit, or the code's text.
     pub value: String,
     /// A FHIR date.
     pub date: Option<String>,
-    /// `final`, `active`.
+    /// The resource's status: `final`, `active`.
     pub status: Option<String>,
 }
 
 /// An answered question of a form.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answered {
-    /// Its place: `$['answers']['oxygen.spo2']`.
-    pub place: String,
-    /// The question's text, or its link id.
+pub struct FormAnswer {
+    /// Its path in the case document: `$['answers']['oxygen.spo2']`.
+    pub path: String,
+    /// The question's text, or its link id when neither response nor form has a text.
     pub question: String,
-    /// The answer; several with commas between.
+    /// The answer; several answers are separated by commas.
     pub value: String,
-    /// Where the answer came from, if the form says so.
-    pub origin: Option<Origin>,
+    /// Where the answer came from, if the response states it.
+    pub origin: Option<AnswerOrigin>,
 }
 
 /// Where an answer came from (DTR 2.2.0, `information-origin`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// The plan's server filled it in from the stored order.
-    Server,
-    /// The practice's software filled it in from the record.
-    Record,
-    /// It was filled in and a person changed it.
+pub enum AnswerOrigin {
+    /// The plan's server filled it in from the stored order (`auto-server`).
+    PlanServer,
+    /// The provider's software filled it in from the health record (`auto-client`, `auto`).
+    HealthRecord,
+    /// It was filled in automatically and then changed by a person (`override`).
     Changed,
-    /// A person typed it.
-    Typed,
+    /// A person entered it (`manual`).
+    EnteredByPerson,
 }
 
-impl Origin {
+impl AnswerOrigin {
     fn read(answer: &Value) -> Option<Self> {
-        let source = extension(extension(answer, ORIGIN)?, "source")?;
+        let source = extension(extension(answer, INFORMATION_ORIGIN)?, "source")?;
         Some(match text(source, &["valueCode"])? {
-            "auto-server" => Self::Server,
-            "auto-client" | "auto" => Self::Record,
+            "auto-server" => Self::PlanServer,
+            "auto-client" | "auto" => Self::HealthRecord,
             "override" => Self::Changed,
-            "manual" => Self::Typed,
+            "manual" => Self::EnteredByPerson,
             _ => return None,
         })
     }
 
-    /// In words.
-    pub fn words(self) -> &'static str {
+    /// The origin as the case page shows it.
+    pub fn label(self) -> &'static str {
         match self {
-            Self::Server => "filled in by the plan from the order",
-            Self::Record => "filled in from the practice's record",
-            Self::Changed => "filled in, then changed by a person",
-            Self::Typed => "typed by a person",
+            Self::PlanServer => "filled in by the plan from the order",
+            Self::HealthRecord => "filled in from the provider's record",
+            Self::Changed => "filled in automatically, then changed by a person",
+            Self::EnteredByPerson => "entered by a person",
         }
     }
 }
 
-/// One line of an order.
+/// One detail of an order, such as its quantity.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ordered {
-    /// The order's place: `$['res']['ServiceRequest'][0]`.
-    pub place: String,
-    /// The label.
+pub struct OrderDetail {
+    /// The order's path in the case document: `$['res']['ServiceRequest'][0]`.
+    pub path: String,
+    /// What the detail is: `Quantity`.
     pub label: String,
-    /// The value.
+    /// Its value as text.
     pub value: String,
 }
 
-/// What a place of the case document is on the screen.
+/// Where the case page shows what a path of the case document points to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spot {
-    /// A clinical entry, by its index.
-    Entry(usize),
-    /// An answer, by its index.
-    Answer(usize),
-    /// A line of an order, by its index.
-    Order(usize),
-    /// The requested line itself.
-    Line,
-    /// What the plan knows of the member.
+pub enum EvidenceLocation {
+    /// A clinical entry, by its index in [`CaseEvidence::clinical_entries`].
+    ClinicalEntry(usize),
+    /// A form answer, by its index in [`CaseEvidence::form_answers`].
+    FormAnswer(usize),
+    /// An order detail, by its index in [`CaseEvidence::order_details`].
+    OrderDetail(usize),
+    /// The requested item.
+    RequestedItem,
+    /// The plan's record of the member.
     Member,
 }
 
-impl Evidence {
-    /// Lays out a request as it was received. `forms` know the questions that a response does not repeat; `day` is the
-    /// day of receipt.
-    pub fn of(request: &Value, forms: &Forms, day: NaiveDate) -> Self {
-        let bundle = bundle_of(request);
-        let index = Index::of(bundle);
+impl CaseEvidence {
+    /// Collects the evidence of a request as received. `forms` supplies the text of questions that a response does not
+    /// repeat; `day` is the day of receipt and selects the form version.
+    pub fn collect(request: &Value, forms: &Forms, day: NaiveDate) -> Self {
+        let index = BundleIndex::new(request);
         let mut evidence = Self::default();
-        let mut seen: HashMap<&str, usize> = HashMap::new();
+        let mut counts: HashMap<&str, usize> = HashMap::new();
         let mut resources = Vec::new();
-        open(bundle, &mut resources);
+        flatten(request, &mut resources);
         for resource in resources {
             let kind = resource_type(resource).unwrap_or("");
-            let count = seen.entry(kind).or_default();
-            let place = format!("$['res']['{kind}'][{count}]");
+            let count = counts.entry(kind).or_default();
+            let path = format!("$['res']['{kind}'][{count}]");
             *count += 1;
             match kind {
                 "Observation"
@@ -139,128 +137,131 @@ impl Evidence {
                 | "AllergyIntolerance"
                 | "MedicationStatement"
                 | "DocumentReference" => {
-                    evidence.entries.push(entry(resource, kind, *count, place));
+                    evidence
+                        .clinical_entries
+                        .push(clinical_entry(resource, kind, *count, path));
                 }
                 "QuestionnaireResponse" if text(resource, &["status"]) != Some("entered-in-error") => {
                     let form =
                         text(resource, &["questionnaire"]).and_then(|form| forms.find(form, day).form());
-                    answers(resource, form, &mut evidence.answers);
+                    collect_answers(resource, form, &mut evidence.form_answers);
                 }
                 "ServiceRequest"
                 | "DeviceRequest"
                 | "MedicationRequest"
                 | "NutritionOrder"
                 | "VisionPrescription"
-                | "CommunicationRequest" => ordered(resource, &index, &place, &mut evidence.order),
+                | "CommunicationRequest" => {
+                    collect_order_details(resource, &index, &path, &mut evidence.order_details);
+                }
                 _ => {}
             }
         }
         evidence
     }
 
-    /// The row that a normalised path of the case document points into. Of several responses the last one counts.
-    pub fn find(&self, path: &str) -> Option<Spot> {
+    /// Where the page shows what a normalized path of the case document points to. When several responses answer a
+    /// question, the last one counts.
+    pub fn locate(&self, path: &str) -> Option<EvidenceLocation> {
         if path.starts_with("$['item']") {
-            return Some(Spot::Line);
+            return Some(EvidenceLocation::RequestedItem);
         }
         if path.starts_with("$['member']") {
-            return Some(Spot::Member);
+            return Some(EvidenceLocation::Member);
         }
-        let within = |place: &str| path.starts_with(place);
-        let entry = self
-            .entries
+        let is_within = |row_path: &str| path.starts_with(row_path);
+        let clinical_entry = self
+            .clinical_entries
             .iter()
-            .position(|e| within(&e.place))
-            .map(Spot::Entry);
-        let answer = || {
-            self.answers
+            .position(|entry| is_within(&entry.path))
+            .map(EvidenceLocation::ClinicalEntry);
+        let form_answer = || {
+            self.form_answers
                 .iter()
-                .rposition(|a| within(&a.place))
-                .map(Spot::Answer)
+                .rposition(|answer| is_within(&answer.path))
+                .map(EvidenceLocation::FormAnswer)
         };
-        let order = || self.order.iter().position(|o| within(&o.place)).map(Spot::Order);
-        entry.or_else(answer).or_else(order)
+        let order_detail = || {
+            self.order_details
+                .iter()
+                .position(|detail| is_within(&detail.path))
+                .map(EvidenceLocation::OrderDetail)
+        };
+        clinical_entry.or_else(form_answer).or_else(order_detail)
     }
 }
 
-/// The Bundle itself, or the one that a `Parameters` carries.
-pub(super) fn bundle_of(request: &Value) -> &Value {
-    let carried = list(request, "parameter").filter_map(|p| p.get("resource"));
-    carried
-        .filter(|r| resource_type(r) == Some("Bundle"))
-        .last()
-        .unwrap_or(request)
-}
-
-/// Every resource in the order of the case document: a Bundle among them is opened.
-fn open<'a>(resource: &'a Value, into: &mut Vec<&'a Value>) {
+/// Every resource in the order of the case document. A Bundle inside the Bundle is replaced by its resources.
+fn flatten<'a>(resource: &'a Value, into: &mut Vec<&'a Value>) {
     if resource_type(resource) == Some("Bundle") {
         list(resource, "entry")
             .filter_map(|e| e.get("resource"))
-            .for_each(|one| open(one, into));
+            .for_each(|inner| flatten(inner, into));
     } else {
         into.push(resource);
     }
 }
 
-fn entry(resource: &Value, kind: &str, count: usize, place: String) -> Entry {
-    let concept = ["code", "medicationCodeableConcept", "type"]
+/// Where a clinical resource may state its date, the most specific element first.
+const DATE_ELEMENTS: [&[&str]; 9] = [
+    &["effectiveDateTime"],
+    &["effectiveInstant"],
+    &["effectivePeriod", "start"],
+    &["onsetDateTime"],
+    &["performedDateTime"],
+    &["performedPeriod", "start"],
+    &["recordedDate"],
+    &["date"],
+    &["issued"],
+];
+
+fn clinical_entry(resource: &Value, kind: &str, count: usize, path: String) -> ClinicalEntry {
+    let code = ["code", "medicationCodeableConcept", "type"]
         .iter()
-        .find_map(|name| resource.get(*name).and_then(words::concept));
-    let measured = measured(resource).or_else(|| text(resource, &["conclusion"]).map(str::to_owned));
-    let (what, value) = match (kind, concept, measured) {
+        .find_map(|name| resource.get(*name).and_then(fhir_text::concept_text));
+    let measured = measured_value(resource).or_else(|| text(resource, &["conclusion"]).map(str::to_owned));
+    let (subject, value) = match (kind, code, measured) {
         ("Observation" | "DiagnosticReport" | "DocumentReference", Some(code), value) => (code, value),
-        (_, code, value) => (kind_words(kind).to_owned(), code.or(value)),
+        (_, code, value) => (kind_label(kind).to_owned(), code.or(value)),
     };
-    let dates = [
-        &["effectiveDateTime"][..],
-        &["effectiveInstant"],
-        &["effectivePeriod", "start"],
-        &["onsetDateTime"],
-        &["performedDateTime"],
-        &["performedPeriod", "start"],
-        &["recordedDate"],
-        &["date"],
-        &["issued"],
-    ];
     let status = text(resource, &["status"])
         .map(str::to_owned)
         .or_else(|| text(resource, &["clinicalStatus", "coding", "code"]).map(str::to_owned));
-    Entry {
-        place,
-        name: format!("{} {count}", kind_words(kind)),
-        what,
+    ClinicalEntry {
+        path,
+        name: format!("{} {count}", kind_label(kind)),
+        subject,
         value: value.unwrap_or_else(|| "no value given".to_owned()),
-        date: dates
+        date: DATE_ELEMENTS
             .iter()
-            .find_map(|path| text(resource, path).and_then(words::date)),
+            .find_map(|element| text(resource, element).and_then(fhir_text::valid_date)),
         status,
     }
 }
 
-/// The value of an observation, or those of its components.
-fn measured(resource: &Value) -> Option<String> {
-    let parts: Vec<String> = list(resource, "component")
-        .filter_map(|part| {
+/// The value of an observation, the values of its components, or the reason why there is none.
+fn measured_value(resource: &Value) -> Option<String> {
+    let components: Vec<String> = list(resource, "component")
+        .filter_map(|component| {
             Some(format!(
                 "{}: {}",
-                words::concept(part.get("code")?)?,
-                words::value(part)?
+                fhir_text::concept_text(component.get("code")?)?,
+                fhir_text::value_text(component)?
             ))
         })
         .collect();
     let absent = || {
         Some(format!(
             "absent: {}",
-            words::concept(resource.get("dataAbsentReason")?)?
+            fhir_text::concept_text(resource.get("dataAbsentReason")?)?
         ))
     };
-    words::value(resource)
-        .or_else(|| (!parts.is_empty()).then(|| parts.join("; ")))
+    fhir_text::value_text(resource)
+        .or_else(|| (!components.is_empty()).then(|| components.join("; ")))
         .or_else(absent)
 }
 
-fn kind_words(kind: &str) -> &str {
+fn kind_label(kind: &str) -> &str {
     match kind {
         "DiagnosticReport" => "Report",
         "AllergyIntolerance" => "Allergy",
@@ -270,32 +271,35 @@ fn kind_words(kind: &str) -> &str {
     }
 }
 
-fn answers(at: &Value, form: Option<&Form>, into: &mut Vec<Answered>) {
-    for item in list(at, "item") {
-        let given: Vec<&Value> = list(item, "answer").collect();
-        let values: Vec<String> = given.iter().filter_map(|answer| words::value(answer)).collect();
+fn collect_answers(parent: &Value, form: Option<&Form>, into: &mut Vec<FormAnswer>) {
+    for item in list(parent, "item") {
+        let answers: Vec<&Value> = list(item, "answer").collect();
+        let values: Vec<String> = answers
+            .iter()
+            .filter_map(|answer| fhir_text::value_text(answer))
+            .collect();
         if let (Some(link_id), false) = (text(item, &["linkId"]), values.is_empty()) {
-            into.push(Answered {
-                place: format!("$['answers']['{}']", link_id.replace('\'', "\\'")),
+            into.push(FormAnswer {
+                path: format!("$['answers']['{}']", link_id.replace('\'', "\\'")),
                 question: text(item, &["text"])
                     .or_else(|| form?.question(link_id))
                     .unwrap_or(link_id)
                     .to_owned(),
                 value: values.join(", "),
-                origin: given.iter().find_map(|answer| Origin::read(answer)),
+                origin: answers.iter().find_map(|answer| AnswerOrigin::read(answer)),
             });
         }
-        for answer in given {
-            answers(answer, form, into);
+        for answer in answers {
+            collect_answers(answer, form, into);
         }
-        answers(item, form, into);
+        collect_answers(item, form, into);
     }
 }
 
-fn ordered(order: &Value, index: &Index<'_>, place: &str, into: &mut Vec<Ordered>) {
+fn collect_order_details(order: &Value, index: &BundleIndex<'_>, path: &str, into: &mut Vec<OrderDetail>) {
     let mut add = |label: &str, value: Option<String>| {
-        into.extend(value.map(|value| Ordered {
-            place: place.to_owned(),
+        into.extend(value.map(|value| OrderDetail {
+            path: path.to_owned(),
             label: label.to_owned(),
             value,
         }));
@@ -303,42 +307,53 @@ fn ordered(order: &Value, index: &Index<'_>, place: &str, into: &mut Vec<Ordered
     let code = ["code", "codeCodeableConcept", "medicationCodeableConcept"]
         .iter()
         .find_map(|name| order.get(*name));
-    let item = crate::rules::item_of_order(order);
-    add("Asked for", code.and_then(words::concept));
-    add("Quantity", item.get("quantity").and_then(words::quantity));
-    add("When", item.get("period").and_then(words::period));
+    let item = crate::rules::order_item_facts(order);
+    add("Ordered service", code.and_then(fhir_text::concept_text));
+    add(
+        "Quantity",
+        item.get("quantity").and_then(fhir_text::quantity_text),
+    );
+    add(
+        "Service dates",
+        item.get("period").and_then(fhir_text::period_text),
+    );
     add(
         "Ordered by",
-        order.get("requester").and_then(|who| party(who, index)),
+        order
+            .get("requester")
+            .and_then(|requester| party_name(requester, index)),
     );
-    let reasons: Vec<String> = list(order, "reasonCode").filter_map(words::concept).collect();
+    let reasons: Vec<String> = list(order, "reasonCode")
+        .filter_map(fhir_text::concept_text)
+        .collect();
     add("Reason", (!reasons.is_empty()).then(|| reasons.join("; ")));
-    add("Written", text(order, &["authoredOn"]).map(str::to_owned));
+    add("Ordered on", text(order, &["authoredOn"]).map(str::to_owned));
     add("Status", text(order, &["status"]).map(str::to_owned));
-    for note in words::notes(order) {
+    for note in fhir_text::note_texts(order) {
         add("Note", Some(note));
     }
 }
 
-/// Who is meant by a reference: its display, the name of what it points at, or the reference itself.
-pub(super) fn party(who: &Value, index: &Index<'_>) -> Option<String> {
-    if let Some(display) = text(who, &["display"]) {
+/// The person or organization that a reference points to, by the reference's display or by name and NPI of the
+/// resource. `None` when the reference leads to no resource with a name.
+pub(super) fn party_name(party: &Value, index: &BundleIndex<'_>) -> Option<String> {
+    if let Some(display) = text(party, &["display"]) {
         return Some(display.to_owned());
     }
-    let literal = reference::literal(who)?;
+    let literal = reference::literal(party)?;
     let found = index
         .entries()
         .find(|entry| points_at(literal, entry.full_url, entry.resource))?;
     let npi = fhir::npi(found.resource)
         .map(|npi| format!(", NPI {npi}"))
         .unwrap_or_default();
-    let behind = ["practitioner", "organization"]
+    let role_holder = ["practitioner", "organization"]
         .iter()
         .find_map(|name| found.resource.get(*name));
-    match words::name(found.resource) {
+    match fhir_text::resource_name(found.resource) {
         Some(name) => Some(format!("{name}{npi}")),
-        // A role has no name of its own.
-        None if resource_type(found.resource) == Some("PractitionerRole") => party(behind?, index),
+        // A PractitionerRole has no name; its practitioner or organization has.
+        None if resource_type(found.resource) == Some("PractitionerRole") => party_name(role_holder?, index),
         None => None,
     }
 }
@@ -354,79 +369,86 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn laid_out(request: &Value) -> Evidence {
-        Evidence::of(request, &Forms::default(), samples::now().date_naive())
+    fn collected(request: &Value) -> CaseEvidence {
+        CaseEvidence::collect(request, &Forms::default(), samples::now().date_naive())
     }
 
     #[test]
-    fn a_request_is_laid_out_with_places_of_the_case_document() {
-        let evidence = laid_out(&samples::request());
-        let oxygen = &evidence.entries[0];
+    fn each_row_has_its_path_in_the_case_document() {
+        let evidence = collected(&samples::request());
+        let oxygen = &evidence.clinical_entries[0];
         assert_eq!(
-            (oxygen.what.as_str(), oxygen.value.as_str(), oxygen.name.as_str()),
-            ("Oxygen saturation (LOINC 59408-5)", "91 %", "Observation 1")
+            (
+                oxygen.subject.as_str(),
+                oxygen.value.as_str(),
+                oxygen.name.as_str()
+            ),
+            ("Oxygen saturation (LOINC 59408-5)", "91%", "Observation 1")
         );
         assert_eq!(
-            evidence.find("$['res']['Observation'][0]['valueQuantity']"),
-            Some(Spot::Entry(0))
+            evidence.locate("$['res']['Observation'][0]['valueQuantity']"),
+            Some(EvidenceLocation::ClinicalEntry(0))
         );
-        assert_eq!(evidence.find("$['res']['Condition'][0]"), Some(Spot::Entry(1)));
         assert_eq!(
-            evidence.find("$['answers']['oxygen.months'][0]"),
-            Some(Spot::Answer(0))
+            evidence.locate("$['res']['Condition'][0]"),
+            Some(EvidenceLocation::ClinicalEntry(1))
         );
-        assert_eq!(evidence.find("$['item']['quantity']"), Some(Spot::Line));
-        assert_eq!(evidence.find("$['res']['Observation'][7]"), None);
+        assert_eq!(
+            evidence.locate("$['answers']['oxygen.months'][0]"),
+            Some(EvidenceLocation::FormAnswer(0))
+        );
+        assert_eq!(
+            evidence.locate("$['item']['quantity']"),
+            Some(EvidenceLocation::RequestedItem)
+        );
+        assert_eq!(evidence.locate("$['res']['Observation'][7]"), None);
     }
 
     #[test]
-    fn an_answer_says_where_it_came_from() {
-        let evidence = laid_out(&samples::request());
-        let [answer] = evidence.answers.as_slice() else {
-            panic!("{:?}", evidence.answers)
+    fn an_answer_states_its_origin() {
+        let evidence = collected(&samples::request());
+        let [answer] = evidence.form_answers.as_slice() else {
+            panic!("{:?}", evidence.form_answers)
         };
         assert_eq!(
             (answer.question.as_str(), answer.value.as_str()),
             ("Months ordered", "12 months")
         );
-        assert_eq!(answer.origin, Some(Origin::Server));
+        assert_eq!(answer.origin, Some(AnswerOrigin::PlanServer));
     }
 
     #[test]
-    fn an_order_names_its_author_behind_a_role() {
-        let evidence = laid_out(&samples::request());
-        let by = evidence.order.iter().find(|o| o.label == "Ordered by").unwrap();
-        assert_eq!(by.value, "Ada Lung, NPI 1003000126");
+    fn an_order_names_the_practitioner_of_a_role() {
+        let evidence = collected(&samples::request());
+        let ordered_by = evidence
+            .order_details
+            .iter()
+            .find(|detail| detail.label == "Ordered by")
+            .unwrap();
+        assert_eq!(ordered_by.value, "Ada Lung, NPI 1003000126");
     }
 
     #[test]
-    fn a_question_that_the_response_does_not_repeat_comes_from_the_form() {
+    fn a_question_text_missing_in_the_response_comes_from_the_form() {
         let response = json!({ "resourceType": "Bundle", "entry": [{ "resource": {
             "resourceType": "QuestionnaireResponse", "status": "completed",
             "questionnaire": "https://plan.example/dtr/2.2/Questionnaire/home-oxygen|1.0.0",
             "item": [{ "linkId": "oxygen.test-date", "answer": [{ "valueDate": "2026-09-24" }] }] } }] });
-        let evidence = Evidence::of(
+        let evidence = CaseEvidence::collect(
             &response,
             &crate::forms::tests::shipped(),
             samples::now().date_naive(),
         );
-        assert_eq!(evidence.answers[0].question, "Date of the test");
+        assert_eq!(evidence.form_answers[0].question, "Date of the test");
     }
 
     #[test]
-    fn a_bundle_inside_parameters_is_found() {
-        let wrapped = json!({ "resourceType": "Parameters",
-            "parameter": [{ "name": "resource", "resource": samples::request() }] });
-        assert_eq!(laid_out(&wrapped), laid_out(&samples::request()));
-    }
-
-    #[test]
-    fn values_that_nobody_can_read_break_nothing() {
-        let odd = json!({ "resourceType": "Bundle", "entry": [
+    fn malformed_resources_do_not_cause_an_error() {
+        let malformed = json!({ "resourceType": "Bundle", "entry": [
             { "resource": { "resourceType": "Observation", "effectiveDateTime": "last week", "valueQuantity": 7 } },
             { "resource": 12 }, {}, { "resource": { "resourceType": "QuestionnaireResponse", "item": "x" } } ] });
-        let evidence = laid_out(&odd);
-        assert_eq!(evidence.entries[0].date, None);
-        assert_eq!(evidence.entries[0].value, "no value given");
+        let evidence = collected(&malformed);
+        assert_eq!(evidence.clinical_entries[0].date, None);
+        assert_eq!(evidence.clinical_entries[0].value, "no value given");
     }
 }

@@ -1,20 +1,23 @@
-//! Review: what clinicians look at and decide. A queue in one order, a case with its criteria beside the evidence,
-//! and the three things that a person can do: approve as asked, refer to a physician, deny.
+//! Review: what clinical staff see and decide. This module owns the queue (every open case in the order of due time),
+//! the case view (one case with its criteria and its evidence) and the three decisions that a reviewer can make:
+//! approve as requested, refer to a physician, deny.
 //!
-//! Who may decide is judged by `prior_auth`; a decision and the work that it causes are written in one unit. Pages and
-//! their words are in `web`; nothing here knows HTTP.
+//! `prior_auth` checks who may decide. A decision and the work that follows from it are written in one unit of work.
+//! The pages and their text are in `web`; this module does not know HTTP.
 
 mod case_view;
 mod criteria;
 mod decide;
 mod evidence;
+mod fhir_text;
 mod queue;
 #[cfg(test)]
 pub(crate) mod samples;
-mod words;
 
-pub use case_view::{CaseView, RequestedLine, case_view};
-pub use criteria::{Counts, Named, conditions, counts, named, unsettled};
-pub use decide::{Decision, What, decide};
-pub use evidence::{Answered, Entry, Evidence, Ordered, Origin, Spot};
-pub use queue::{Filters, Queue, Waiting, queue, queue_mark};
+pub use case_view::{CaseView, RequestedItem, read_case_view};
+pub use criteria::{
+    CriteriaCounts, NamedCriterion, conditions, count_conditions, named_criteria, needs_explanation,
+};
+pub use decide::{ReviewAction, ReviewDecision, decide};
+pub use evidence::{AnswerOrigin, CaseEvidence, ClinicalEntry, EvidenceLocation, FormAnswer, OrderDetail};
+pub use queue::{Queue, QueueEntry, QueueFilters, queue_version, read_queue};

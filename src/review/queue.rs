@@ -1,71 +1,75 @@
-//! The queue: every open case in the one order that there is (due time, receipt, id), with filters that say how much
-//! they hide. No other order, and none by a predicted outcome.
+//! The queue: every open case in one fixed order (due time, receipt, id), with filters and the number of cases that
+//! the filters hide. The queue is never sorted by a predicted outcome.
 
-use crate::deadlines::Band;
+use crate::deadlines::EscalationStep;
 use crate::error::{Error, Result};
 use crate::plan::Member;
 use crate::prior_auth::{ItemStatus, PriorAuth};
 use crate::state::State;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
-use std::collections::hash_map::{Entry as Slot, HashMap};
+use std::collections::hash_map::{Entry as MapEntry, HashMap};
 
-/// What the queue is narrowed to; nothing set shows everything.
+/// Which cases the queue shows. A field that is `None` filters nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filters {
-    /// Only expedited, or only standard requests.
+pub struct QueueFilters {
+    /// Only expedited requests (`true`) or only standard ones (`false`).
     pub urgent: Option<bool>,
-    /// Only cases in this state.
+    /// Only cases with this status.
     pub status: Option<ItemStatus>,
     /// Only this line of business.
-    pub line: Option<String>,
-    /// Only this queue.
+    pub line_of_business: Option<String>,
+    /// Only this review queue.
     pub queue: Option<String>,
-    /// Only this nearness of the due time.
-    pub band: Option<Band>,
+    /// Only cases whose due time is this near.
+    pub escalation_step: Option<EscalationStep>,
 }
 
-impl Filters {
-    fn admit(&self, case: &PriorAuth, band: Band) -> bool {
-        self.urgent.is_none_or(|urgent| case.received.urgent == urgent)
+impl QueueFilters {
+    fn matches(&self, case: &PriorAuth, step: EscalationStep) -> bool {
+        let received = &case.received;
+        self.urgent.is_none_or(|urgent| received.urgent == urgent)
             && self.status.is_none_or(|status| case.status() == status.as_str())
-            && self.line.as_ref().is_none_or(|line| case.received.line == *line)
+            && self
+                .line_of_business
+                .as_ref()
+                .is_none_or(|lob| received.line_of_business == *lob)
             && self
                 .queue
                 .as_ref()
                 .is_none_or(|queue| case.queue() == Some(queue))
-            && self.band.is_none_or(|wanted| wanted == band)
+            && self.escalation_step.is_none_or(|wanted| wanted == step)
     }
 }
 
-/// One waiting case.
+/// One open case in the queue.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct QueueEntry {
     /// The case.
     pub case: PriorAuth,
-    /// Whom it is for.
+    /// The member whom the request is for.
     pub member: Member,
-    /// How near its due time is.
-    pub band: Band,
+    /// How near the due time is.
+    pub escalation_step: EscalationStep,
 }
 
-/// The queue as it stands.
+/// The queue at one instant.
 #[derive(Debug)]
 pub struct Queue {
-    /// When it was read.
+    /// When the queue was read.
     pub now: DateTime<Utc>,
-    /// What the filters let through.
-    pub rows: Vec<Waiting>,
-    /// How many open cases they hide.
+    /// The cases that match the filters.
+    pub entries: Vec<QueueEntry>,
+    /// How many open cases do not match the filters.
     pub hidden: usize,
     /// Every line of business that has an open case.
-    pub lines: BTreeSet<String>,
-    /// Every queue that has an open case.
+    pub lines_of_business: BTreeSet<String>,
+    /// Every review queue that has an open case.
     pub queues: BTreeSet<String>,
 }
 
-/// Reads the queue.
-pub async fn queue(state: &State, filters: &Filters) -> Result<Queue> {
+/// Reads all open cases and applies the filters.
+pub async fn read_queue(state: &State, filters: &QueueFilters) -> Result<Queue> {
     let now = state.now();
     let cases = state
         .store
@@ -76,10 +80,11 @@ pub async fn queue(state: &State, filters: &Filters) -> Result<Queue> {
                 for case in tx.open_cases().await? {
                     let id = case.received.member;
                     let member = match members.entry(id) {
-                        Slot::Occupied(known) => known.get().clone(),
-                        Slot::Vacant(slot) => {
-                            let found = tx.member(id).await?;
-                            slot.insert(found.ok_or_else(|| Error::not_found("member", id))?)
+                        MapEntry::Occupied(known) => known.get().clone(),
+                        MapEntry::Vacant(vacant) => {
+                            let member = tx.member(id).await?;
+                            vacant
+                                .insert(member.ok_or_else(|| Error::not_found("member", id))?)
                                 .clone()
                         }
                     };
@@ -89,44 +94,47 @@ pub async fn queue(state: &State, filters: &Filters) -> Result<Queue> {
             })
         })
         .await?;
-    let published = state.published();
-    Ok(narrowed(cases, filters, now, |case| {
-        published.clocks.band(&case.received.due, now)
+    let policy_set = state.policy_set();
+    Ok(filter_cases(cases, filters, now, |case| {
+        policy_set.clocks.escalation_step(&case.received.due, now)
     }))
 }
 
-fn narrowed(
+fn filter_cases(
     cases: Vec<(PriorAuth, Member)>,
-    filters: &Filters,
+    filters: &QueueFilters,
     now: DateTime<Utc>,
-    band: impl Fn(&PriorAuth) -> Band,
+    escalation_step: impl Fn(&PriorAuth) -> EscalationStep,
 ) -> Queue {
-    let lines = cases.iter().map(|(case, _)| case.received.line.clone()).collect();
+    let lines_of_business = cases
+        .iter()
+        .map(|(case, _)| case.received.line_of_business.clone())
+        .collect();
     let queues = cases
         .iter()
         .filter_map(|(case, _)| case.queue().map(str::to_owned))
         .collect();
     let open = cases.len();
-    let rows: Vec<Waiting> = cases
+    let entries: Vec<QueueEntry> = cases
         .into_iter()
-        .map(|(case, member)| Waiting {
-            band: band(&case),
+        .map(|(case, member)| QueueEntry {
+            escalation_step: escalation_step(&case),
             case,
             member,
         })
-        .filter(|row| filters.admit(&row.case, row.band))
+        .filter(|entry| filters.matches(&entry.case, entry.escalation_step))
         .collect();
     Queue {
         now,
-        hidden: open - rows.len(),
-        rows,
-        lines,
+        hidden: open - entries.len(),
+        entries,
+        lines_of_business,
         queues,
     }
 }
 
-/// A text that is another one as soon as a case enters the queue, moves in it or leaves it.
-pub async fn queue_mark(state: &State) -> Result<String> {
+/// A text that changes whenever a case enters the queue, changes in it or leaves it. Callers only compare two of them.
+pub async fn queue_version(state: &State) -> Result<String> {
     state
         .store
         .read((), |tx, ()| {
@@ -144,64 +152,71 @@ mod tests {
     use super::super::samples;
     use super::*;
 
-    fn narrowed_to(filters: &Filters) -> Queue {
+    /// A standard Medicare Advantage case and an urgent CHIP case, both due soon.
+    fn filtered(filters: &QueueFilters) -> Queue {
         let urgent = {
             let mut case = samples::case();
             case.received.urgent = true;
-            case.received.line = "CHIP".to_owned();
+            case.received.line_of_business = "CHIP".to_owned();
             case
         };
         let cases = [samples::case(), urgent]
             .map(|case| (case, samples::member()))
             .into();
-        narrowed(cases, filters, samples::now(), |_| Band::Soon)
+        filter_cases(cases, filters, samples::now(), |_| EscalationStep::DueSoon)
     }
 
     #[test]
-    fn filters_hide_and_say_how_much() {
-        let all = narrowed_to(&Filters::default());
-        assert_eq!((all.rows.len(), all.hidden, all.lines.len()), (2, 0, 2));
-        let urgent = narrowed_to(&Filters {
-            urgent: Some(true),
-            ..Filters::default()
-        });
-        assert_eq!((urgent.rows.len(), urgent.hidden), (1, 1));
-        let none = narrowed_to(&Filters {
-            line: Some("CHIP".to_owned()),
-            urgent: Some(false),
-            ..Filters::default()
-        });
-        assert_eq!((none.rows.len(), none.hidden, none.lines.len()), (0, 2, 2));
-    }
-
-    #[test]
-    fn state_queue_and_band_narrow_too() {
-        let shown = |filters| narrowed_to(&filters).rows.len();
-        let base = Filters::default();
+    fn the_queue_counts_the_cases_that_filters_hide() {
+        let all = filtered(&QueueFilters::default());
         assert_eq!(
-            shown(Filters {
+            (all.entries.len(), all.hidden, all.lines_of_business.len()),
+            (2, 0, 2)
+        );
+        let urgent = filtered(&QueueFilters {
+            urgent: Some(true),
+            ..QueueFilters::default()
+        });
+        assert_eq!((urgent.entries.len(), urgent.hidden), (1, 1));
+        let none = filtered(&QueueFilters {
+            line_of_business: Some("CHIP".to_owned()),
+            urgent: Some(false),
+            ..QueueFilters::default()
+        });
+        assert_eq!(
+            (none.entries.len(), none.hidden, none.lines_of_business.len()),
+            (0, 2, 2)
+        );
+    }
+
+    #[test]
+    fn status_queue_and_due_time_can_be_filtered() {
+        let shown = |filters| filtered(&filters).entries.len();
+        let base = QueueFilters::default();
+        assert_eq!(
+            shown(QueueFilters {
                 status: Some(ItemStatus::ClinicalReview),
                 ..base.clone()
             }),
             2
         );
         assert_eq!(
-            shown(Filters {
+            shown(QueueFilters {
                 status: Some(ItemStatus::PhysicianReview),
                 ..base.clone()
             }),
             0
         );
         assert_eq!(
-            shown(Filters {
+            shown(QueueFilters {
                 queue: Some("dme-nurse".to_owned()),
                 ..base.clone()
             }),
             2
         );
         assert_eq!(
-            shown(Filters {
-                band: Some(Band::Late),
+            shown(QueueFilters {
+                escalation_step: Some(EscalationStep::Overdue),
                 ..base
             }),
             0

@@ -1,11 +1,13 @@
-//! A case, its request and its people for tests, built by hand.
+//! A sample case with its request, member and reviewers, for tests.
 
-use crate::deadlines::Due;
+use crate::deadlines::DueTime;
 use crate::plan::{Coverage, Member};
 use crate::prior_auth::{
-    Credential, CredentialKind, Event, ItemOpening, Opening, PriorAuth, Received, Reviewer, Role,
+    Credential, CredentialKind, Event, NewCase, NewItem, PriorAuth, Received, Reviewer, Role,
 };
-use crate::rules::{Ask, CoverageAnswer, Decision, Leaf, Outcome, Pend, Source, TraceNode, Verdict};
+use crate::rules::{
+    CoverageAnswer, Decision, Leaf, NeededDocument, Outcome, Pend, TraceNode, Verdict, VerdictSource,
+};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -73,17 +75,19 @@ fn leaf(outcome: Outcome, path: Option<&str>) -> TraceNode {
         of: Vec::new(),
         leaf: Some(Leaf {
             fact: "spo2.rest".to_owned(),
+            label: Some("SpO2 at rest".to_owned()),
             value: path.map(|_| json!(91)),
             unit: path.map(|_| "%".to_owned()),
             date: path.map(|_| "2026-08-15T09:30:00-04:00".to_owned()),
             path: path.map(str::to_owned),
-            wants: "at_most \"88 %\"".to_owned(),
+            test: "at_most \"88 %\"".to_owned(),
+            required: "88% or less".to_owned(),
             note: path.is_none().then(|| "nothing found".to_owned()),
         }),
     }
 }
 
-/// One condition met, one not met, one unknown.
+/// A verdict with one condition met, one not met and one unknown.
 pub fn verdict() -> Verdict {
     let found = leaf(Outcome::Met, Some("$['res']['Observation'][0]['valueQuantity']"));
     let group = node(Outcome::Met, "group-1-rest", "Group I", vec![found]);
@@ -110,7 +114,7 @@ pub fn verdict() -> Verdict {
         ..node(Outcome::NotMet, "", "", conditions)
     }];
     Verdict {
-        source: Source::Policy {
+        source: VerdictSource::Policy {
             policy: "dme.home-oxygen".to_owned(),
             version: "2026.2".to_owned(),
             hash: "sha256:1".to_owned(),
@@ -120,7 +124,7 @@ pub fn verdict() -> Verdict {
         decision: Decision::Pend(Pend {
             queue: "dme-nurse".to_owned(),
             reason: "clinical-review".to_owned(),
-            ask: vec![Ask {
+            documents_needed: vec![NeededDocument {
                 criterion: "test-source".to_owned(),
                 loinc: None,
                 questionnaire: Some("home-oxygen|1.0.0".to_owned()),
@@ -136,32 +140,32 @@ pub fn verdict() -> Verdict {
 
 pub fn events() -> Vec<Event> {
     let due = "2026-10-12T12:00:00Z".parse().unwrap();
-    PriorAuth::open(Opening {
+    PriorAuth::open(NewCase {
         id: Uuid::from_u128(1),
         at: "2026-10-05T12:00:00Z".parse().unwrap(),
         received: Received {
             client: CLIENT,
             member: MEMBER,
             coverage: Uuid::from_u128(0xc0),
-            line: "MA".to_owned(),
+            line_of_business: "MA".to_owned(),
             zone: chrono_tz::America::New_York,
             channel: "pas-2.2".to_owned(),
             urgent: false,
-            due: Due {
-                work: due,
+            due: DueTime {
+                internal: due,
                 legal: due,
-                rule: "ma-standard".to_owned(),
+                clock: "ma-standard".to_owned(),
                 source: "42 CFR 422.568".to_owned(),
             },
             request: Uuid::from_u128(2),
-            rules: "sha256:0".to_owned(),
+            policy_set: "sha256:0".to_owned(),
             requester_npi: Some("1003000126".to_owned()),
-            requester: "Ada Lung".to_owned(),
+            requester_name: "Ada Lung".to_owned(),
             senders: Vec::new(),
             assertion: None,
-            facts: None,
+            member_facts: None,
         },
-        items: vec![ItemOpening {
+        items: vec![NewItem {
             sequence: 1,
             system: crate::fhir::coding::HCPCS.to_owned(),
             code: "E1390".to_owned(),
@@ -198,7 +202,7 @@ pub fn coverage() -> Coverage {
         key: "x|1".to_owned(),
         member: MEMBER,
         plan: "H1234-001".to_owned(),
-        line: "MA".to_owned(),
+        line_of_business: "MA".to_owned(),
         state: None,
         zone: chrono_tz::America::New_York,
         subscriber_id: Some("1122334455".to_owned()),
@@ -209,7 +213,7 @@ pub fn coverage() -> Coverage {
     }
 }
 
-/// A request with an order behind a role, a measurement, a condition and a form with one answer.
+/// A request with an order by a PractitionerRole, an observation, a condition and a form with one answer.
 pub fn request() -> Value {
     let entry = |id: &str, resource: Value| json!({ "fullUrl": format!("https://ehr.example/{id}"), "resource": resource });
     json!({ "resourceType": "Bundle", "type": "collection", "entry": [

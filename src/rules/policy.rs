@@ -1,73 +1,76 @@
-//! One policy in memory: its file as read, with facts and sets compiled. Other rooms read from it what they show:
-//! title, sources, criteria, forms.
+//! One policy in memory: the keys of its file, with facts and sets compiled. Other modules read what they show: title,
+//! sources, criteria, forms.
 
 use crate::rules::evaluate::facts::{Fact, Sets};
-use crate::rules::format::policy_file::{Approval, Effective, PolicyKeys, SourceKeys, Status};
+use crate::rules::format::policy_file::{
+    EffectivePeriod, PolicyApproval, PolicyKeys, PolicySource, PolicyStatus,
+};
 use std::collections::BTreeMap;
 
-/// A policy file, read and checked.
+/// A version of a policy, read and checked.
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub(in crate::rules) keys: PolicyKeys,
     pub(in crate::rules) file: String,
     pub(in crate::rules) hash: String,
-    /// The hash of all that its tests read.
-    pub(in crate::rules) tests_key: String,
-    /// The (system, code or range) of its scope, files read.
+    /// The hash of everything that its tests read.
+    pub(in crate::rules) tests_hash: String,
+    /// The (system, code or range) of its scope, including those in files.
     pub(in crate::rules) codes: Vec<(String, String)>,
     pub(in crate::rules) facts: BTreeMap<String, Fact>,
     pub(in crate::rules) sets: Sets,
-    /// The criteria of `approve.when`, in the order of the file.
-    pub(in crate::rules) asked: Vec<String>,
-    pub(in crate::rules) places: Places,
+    /// The criteria that `approve.when` names, in order.
+    pub(in crate::rules) approval_criteria: Vec<String>,
+    pub(in crate::rules) key_lines: KeyLines,
 }
 
-/// The lines of what reports name.
+/// Lines in the policy file, for reports about tests.
 #[derive(Debug, Clone, Default)]
-pub(in crate::rules) struct Places {
+pub(in crate::rules) struct KeyLines {
+    /// The lines of the tests' names.
     pub tests: Vec<usize>,
-    /// By path: `criteria/test-age`, `facts/spo2`.
-    pub named: BTreeMap<String, usize>,
+    /// By key: `criteria/test-age`, `facts/spo2`.
+    pub by_key: BTreeMap<String, usize>,
 }
 
 impl Policy {
-    /// Its name, such as `dme.home-oxygen`.
+    /// The policy's name, such as `dme.home-oxygen`.
     pub fn name(&self) -> &str {
         &self.keys.policy
     }
 
-    /// Its version.
+    /// The version, such as `2026.2`.
     pub fn version(&self) -> &str {
         &self.keys.version
     }
 
-    /// Its title.
+    /// The title that people read.
     pub fn title(&self) -> &str {
         &self.keys.title
     }
 
-    /// Who keeps it.
+    /// The group that maintains the policy.
     pub fn owner(&self) -> &str {
         &self.keys.owner
     }
 
-    /// Where it stands in its life.
-    pub fn status(&self) -> Status {
+    /// Draft, shadow, active or retired.
+    pub fn status(&self) -> PolicyStatus {
         self.keys.status
     }
 
-    /// From when to when it answers.
-    pub fn effective(&self) -> Effective {
+    /// On which days the version is effective.
+    pub fn effective(&self) -> EffectivePeriod {
         self.keys.effective
     }
 
-    /// Who approved it.
-    pub fn approval(&self) -> Option<&Approval> {
+    /// The record of its approval.
+    pub fn approval(&self) -> Option<&PolicyApproval> {
         self.keys.approved.as_ref()
     }
 
-    /// What its criteria cite.
-    pub fn sources(&self) -> &[SourceKeys] {
+    /// The sources that its criteria cite.
+    pub fn sources(&self) -> &[PolicySource] {
         &self.keys.sources
     }
 
@@ -76,29 +79,29 @@ impl Policy {
         &self.file
     }
 
-    /// `sha256:…` over the file.
+    /// `sha256:…` of the file.
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// Every (system, code) of its scope; a code may be a range as `K0813-K0816`.
+    /// The (system, code) pairs of its scope. A code may be a range as `K0813-K0816`.
     pub fn codes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.codes
             .iter()
             .map(|(system, code)| (system.as_str(), code.as_str()))
     }
 
-    /// Its lines of business; none stands for every line.
-    pub fn lines(&self) -> Option<&[String]> {
-        named(&self.keys.scope.lines)
+    /// Its lines of business. `None`: all.
+    pub fn lines_of_business(&self) -> Option<&[String]> {
+        scope_values(&self.keys.scope.lines_of_business)
     }
 
-    /// Its states; none stands for every state.
+    /// Its states. `None`: all.
     pub fn states(&self) -> Option<&[String]> {
-        named(&self.keys.scope.states)
+        scope_values(&self.keys.scope.states)
     }
 
-    /// Every form (`name|version`) that it names, each once.
+    /// The forms (`name|version`) that it names, each once.
     pub fn forms(&self) -> Vec<&str> {
         let answers = self
             .keys
@@ -118,27 +121,34 @@ impl Policy {
         forms
     }
 
-    /// Every criterion: name, text, citation.
+    /// Name, text and citation of each criterion.
     pub fn criteria(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         let all = self.keys.criteria.iter();
         all.map(|(name, c)| (name.as_str(), c.text.as_str(), c.cite.as_str()))
     }
 
-    /// How many tests it carries.
+    /// The number of its tests.
     pub fn test_count(&self) -> usize {
         self.keys.tests.len()
     }
 
-    /// The queue where its pended items wait.
+    /// The reviewers' queue for its pended items.
     pub fn queue(&self) -> &str {
         &self.keys.decision.otherwise.pend.queue
     }
 
+    /// What people read instead of the name of a set of codes.
+    pub(in crate::rules) fn set_label<'a>(&'a self, name: &'a str) -> &'a str {
+        let keys = self.keys.sets.get(name);
+        keys.and_then(|keys| keys.label.as_deref()).unwrap_or(name)
+    }
+
     pub(in crate::rules) fn is_active(&self) -> bool {
-        self.keys.status == Status::Active
+        self.keys.status == PolicyStatus::Active
     }
 }
 
-fn named(scope: &[String]) -> Option<&[String]> {
+/// The values of a scope key. `None`: the key has `any`.
+fn scope_values(scope: &[String]) -> Option<&[String]> {
     (!scope.iter().any(|s| s == "any")).then_some(scope)
 }

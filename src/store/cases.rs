@@ -1,19 +1,19 @@
-//! Cases: the append-only events and the columns that are worked out from them in the same transaction; the request
-//! as received; the numbers under which a case is found; the submissions that were answered.
+//! The tables of cases: append-only events, the columns computed from them in the same transaction, the request as
+//! received, the numbers by which a case can be found, and the responses to submissions.
 
 use super::{Tx, bad_row, database, on};
 use crate::error::{Error, Result};
-use crate::prior_auth::{Actor, Body, Event, GENESIS, PriorAuth, chain_hash};
+use crate::prior_auth::{Actor, Event, EventBody, GENESIS, PriorAuth, chain_hash};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-/// What an event row holds in its body: actor and content as they were that day.
+/// The JSON in the column `event.body`: actor and content as they were at the time of the event.
 #[derive(Serialize, Deserialize)]
-struct Stored<A, B> {
-    by: A,
-    what: B,
+struct StoredBody<A, B> {
+    actor: A,
+    content: B,
 }
 
 #[derive(FromRow)]
@@ -27,32 +27,33 @@ struct EventRow {
     hash: String,
 }
 
-/// A submission that was answered before.
+/// The stored response to an earlier submission.
 #[derive(Debug, FromRow)]
 pub struct Submission {
-    /// The case that it opened.
+    /// The case that the submission opened.
     pub case_id: Uuid,
-    /// The case's version when the answer was made.
+    /// The case's version in the response.
     pub version: i64,
-    /// The answer, byte for byte.
+    /// The response, exactly as sent.
     pub response: String,
-    /// When.
+    /// When the submission was received.
     pub created: DateTime<Utc>,
 }
 
 impl Tx {
-    /// Stores a new case: its request, its columns, its items, its events and its numbers.
+    /// Stores a new case: the request as received, the computed columns, items, events and numbers.
     pub async fn open_case(&mut self, case: &PriorAuth, events: &[Event], request: &str) -> Result<()> {
         let received = &case.received;
         on!(self, c => sqlx::query("INSERT INTO blob (id, kind, body, created) VALUES ($1, 'pas-request', $2, $3)")
             .bind(received.request).bind(request).bind(case.received_at).execute(c).await.map(drop))
         .map_err(database)?;
         on!(self, c => sqlx::query(
-            "INSERT INTO prior_auth (id, client, member, coverage, request, line, status, queue, urgent, received, \
-             due_work, version, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")
+            "INSERT INTO prior_auth (id, client, member, coverage, request, line_of_business, status, queue, urgent, \
+             received, due_internal, version, changed) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")
             .bind(case.id).bind(received.client).bind(received.member).bind(received.coverage)
-            .bind(received.request).bind(&received.line).bind(case.status()).bind(case.queue())
-            .bind(received.urgent).bind(case.received_at).bind(received.due.work)
+            .bind(received.request).bind(&received.line_of_business).bind(case.status()).bind(case.queue())
+            .bind(received.urgent).bind(case.received_at).bind(received.due.internal)
             .bind(i64::from(case.version)).bind(case.changed).execute(c).await.map(drop))
         .map_err(database)?;
         for item in &case.items {
@@ -67,8 +68,8 @@ impl Tx {
         self.add_events(case.id, GENESIS.to_owned(), events).await
     }
 
-    /// Adds events to a case and brings its columns up to date. When the case has moved on since `before` was read,
-    /// nothing is written and the error says so.
+    /// Adds events to a case and updates its computed columns. If the case has changed since `before` was read, nothing
+    /// is written and the error is a conflict.
     pub async fn append(&mut self, before: &PriorAuth, events: &[Event]) -> Result<PriorAuth> {
         let mut after = before.clone();
         for event in events {
@@ -81,7 +82,7 @@ impl Tx {
         .map_err(database)?;
         if changed != 1 {
             return Err(Error::conflict(
-                "The case has changed since you opened it; look at it again",
+                "This case was updated while you were working. Review it again before you decide",
             ));
         }
         for item in &after.items {
@@ -99,11 +100,11 @@ impl Tx {
 
     async fn add_events(&mut self, case: Uuid, mut previous: String, events: &[Event]) -> Result<()> {
         for event in events {
-            let body = serde_json::to_string(&Stored {
-                by: &event.actor,
-                what: &event.body,
+            let body = serde_json::to_string(&StoredBody {
+                actor: &event.actor,
+                content: &event.body,
             })
-            .map_err(|e| Error::internal(format!("an event cannot be written: {e}")))?;
+            .map_err(|e| Error::internal(format!("an event cannot be serialized: {e}")))?;
             let hash = chain_hash(&previous, event, &body);
             let credential = event.actor.reviewer().and_then(|r| r.credential.as_ref());
             let credential = credential.and_then(|c| serde_json::to_string(c).ok());
@@ -114,7 +115,7 @@ impl Tx {
                 .bind(actor_key(&event.actor)).bind(event.actor.role()).bind(&credential).bind(&body)
                 .bind(&previous).bind(&hash).execute(c).await.map(drop))
             .map_err(database)?;
-            if let Body::Decided { outcome, .. } = &event.body
+            if let EventBody::Decided { outcome, .. } = &event.body
                 && let crate::prior_auth::Outcome::Approved(approval) = outcome.as_ref()
             {
                 self.add_number(case, &approval.number, "authorization", event.at)
@@ -131,7 +132,7 @@ impl Tx {
         .map_err(database)
     }
 
-    /// Every event of a case in order. A broken chain or an unreadable row is an error that names the row.
+    /// All events of a case in order. The error names the row when the hash chain is broken or a row cannot be read.
     pub async fn events(&mut self, case: Uuid) -> Result<Vec<Event>> {
         let rows: Vec<EventRow> = on!(self, c => sqlx::query_as(
             "SELECT seq, at, kind, role, body, prev_hash, hash FROM event WHERE case_id = $1 ORDER BY seq")
@@ -141,22 +142,25 @@ impl Tx {
         let mut events = Vec::with_capacity(rows.len());
         for row in rows {
             let place = format!("{case}/{}", row.seq);
-            let stored: Stored<Actor, Body> =
+            let stored: StoredBody<Actor, EventBody> =
                 serde_json::from_str(&row.body).map_err(|e| bad_row("event", "body", &place, e))?;
             let seq = u32::try_from(row.seq).map_err(|e| bad_row("event", "seq", &place, e))?;
             let event = Event {
                 seq,
                 at: row.at,
-                actor: stored.by,
-                body: stored.what,
+                actor: stored.actor,
+                body: stored.content,
             };
-            let told = row.kind == event.body.kind() && row.role == event.actor.role();
-            if !told || row.prev_hash != previous || row.hash != chain_hash(&previous, &event, &row.body) {
+            let columns_match = row.kind == event.body.kind() && row.role == event.actor.role();
+            if !columns_match
+                || row.prev_hash != previous
+                || row.hash != chain_hash(&previous, &event, &row.body)
+            {
                 return Err(bad_row(
                     "event",
                     "hash",
                     &place,
-                    "the chain of events is broken here",
+                    "the hash chain of events is broken here",
                 ));
             }
             previous = row.hash;
@@ -165,18 +169,23 @@ impl Tx {
         Ok(events)
     }
 
-    /// A case as its events add up.
+    /// A case, computed from its events.
     pub async fn case(&mut self, id: Uuid) -> Result<Option<PriorAuth>> {
         let events = self.events(id).await?;
         if events.is_empty() {
             return Ok(None);
         }
-        PriorAuth::replay(id, &events)
-            .map(Some)
-            .ok_or_else(|| bad_row("event", "kind", id, "the history does not begin with the receipt"))
+        PriorAuth::replay(id, &events).map(Some).ok_or_else(|| {
+            bad_row(
+                "event",
+                "kind",
+                id,
+                "the history does not begin with the receipt of the request",
+            )
+        })
     }
 
-    /// The cases of a member, the last changed first.
+    /// The cases of a member, last changed first.
     pub async fn cases_of_member(&mut self, member: Uuid) -> Result<Vec<PriorAuth>> {
         let ids: Vec<Uuid> = on!(self, c => sqlx::query_scalar(
             "SELECT id FROM prior_auth WHERE member = $1 ORDER BY changed DESC, id")
@@ -185,17 +194,17 @@ impl Tx {
         self.cases(ids).await
     }
 
-    /// Every open case in the one order that there is: due time, receipt, id.
+    /// The open cases in the order of the queue (due time, time of receipt, id), at most 500.
     pub async fn open_cases(&mut self) -> Result<Vec<PriorAuth>> {
         let ids: Vec<Uuid> = on!(self, c => sqlx::query_scalar(
             "SELECT id FROM prior_auth WHERE status IN ('intake', 'clinical-review', 'physician-review') \
-             ORDER BY due_work, received, id LIMIT 500")
+             ORDER BY due_internal, received, id LIMIT 500")
             .fetch_all(c).await)
         .map_err(database)?;
         self.cases(ids).await
     }
 
-    /// How many cases are open.
+    /// The number of open cases.
     pub async fn count_open_cases(&mut self) -> Result<i64> {
         on!(self, c => sqlx::query_scalar(
             "SELECT COUNT(*) FROM prior_auth WHERE status IN ('intake', 'clinical-review', 'physician-review')")
@@ -203,7 +212,7 @@ impl Tx {
         .map_err(database)
     }
 
-    /// When something last happened to a case that is still open.
+    /// When an open case last changed.
     pub async fn last_change_of_open_cases(&mut self) -> Result<Option<DateTime<Utc>>> {
         on!(self, c => sqlx::query_scalar(
             "SELECT changed FROM prior_auth WHERE status IN ('intake', 'clinical-review', 'physician-review') \
@@ -226,21 +235,21 @@ impl Tx {
             .map_err(database)
     }
 
-    /// Keeps a text that is not looked into (feedback of a card, for one).
+    /// Stores a text that no query reads, such as feedback on a card.
     pub async fn add_blob(&mut self, id: Uuid, kind: &str, body: &str, now: DateTime<Utc>) -> Result<()> {
         on!(self, c => sqlx::query("INSERT INTO blob (id, kind, body, created) VALUES ($1, $2, $3, $4)")
             .bind(id).bind(kind).bind(body).bind(now).execute(c).await.map(drop))
         .map_err(database)
     }
 
-    /// The case behind a number: an authorization number or a tracking number, however old.
+    /// The case with an authorization number or tracking number; numbers never expire.
     pub async fn case_by_number(&mut self, number: &str) -> Result<Option<Uuid>> {
         on!(self, c => sqlx::query_scalar("SELECT case_id FROM number_alias WHERE number = $1")
             .bind(number).fetch_optional(c).await)
         .map_err(database)
     }
 
-    /// The answer that the same request got before.
+    /// The stored response to an earlier submission of the same request.
     pub async fn submission(&mut self, client: Uuid, key: &str) -> Result<Option<Submission>> {
         on!(self, c => sqlx::query_as(
             "SELECT case_id, version, response, created FROM submission WHERE client = $1 AND key = $2")
@@ -248,7 +257,7 @@ impl Tx {
         .map_err(database)
     }
 
-    /// Remembers the answer to a request; the same request again replaces one whose window is over.
+    /// Stores the response to a request. `replaces` deletes an earlier response whose replay window has ended.
     pub async fn add_submission(
         &mut self,
         client: Uuid,
@@ -271,11 +280,11 @@ impl Tx {
     }
 }
 
-/// What stands in the event's actor column: never a member.
+/// The value of the column `event.actor`. A member is never an actor.
 fn actor_key(actor: &Actor) -> String {
     match actor {
         Actor::Software => "software".to_owned(),
         Actor::Client { id } => format!("client/{id}"),
-        Actor::Staff(reviewer) => format!("person/{}", reviewer.id),
+        Actor::Staff(reviewer) => format!("staff/{}", reviewer.id),
     }
 }

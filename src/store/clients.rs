@@ -1,5 +1,5 @@
-//! The table `client`: partner systems. The issuer has its own column, copied from the document when it is written,
-//! because every hook call looks for it.
+//! The table `client`: registered partner systems and apps. The issuer is copied from the document into its own column
+//! because every hook call looks it up.
 
 use super::{Tx, bad_row, database, on};
 use crate::auth::Client;
@@ -17,7 +17,7 @@ struct ClientRow {
 }
 
 impl ClientRow {
-    fn client(self) -> Result<Client> {
+    fn into_client(self) -> Result<Client> {
         let doc = serde_json::from_str(&self.doc).map_err(|e| bad_row("client", "doc", self.id, e))?;
         Ok(Client {
             id: self.id,
@@ -30,7 +30,7 @@ impl ClientRow {
 }
 
 impl Tx {
-    /// Stores a client, new or changed. A `client_id` or issuer that another row has is a conflict.
+    /// Stores a new or changed client. The error is a conflict when another client has the `client_id` or issuer.
     pub async fn put_client(&mut self, client: &Client, now: DateTime<Utc>) -> Result<()> {
         let doc = serde_json::to_string(&client.doc).map_err(Error::internal)?;
         on!(self, c => sqlx::query(
@@ -62,7 +62,7 @@ impl Tx {
         .fetch_optional(c)
         .await)
         .map_err(database)?;
-        row.map(ClientRow::client).transpose()
+        row.map(ClientRow::into_client).transpose()
     }
 
     /// A client by its OAuth `client_id`.
@@ -74,7 +74,7 @@ impl Tx {
         .fetch_optional(c)
         .await)
         .map_err(database)?;
-        row.map(ClientRow::client).transpose()
+        row.map(ClientRow::into_client).transpose()
     }
 
     /// A client by the issuer of its hook calls.
@@ -86,10 +86,10 @@ impl Tx {
         .fetch_optional(c)
         .await)
         .map_err(database)?;
-        row.map(ClientRow::client).transpose()
+        row.map(ClientRow::into_client).transpose()
     }
 
-    /// All clients, by `client_id`.
+    /// All clients, in the order of their `client_id`.
     pub async fn clients(&mut self) -> Result<Vec<Client>> {
         let rows = on!(self, c => sqlx::query_as::<_, ClientRow>(
             "SELECT id, client_id, name, doc, disabled FROM client ORDER BY client_id",
@@ -97,10 +97,10 @@ impl Tx {
         .fetch_all(c)
         .await)
         .map_err(database)?;
-        rows.into_iter().map(ClientRow::client).collect()
+        rows.into_iter().map(ClientRow::into_client).collect()
     }
 
-    /// Shuts a client out; false when there is none with this `client_id`.
+    /// Disables a client. Returns false when there is none with this `client_id`.
     pub async fn disable_client(&mut self, client_id: &str, now: DateTime<Utc>) -> Result<bool> {
         on!(self, c => sqlx::query("UPDATE client SET disabled = $1, changed = $2 WHERE client_id = $3")
             .bind(true)

@@ -1,27 +1,29 @@
-//! The store: two databases, one text of SQL. The only room with `sqlx`.
+//! The store: SQLite or PostgreSQL with the same SQL. This is the only module that uses `sqlx`.
 //!
-//! A unit of work is one closure: `write` returns only when its commit is durable, `read` sees one consistent state.
-//! Facts, events, outbox rows and jobs that follow from one decision belong in one unit. A unit holds SQL alone (no
-//! waiting on anything else) and may run twice, so it owns nothing but what it is handed.
+//! A unit of work is one closure and one transaction: `write` returns only after its commit is durable, and `read` sees
+//! one consistent state. Events, outbox messages and jobs that follow from one decision belong in one unit of work. A
+//! unit of work runs SQL only, never waits for anything else, and may run twice; it therefore borrows its input and
+//! changes nothing outside the transaction.
 //!
-//! Portable SQL: `$n` parameters only; no `now()`, `random()`, `ANY($1)`, `ILIKE`; times and ids are parameters;
-//! booleans are bound; JSON is text that no query looks into; every change of state names the version that it saw;
-//! every idempotency is a unique constraint.
+//! Rules for portable SQL: only `$n` parameters; no `now()`, `random()`, `ANY($1)` or `ILIKE`; times, ids and booleans
+//! are parameters; JSON is text that queries do not read; every update of a state checks the version that was read; and
+//! whatever must happen once has a unique constraint.
 
 mod postgres;
 mod sqlite;
 
+pub mod accounts;
 pub mod assertions;
 pub mod cases;
 pub mod clients;
+pub mod fan_out;
 pub mod gold_cards;
 pub mod oauth;
-pub mod people;
 pub mod plan;
 pub mod policy_sets;
 pub mod queues;
-pub mod replay;
 pub mod sessions;
+pub mod stored_cases;
 pub mod subscriptions;
 
 use crate::config::{Config, Database};
@@ -30,32 +32,32 @@ use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, SqliteConnection};
 use std::sync::Arc;
 
-/// One of the two databases. Cheap to clone.
+/// A connection to one of the two databases. Cloning it is cheap.
 #[derive(Debug, Clone)]
 pub enum Store {
-    /// The embedded one.
+    /// The embedded database, one file.
     Sqlite(sqlite::Sqlite),
-    /// A server, shared by replicas.
+    /// A PostgreSQL server, which several processes may share.
     Postgres(postgres::Postgres),
 }
 
-/// An open transaction on either database. The table groups add their queries to it.
+/// An open transaction on either database. Each module of the store adds its queries to it.
 #[derive(Debug)]
 pub struct Tx {
     open: Open,
-    /// Work was enqueued: whoever waits for some is woken after the commit.
-    wakes: bool,
+    /// Whether a job or outbox message was added, so that workers are woken after the commit.
+    added_work: bool,
 }
 
 #[derive(Debug)]
 enum Open {
     Writer(SqliteConnection),
-    /// Rolls back by itself when a read is given up, so that its connection can be used again.
+    /// Rolls back when it is dropped, so that the connection of a cancelled read can be used again.
     Reader(sqlx::Transaction<'static, sqlx::Sqlite>),
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
 }
 
-/// The connection of a transaction, in its driver's own type.
+/// The connection of a transaction, in the type of its driver.
 #[derive(Debug)]
 pub(crate) enum Connection<'a> {
     Sqlite(&'a mut SqliteConnection),
@@ -63,8 +65,11 @@ pub(crate) enum Connection<'a> {
 }
 
 impl Tx {
-    fn on(open: Open) -> Self {
-        Self { open, wakes: false }
+    fn new(open: Open) -> Self {
+        Self {
+            open,
+            added_work: false,
+        }
     }
 
     pub(crate) fn connection(&mut self) -> Connection<'_> {
@@ -76,7 +81,7 @@ impl Tx {
     }
 }
 
-/// Runs one body on whichever database the transaction is of; with two arms where the dialects differ.
+/// Runs one expression on the transaction's database, or one of two expressions where the SQL dialects differ.
 macro_rules! on {
     ($tx:expr, $c:ident => $body:expr) => {
         match $tx.connection() {
@@ -93,33 +98,24 @@ macro_rules! on {
 }
 pub(crate) use on;
 
-/// What a unit of work looks like: it gets the transaction and its own input, both borrowed.
-pub trait Unit<C, T>:
-    for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static
-{
-}
-impl<C, T, F> Unit<C, T> for F where
-    F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static
-{
+/// Creates a folder that only its owner may access, if it does not exist.
+pub fn create_private_folder(folder: &std::path::Path) -> Result<()> {
+    sqlite::create_private_folder(folder)
+        .map_err(|e| Error::unavailable(format!("{}: {e}", folder.display())))
 }
 
-/// A folder that only the owner may enter, made if it is missing.
-pub fn private_folder(folder: &std::path::Path) -> Result<()> {
-    sqlite::make_private(folder).map_err(|e| Error::unavailable(format!("{}: {e}", folder.display())))
-}
-
-/// Makes a schema on a PostgreSQL server and answers with the URL that works in it.
+/// Creates a schema on a PostgreSQL server and returns the URL of the server with this schema selected.
 pub async fn create_schema(url: &str, name: &str) -> Result<String> {
     postgres::create_schema(url, name).await
 }
 
-/// Drops a schema with everything in it.
+/// Drops a schema and everything in it.
 pub async fn drop_schema(url: &str, name: &str) -> Result<()> {
     postgres::drop_schema(url, name).await
 }
 
 impl Store {
-    /// Opens the database that the config names and brings its schema up to date.
+    /// Opens the configured database and runs the migrations.
     pub async fn open(config: &Config) -> Result<Self> {
         match config.database()? {
             Database::Sqlite(path) => Ok(Self::Sqlite(sqlite::Sqlite::open(&path).await?)),
@@ -129,7 +125,7 @@ impl Store {
         }
     }
 
-    /// Keeps every other server off the embedded file until the answer is dropped. A server database needs no lock.
+    /// Locks the embedded database against other servers until the returned file is dropped. PostgreSQL needs no lock.
     pub fn lock(&self) -> Result<Option<std::fs::File>> {
         match self {
             Self::Sqlite(sqlite) => sqlite.lock().map(Some),
@@ -137,7 +133,7 @@ impl Store {
         }
     }
 
-    /// Runs a unit of work and returns when its commit is durable. `input` is lent to the unit.
+    /// Runs a unit of work and returns after its commit is durable. The unit of work borrows `input`.
     pub async fn write<C, T, F>(&self, input: C, unit: F) -> Result<T>
     where
         C: Send + Sync + 'static,
@@ -150,7 +146,7 @@ impl Store {
         }
     }
 
-    /// Reads in one consistent state.
+    /// Reads one consistent state. `unit` borrows `input`.
     pub async fn read<C, T, F>(&self, input: C, unit: F) -> Result<T>
     where
         C: Send + Sync + 'static,
@@ -163,7 +159,7 @@ impl Store {
         }
     }
 
-    /// Whether the database answers.
+    /// Checks that the database responds.
     pub async fn ping(&self) -> Result<()> {
         self.read((), |tx, ()| {
             Box::pin(async move {
@@ -173,7 +169,7 @@ impl Store {
         .await
     }
 
-    /// Closes every connection; what was answered is on disk already.
+    /// Closes all connections. Every write that returned is already durable.
     pub async fn close(&self) {
         match self {
             Self::Sqlite(sqlite) => sqlite.close().await,
@@ -181,7 +177,7 @@ impl Store {
         }
     }
 
-    /// Wakes whoever waits for work on this store (jobs, outbox).
+    /// Signals workers that a job or outbox message was added through this store.
     pub fn wake(&self) -> Arc<tokio::sync::Notify> {
         match self {
             Self::Sqlite(sqlite) => sqlite.wake(),
@@ -190,13 +186,13 @@ impl Store {
     }
 }
 
-/// A database error as the house's own: a broken uniqueness is a conflict, everything else means that the work
-/// could not be stored.
+/// Converts a database error. A violated unique constraint is a conflict; most others mean that the data could not be
+/// stored.
 #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
 pub(crate) fn database(error: sqlx::Error) -> Error {
     match &error {
         sqlx::Error::Database(e) if e.is_unique_violation() => {
-            Error::conflict("The same thing exists already").logged(e)
+            Error::conflict("A record with the same key already exists").with_log_detail(e)
         }
         sqlx::Error::Database(e) if e.is_foreign_key_violation() || e.is_check_violation() => {
             Error::internal(e)
@@ -206,12 +202,12 @@ pub(crate) fn database(error: sqlx::Error) -> Error {
     }
 }
 
-/// A row that does not hold what its column promises: names table, column and id.
+/// An internal error for a column with a value that cannot be read. It names table, column and row.
 pub(crate) fn bad_row(
     table: &str,
     column: &str,
     id: impl std::fmt::Display,
     why: impl std::fmt::Display,
 ) -> Error {
-    Error::internal(format!("{table}.{column} of row {id} cannot be read: {why}"))
+    Error::internal(format!("{table}.{column} in row {id} cannot be read: {why}"))
 }

@@ -1,6 +1,6 @@
-//! The tables `grant`, `oauth_code`, `token` and `seen_jti`: what members allowed, and what was given out for it.
-//! Codes and tokens are here as fingerprints alone. A token that was used up stays until its end, so that a second
-//! use is noticed.
+//! The tables `grant`, `authorization_code`, `token` and `seen_jti`: what members allowed apps to do, and the codes and
+//! tokens issued for it. Codes and tokens are stored as fingerprints. A used refresh token stays until it expires, so
+//! that a second use is noticed.
 
 use super::{Tx, bad_row, database, on};
 use crate::auth::{Jti, JtiReplay};
@@ -13,52 +13,52 @@ use uuid::Uuid;
 pub struct Grant {
     /// The row.
     pub id: Uuid,
-    /// The app.
+    /// The app's client row.
     pub client: Uuid,
-    /// The sign-in that allowed it.
+    /// The member account that gave the grant.
     pub login: Uuid,
-    /// Whose data.
+    /// The member whose data the app may read.
     pub member: Uuid,
-    /// The scopes, blanks between.
+    /// The scopes, separated by spaces.
     pub scope: String,
-    /// Whether sensitive data is shared too.
+    /// Whether records marked sensitive are shared too.
     pub sensitive: bool,
-    /// Since when.
+    /// When the member gave it.
     pub created: DateTime<Utc>,
-    /// When a token was last given out for it.
+    /// When a token was last issued for it.
     pub last_used: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// When the member or the server ended it.
     pub ended: Option<DateTime<Utc>>,
 }
 
 /// An authorization code.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct Code {
-    /// The fingerprint of the code.
+pub struct AuthorizationCode {
+    /// The code's fingerprint.
     pub code_hash: String,
-    /// What it opens.
+    /// The grant that it was issued for.
     pub grant_id: Uuid,
-    /// Where it was sent.
+    /// The redirect URI that it was sent to.
     pub redirect_uri: String,
-    /// PKCE: the S256 challenge.
+    /// The PKCE challenge (S256).
     pub challenge: String,
-    /// When it ends.
+    /// When it expires.
     pub expires: DateTime<Utc>,
     /// When it was used.
     pub used: Option<DateTime<Utc>>,
 }
 
-/// What a token is good for.
+/// What a token is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
-    /// Opens data.
+    /// To call the FHIR APIs.
     Access,
-    /// Gets new tokens.
+    /// To get new tokens.
     Refresh,
 }
 
 impl TokenKind {
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Access => "access",
             Self::Refresh => "refresh",
@@ -66,32 +66,32 @@ impl TokenKind {
     }
 }
 
-/// A token that was given out.
+/// An issued token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// The fingerprint of the token.
+    /// The token's fingerprint.
     pub hash: String,
-    /// What it is good for.
+    /// Access or refresh token.
     pub kind: TokenKind,
-    /// Whom it was given to.
+    /// The client that it was issued to.
     pub client: Uuid,
-    /// The member's permission behind it; none for a back end.
+    /// The member's grant; none for backend services.
     pub grant: Option<Uuid>,
-    /// The scopes, blanks between.
+    /// The scopes, separated by spaces.
     pub scope: String,
-    /// The FHIR base that it is for.
+    /// The FHIR base URL that it may be used at.
     pub aud: String,
-    /// Since when.
+    /// When it was issued.
     pub created: DateTime<Utc>,
-    /// Until when.
+    /// When it expires.
     pub expires: DateTime<Utc>,
-    /// When it was used up or taken back.
+    /// When it was used (refresh token) or revoked.
     pub ended: Option<DateTime<Utc>>,
 }
 
 impl Token {
-    /// Neither over nor taken back.
-    pub fn holds(&self, now: DateTime<Utc>) -> bool {
+    /// Whether the token has neither expired nor been used or revoked.
+    pub fn is_valid_at(&self, now: DateTime<Utc>) -> bool {
         self.ended.is_none() && now < self.expires
     }
 }
@@ -110,11 +110,11 @@ struct TokenRow {
 }
 
 impl TokenRow {
-    fn token(self) -> Result<Token> {
+    fn into_token(self) -> Result<Token> {
         let kind = match self.kind.as_str() {
             "access" => TokenKind::Access,
             "refresh" => TokenKind::Refresh,
-            _ => return Err(bad_row("token", "kind", self.hash, "no such kind")),
+            _ => return Err(bad_row("token", "kind", self.hash, "unknown kind")),
         };
         let Self {
             hash,
@@ -142,7 +142,7 @@ impl TokenRow {
 }
 
 impl Tx {
-    /// Stores a member's permission.
+    /// Stores a grant.
     pub async fn add_grant(&mut self, grant: &Grant) -> Result<()> {
         on!(self, c => sqlx::query(
             "INSERT INTO \"grant\" (id, client, login, member, scope, sensitive, created, last_used, ended) \
@@ -163,19 +163,22 @@ impl Tx {
         .map_err(database)
     }
 
-    /// A permission by row.
+    /// A grant by row.
     pub async fn grant(&mut self, id: Uuid) -> Result<Option<Grant>> {
-        on!(self, c => sqlx::query_as::<_, Grant>("SELECT id, client, login, member, scope, sensitive, created, last_used, ended FROM \"grant\" WHERE id = $1")
+        on!(self, c => sqlx::query_as::<_, Grant>(
+            "SELECT id, client, login, member, scope, sensitive, created, last_used, ended \
+             FROM \"grant\" WHERE id = $1")
             .bind(id)
             .fetch_optional(c)
             .await)
         .map_err(database)
     }
 
-    /// The permissions of a member that still open something, newest first.
-    pub async fn live_grants(&mut self, member: Uuid, now: DateTime<Utc>) -> Result<Vec<Grant>> {
+    /// The grants of a member that have not ended and have an unexpired token, newest first.
+    pub async fn active_grants(&mut self, member: Uuid, now: DateTime<Utc>) -> Result<Vec<Grant>> {
         on!(self, c => sqlx::query_as::<_, Grant>(
-            "SELECT id, client, login, member, scope, sensitive, created, last_used, ended FROM \"grant\" WHERE member = $1 AND ended IS NULL AND EXISTS (SELECT 1 FROM token \
+            "SELECT id, client, login, member, scope, sensitive, created, last_used, ended FROM \"grant\" \
+             WHERE member = $1 AND ended IS NULL AND EXISTS (SELECT 1 FROM token \
              WHERE token.grant_id = \"grant\".id AND token.ended IS NULL AND token.expires > $2) \
              ORDER BY created DESC, id DESC",
         )
@@ -186,8 +189,8 @@ impl Tx {
         .map_err(database)
     }
 
-    /// When the last token of a permission ends by itself; none when none holds.
-    pub async fn grant_until(&mut self, id: Uuid) -> Result<Option<DateTime<Utc>>> {
+    /// When the last token of a grant expires; none when it has no valid token.
+    pub async fn grant_expiry(&mut self, id: Uuid) -> Result<Option<DateTime<Utc>>> {
         let row = on!(self, c => sqlx::query_scalar::<_, DateTime<Utc>>(
             "SELECT expires FROM token WHERE grant_id = $1 AND ended IS NULL ORDER BY expires DESC LIMIT 1",
         )
@@ -198,8 +201,8 @@ impl Tx {
         Ok(row)
     }
 
-    /// Notes that a token was given out for a permission.
-    pub async fn use_grant(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<()> {
+    /// Records that a token was issued for a grant.
+    pub async fn record_grant_use(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<()> {
         on!(self, c => sqlx::query("UPDATE \"grant\" SET last_used = $1 WHERE id = $2")
             .bind(now)
             .bind(id)
@@ -209,7 +212,7 @@ impl Tx {
         .map_err(database)
     }
 
-    /// Ends a permission and every token of it, at once.
+    /// Ends a grant and revokes all its tokens.
     pub async fn end_grant(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<()> {
         on!(self, c => sqlx::query("UPDATE \"grant\" SET ended = $1 WHERE id = $2 AND ended IS NULL")
             .bind(now)
@@ -227,10 +230,10 @@ impl Tx {
         .map_err(database)
     }
 
-    /// Stores a code.
-    pub async fn add_code(&mut self, code: &Code) -> Result<()> {
+    /// Stores an authorization code.
+    pub async fn add_authorization_code(&mut self, code: &AuthorizationCode) -> Result<()> {
         on!(self, c => sqlx::query(
-            "INSERT INTO oauth_code (code_hash, grant_id, redirect_uri, challenge, expires, used) \
+            "INSERT INTO authorization_code (code_hash, grant_id, redirect_uri, challenge, expires, used) \
              VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind(&code.code_hash)
@@ -245,18 +248,20 @@ impl Tx {
         .map_err(database)
     }
 
-    /// A code by its fingerprint.
-    pub async fn code(&mut self, hash: &str) -> Result<Option<Code>> {
-        on!(self, c => sqlx::query_as::<_, Code>("SELECT code_hash, grant_id, redirect_uri, challenge, expires, used FROM oauth_code WHERE code_hash = $1")
+    /// An authorization code by its fingerprint.
+    pub async fn authorization_code(&mut self, hash: &str) -> Result<Option<AuthorizationCode>> {
+        on!(self, c => sqlx::query_as::<_, AuthorizationCode>(
+            "SELECT code_hash, grant_id, redirect_uri, challenge, expires, used \
+             FROM authorization_code WHERE code_hash = $1")
             .bind(hash)
             .fetch_optional(c)
             .await)
         .map_err(database)
     }
 
-    /// Uses a code up; false when it was used before.
-    pub async fn use_code(&mut self, hash: &str, now: DateTime<Utc>) -> Result<bool> {
-        on!(self, c => sqlx::query("UPDATE oauth_code SET used = $1 WHERE code_hash = $2 AND used IS NULL")
+    /// Marks an authorization code as used. Returns false when it was used before.
+    pub async fn use_authorization_code(&mut self, hash: &str, now: DateTime<Utc>) -> Result<bool> {
+        on!(self, c => sqlx::query("UPDATE authorization_code SET used = $1 WHERE code_hash = $2 AND used IS NULL")
             .bind(now)
             .bind(hash)
             .execute(c)
@@ -272,7 +277,7 @@ impl Tx {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(&token.hash)
-        .bind(token.kind.word())
+        .bind(token.kind.as_str())
         .bind(token.client)
         .bind(token.grant)
         .bind(&token.scope)
@@ -286,17 +291,19 @@ impl Tx {
         .map_err(database)
     }
 
-    /// A token by its fingerprint, over or not.
+    /// A token by its fingerprint, whether valid or not.
     pub async fn token(&mut self, hash: &str) -> Result<Option<Token>> {
-        let row = on!(self, c => sqlx::query_as::<_, TokenRow>("SELECT hash, kind, client, grant_id, scope, aud, created, expires, ended FROM token WHERE hash = $1")
+        let row = on!(self, c => sqlx::query_as::<_, TokenRow>(
+            "SELECT hash, kind, client, grant_id, scope, aud, created, expires, ended \
+             FROM token WHERE hash = $1")
             .bind(hash)
             .fetch_optional(c)
             .await)
         .map_err(database)?;
-        row.map(TokenRow::token).transpose()
+        row.map(TokenRow::into_token).transpose()
     }
 
-    /// Uses a token up or takes it back; false when it was so before.
+    /// Marks a token as used or revoked. Returns false when it already was.
     pub async fn end_token(&mut self, hash: &str, now: DateTime<Utc>) -> Result<bool> {
         on!(self, c => sqlx::query("UPDATE token SET ended = $1 WHERE hash = $2 AND ended IS NULL")
             .bind(now)
@@ -307,33 +314,35 @@ impl Tx {
         .map_err(database)
     }
 
-    /// Spends the id of a signed token. One that was spent before is refused, unless the client's registration
-    /// allows the second use.
+    /// Records that a JWT's `jti` was used. The error is 401 when it was used before, unless the client's registration
+    /// allows it.
     pub async fn spend_jti(&mut self, jti: &Jti) -> Result<()> {
         if jti.replay == JtiReplay::Off {
             return Ok(());
         }
-        let first = self.note_jti(&jti.issuer, &jti.jti, jti.expires).await?;
-        // The minute after the first use is a row of its own, so that it ends by itself.
-        let minute = format!("{}#60s", jti.jti);
-        let held = match (jti.replay, first) {
+        let first_use = self.insert_jti(&jti.issuer, &jti.jti, jti.expires).await?;
+        // The minute after the first use is a row of its own, which expires like the others.
+        let minute_key = format!("{}#60s", jti.jti);
+        let accepted = match (jti.replay, first_use) {
             (JtiReplay::SameEndpoint60s, true) => {
-                self.note_jti(&jti.issuer, &minute, jti.seen + Duration::seconds(60))
+                self.insert_jti(&jti.issuer, &minute_key, jti.seen + Duration::seconds(60))
                     .await?
             }
-            (JtiReplay::SameEndpoint60s, false) => self.jti_holds(&jti.issuer, &minute, jti.seen).await?,
-            (_, first) => first,
+            (JtiReplay::SameEndpoint60s, false) => {
+                self.has_unexpired_jti(&jti.issuer, &minute_key, jti.seen).await?
+            }
+            (_, first_use) => first_use,
         };
-        if held {
+        if accepted {
             Ok(())
         } else {
             Err(Error::unauthorized(
-                "The token was used before (jti): it is replayed",
+                "The token was already used (jti). Sign a new token for each request",
             ))
         }
     }
 
-    async fn note_jti(&mut self, issuer: &str, jti: &str, expires: DateTime<Utc>) -> Result<bool> {
+    async fn insert_jti(&mut self, issuer: &str, jti: &str, expires: DateTime<Utc>) -> Result<bool> {
         on!(self, c => sqlx::query(
             "INSERT INTO seen_jti (issuer, jti, expires) VALUES ($1, $2, $3) ON CONFLICT (issuer, jti) DO NOTHING",
         )
@@ -346,7 +355,7 @@ impl Tx {
         .map_err(database)
     }
 
-    async fn jti_holds(&mut self, issuer: &str, jti: &str, now: DateTime<Utc>) -> Result<bool> {
+    async fn has_unexpired_jti(&mut self, issuer: &str, jti: &str, now: DateTime<Utc>) -> Result<bool> {
         let row = on!(self, c => sqlx::query_scalar::<_, i64>(
             "SELECT COUNT(*) FROM seen_jti WHERE issuer = $1 AND jti = $2 AND expires > $3",
         )

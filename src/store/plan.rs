@@ -1,4 +1,5 @@
-//! Members, coverages, providers: written by import, read by every door that has to know who is meant.
+//! The tables `member`, `coverage` and `provider`: written by the import, read by every API that has to find a member
+//! or provider.
 
 use super::{Tx, bad_row, database, on};
 use crate::error::Result;
@@ -19,7 +20,7 @@ struct MemberRow {
 }
 
 impl MemberRow {
-    fn member(self) -> Result<Member> {
+    fn into_member(self) -> Result<Member> {
         let doc = serde_json::from_str(&self.doc).map_err(|e| bad_row("member", "doc", self.id, e))?;
         Ok(Member {
             id: self.id,
@@ -39,7 +40,7 @@ struct CoverageRow {
     coverage_key: String,
     member: Uuid,
     plan: String,
-    line: String,
+    line_of_business: String,
     state: Option<String>,
     zone: String,
     subscriber_id: Option<String>,
@@ -50,7 +51,7 @@ struct CoverageRow {
 }
 
 impl CoverageRow {
-    fn coverage(self) -> Result<Coverage> {
+    fn into_coverage(self) -> Result<Coverage> {
         let doc = serde_json::from_str(&self.doc).map_err(|e| bad_row("coverage", "doc", self.id, e))?;
         let zone = self
             .zone
@@ -61,7 +62,7 @@ impl CoverageRow {
             key: self.coverage_key,
             member: self.member,
             plan: self.plan,
-            line: self.line,
+            line_of_business: self.line_of_business,
             state: self.state,
             zone,
             subscriber_id: self.subscriber_id,
@@ -85,7 +86,7 @@ struct ProviderRow {
 }
 
 impl ProviderRow {
-    fn provider(self) -> Result<Provider> {
+    fn into_provider(self) -> Result<Provider> {
         let doc = serde_json::from_str(&self.doc).map_err(|e| bad_row("provider", "doc", self.id, e))?;
         Ok(Provider {
             id: self.id,
@@ -100,7 +101,7 @@ impl ProviderRow {
 }
 
 impl Tx {
-    /// Adds or replaces a member by member id; answers with the row's id, which an earlier import may have given.
+    /// Adds a member or replaces the one with the same member id. Returns the row, which keeps its id.
     pub async fn put_member(&mut self, member: &Member, now: DateTime<Utc>) -> Result<Uuid> {
         on!(self, c => sqlx::query_scalar(
             "INSERT INTO member (id, member_id, family, given, birth_date, gender, doc, changed) \
@@ -114,24 +115,24 @@ impl Tx {
         .map_err(database)
     }
 
-    /// Adds or replaces a coverage by its identifier.
+    /// Adds a coverage or replaces the one with the same key. Returns the row, which keeps its id.
     pub async fn put_coverage(&mut self, coverage: &Coverage, now: DateTime<Utc>) -> Result<Uuid> {
         on!(self, c => sqlx::query_scalar(
-            "INSERT INTO coverage (id, coverage_key, member, plan, line, state, zone, subscriber_id, status, \
-             starts, ends, doc, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+            "INSERT INTO coverage (id, coverage_key, member, plan, line_of_business, state, zone, subscriber_id, \
+             status, starts, ends, doc, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
              ON CONFLICT (coverage_key) DO UPDATE SET member = excluded.member, plan = excluded.plan, \
-             line = excluded.line, state = excluded.state, zone = excluded.zone, \
+             line_of_business = excluded.line_of_business, state = excluded.state, zone = excluded.zone, \
              subscriber_id = excluded.subscriber_id, status = excluded.status, starts = excluded.starts, \
              ends = excluded.ends, doc = excluded.doc, changed = excluded.changed RETURNING id")
             .bind(coverage.id).bind(&coverage.key).bind(coverage.member).bind(&coverage.plan)
-            .bind(&coverage.line).bind(&coverage.state).bind(coverage.zone.name())
+            .bind(&coverage.line_of_business).bind(&coverage.state).bind(coverage.zone.name())
             .bind(&coverage.subscriber_id).bind(&coverage.status).bind(coverage.starts).bind(coverage.ends)
             .bind(coverage.doc.to_string()).bind(now)
             .fetch_one(c).await)
         .map_err(database)
     }
 
-    /// Adds or replaces a provider by NPI or identifier.
+    /// Adds a provider or replaces the one with the same key. Returns the row, which keeps its id.
     pub async fn put_provider(&mut self, provider: &Provider, now: DateTime<Utc>) -> Result<Uuid> {
         on!(self, c => sqlx::query_scalar(
             "INSERT INTO provider (id, provider_key, kind, npi, name, email, doc, changed) \
@@ -150,19 +151,19 @@ impl Tx {
             "SELECT id, member_id, family, given, birth_date, gender, doc FROM member WHERE id = $1")
             .bind(id).fetch_optional(c).await)
         .map_err(database)?;
-        row.map(MemberRow::member).transpose()
+        row.map(MemberRow::into_member).transpose()
     }
 
-    /// A member by member id.
+    /// A member by the plan's member id.
     pub async fn member_by_member_id(&mut self, member_id: &str) -> Result<Option<Member>> {
         let row: Option<MemberRow> = on!(self, c => sqlx::query_as(
             "SELECT id, member_id, family, given, birth_date, gender, doc FROM member WHERE member_id = $1")
             .bind(member_id).fetch_optional(c).await)
         .map_err(database)?;
-        row.map(MemberRow::member).transpose()
+        row.map(MemberRow::into_member).transpose()
     }
 
-    /// Members whose member id is one of these numbers, or whose coverage has this subscriber number.
+    /// The members with one of these member ids; if there are none, those with this subscriber id.
     pub async fn members_by_numbers(
         &mut self,
         numbers: &[String],
@@ -187,45 +188,45 @@ impl Tx {
              JOIN coverage v ON v.member = m.id WHERE v.subscriber_id = $1 OR m.member_id = $1")
             .bind(subscriber).fetch_all(c).await)
         .map_err(database)?;
-        rows.into_iter().map(MemberRow::member).collect()
+        rows.into_iter().map(MemberRow::into_member).collect()
     }
 
-    /// Members with this folded family name and birth date.
+    /// The members with this normalized family name and birth date.
     pub async fn members_by_name(&mut self, family: &str, birth_date: NaiveDate) -> Result<Vec<Member>> {
         let rows: Vec<MemberRow> = on!(self, c => sqlx::query_as(
             "SELECT id, member_id, family, given, birth_date, gender, doc FROM member \
              WHERE family = $1 AND birth_date = $2 ORDER BY member_id")
             .bind(family).bind(birth_date).fetch_all(c).await)
         .map_err(database)?;
-        rows.into_iter().map(MemberRow::member).collect()
+        rows.into_iter().map(MemberRow::into_member).collect()
     }
 
-    /// All coverages of a member, the newest first.
+    /// All coverages of a member, newest first.
     pub async fn coverages_of(&mut self, member: Uuid) -> Result<Vec<Coverage>> {
         let rows: Vec<CoverageRow> = on!(self, c => sqlx::query_as(
-            "SELECT id, coverage_key, member, plan, line, state, zone, subscriber_id, status, starts, ends, doc \
-             FROM coverage WHERE member = $1 ORDER BY starts DESC, id")
+            "SELECT id, coverage_key, member, plan, line_of_business, state, zone, subscriber_id, status, starts, \
+             ends, doc FROM coverage WHERE member = $1 ORDER BY starts DESC, id")
             .bind(member).fetch_all(c).await)
         .map_err(database)?;
-        rows.into_iter().map(CoverageRow::coverage).collect()
+        rows.into_iter().map(CoverageRow::into_coverage).collect()
     }
 
     /// A coverage by row.
     pub async fn coverage(&mut self, id: Uuid) -> Result<Option<Coverage>> {
         let row: Option<CoverageRow> = on!(self, c => sqlx::query_as(
-            "SELECT id, coverage_key, member, plan, line, state, zone, subscriber_id, status, starts, ends, doc \
-             FROM coverage WHERE id = $1")
+            "SELECT id, coverage_key, member, plan, line_of_business, state, zone, subscriber_id, status, starts, \
+             ends, doc FROM coverage WHERE id = $1")
             .bind(id).fetch_optional(c).await)
         .map_err(database)?;
-        row.map(CoverageRow::coverage).transpose()
+        row.map(CoverageRow::into_coverage).transpose()
     }
 
-    /// A provider by NPI; organizations before people when both carry it.
+    /// A provider by NPI; an organization before an individual when both have it.
     pub async fn provider_by_npi(&mut self, npi: &str) -> Result<Option<Provider>> {
         let row: Option<ProviderRow> = on!(self, c => sqlx::query_as(
             "SELECT id, provider_key, kind, npi, name, email, doc FROM provider WHERE npi = $1 ORDER BY kind LIMIT 1")
             .bind(npi).fetch_optional(c).await)
         .map_err(database)?;
-        row.map(ProviderRow::provider).transpose()
+        row.map(ProviderRow::into_provider).transpose()
     }
 }

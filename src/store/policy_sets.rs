@@ -1,107 +1,107 @@
-//! The tables `policy_set`, `public_list`, `publication` and `proposal`: every set that was ever put in force or proposed,
-//! file by file; the log of what was put in force when, how and by whom, each entry with the public list of its day;
-//! and the one set that may wait for a second person. Who may do what is asked elsewhere (`publication`).
+//! The tables `policy_set`, `public_list`, `publication` and `proposal`: the files of every policy set that was
+//! published or proposed; the log of publications with time, method and staff, each with the public list of its day;
+//! and the one proposal that may wait for a second person. `publication` checks who may propose and confirm.
 
 use super::{Tx, bad_row, database, on};
 use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// What made a set the one in force.
+/// How a policy set was published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
-    /// The server started with the folders.
+pub enum PublicationMethod {
+    /// The server was started with the folders.
     Start,
-    /// The operator's signal.
+    /// The operator sent SIGHUP.
     Signal,
-    /// A file of the folders changed (demo alone).
+    /// A file in the folders changed (demo only).
     FileChange,
-    /// One person proposed, another confirmed.
-    TwoPeople,
+    /// One person proposed it and another confirmed it.
+    TwoPerson,
 }
 
-impl How {
-    /// The word that is stored, logged and counted.
-    pub fn word(self) -> &'static str {
+impl PublicationMethod {
+    /// The name in the database, in logs and in metrics.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Start => "start",
             Self::Signal => "signal",
             Self::FileChange => "file-change",
-            Self::TwoPeople => "two-people",
+            Self::TwoPerson => "two-person",
         }
     }
 
-    fn read(word: &str) -> Option<Self> {
-        [Self::Start, Self::Signal, Self::FileChange, Self::TwoPeople]
+    fn parse(name: &str) -> Option<Self> {
+        [Self::Start, Self::Signal, Self::FileChange, Self::TwoPerson]
             .into_iter()
-            .find(|how| how.word() == word)
+            .find(|method| method.as_str() == name)
     }
 }
 
-/// One entry of the log. The entry with the highest number is in force.
+/// One entry of the publication log. The policy set of the entry with the highest number is current.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication {
     /// The row.
     pub id: Uuid,
     /// 1, 2, 3 … without gaps.
     pub number: i64,
-    /// The set's hash.
-    pub set: String,
-    /// The hash of the public list of that day.
-    pub list: String,
-    /// When.
+    /// The hash of the policy set.
+    pub set_hash: String,
+    /// The hash of the public list on that day.
+    pub list_hash: String,
+    /// When it was published.
     pub at: DateTime<Utc>,
-    /// How.
-    pub how: How,
-    /// Who proposed it.
-    pub proposed_by: Option<Named>,
-    /// Who confirmed it.
-    pub confirmed_by: Option<Named>,
+    /// How it was published.
+    pub method: PublicationMethod,
+    /// Who proposed it, for the two-person method.
+    pub proposed_by: Option<StaffName>,
+    /// Who confirmed it, for the two-person method.
+    pub confirmed_by: Option<StaffName>,
 }
 
-/// A set that waits for a second person.
+/// A policy set that one person proposed and a second person has not confirmed yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proposal {
     /// The row.
     pub id: Uuid,
-    /// The set's hash.
-    pub set: String,
-    /// The number of the publication that it was compared with.
+    /// The hash of the policy set.
+    pub set_hash: String,
+    /// The number of the publication that was current when it was proposed.
     pub base: i64,
     /// Who proposed it.
-    pub by: Named,
-    /// When.
+    pub by: StaffName,
+    /// When it was proposed.
     pub at: DateTime<Utc>,
 }
 
-/// A member of staff in the log.
+/// A staff member as the log shows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
-    /// The person's row.
+pub struct StaffName {
+    /// The row in `staff_member`.
     pub id: Uuid,
     /// The sign-in name.
     pub username: String,
-    /// The person's name.
+    /// The full name.
     pub name: String,
 }
 
-/// How a proposal ended.
+/// How a proposal was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Closed {
-    /// A second person put it in force.
+pub enum ProposalResolution {
+    /// A second person confirmed and thereby published it.
     Confirmed,
-    /// Somebody took it back.
+    /// A person withdrew it.
     Withdrawn,
-    /// Another set came into force before it.
-    Overtaken,
+    /// Another policy set was published first.
+    Superseded,
 }
 
-impl Closed {
-    fn word(self) -> &'static str {
+impl ProposalResolution {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Confirmed => "confirmed",
             Self::Withdrawn => "withdrawn",
-            Self::Overtaken => "overtaken",
+            Self::Superseded => "superseded",
         }
     }
 }
@@ -113,7 +113,7 @@ struct PublicationRow {
     set_hash: String,
     list_hash: String,
     at: DateTime<Utc>,
-    how: String,
+    method: String,
     proposed_by: Option<Uuid>,
     proposed_username: Option<String>,
     proposed_name: Option<String>,
@@ -124,23 +124,23 @@ struct PublicationRow {
 
 impl PublicationRow {
     fn publication(self) -> Result<Publication> {
-        let how =
-            How::read(&self.how).ok_or_else(|| bad_row("publication", "how", self.id, "an unknown word"))?;
+        let method = PublicationMethod::parse(&self.method)
+            .ok_or_else(|| bad_row("publication", "method", self.id, "unknown method"))?;
         Ok(Publication {
             id: self.id,
             number: self.number,
-            set: self.set_hash,
-            list: self.list_hash,
+            set_hash: self.set_hash,
+            list_hash: self.list_hash,
             at: self.at,
-            how,
-            proposed_by: named(self.proposed_by, self.proposed_username, self.proposed_name),
-            confirmed_by: named(self.confirmed_by, self.confirmed_username, self.confirmed_name),
+            method,
+            proposed_by: staff_name(self.proposed_by, self.proposed_username, self.proposed_name),
+            confirmed_by: staff_name(self.confirmed_by, self.confirmed_username, self.confirmed_name),
         })
     }
 }
 
-fn named(id: Option<Uuid>, username: Option<String>, name: Option<String>) -> Option<Named> {
-    Some(Named {
+fn staff_name(id: Option<Uuid>, username: Option<String>, name: Option<String>) -> Option<StaffName> {
+    Some(StaffName {
         id: id?,
         username: username?,
         name: name?,
@@ -155,23 +155,24 @@ struct ProposalRow {
     proposed_by: Uuid,
     username: String,
     name: String,
-    proposed: DateTime<Utc>,
+    proposed_at: DateTime<Utc>,
 }
 
-/// The log's columns with the people's names; a literal per query, since the driver takes no other text.
-macro_rules! log {
+/// Selects log entries with staff names. It is a macro because `sqlx` only accepts literals.
+macro_rules! select_publications {
     ($rest:literal) => {
         concat!(
-            "SELECT l.id, l.number, l.set_hash, l.list_hash, l.at, l.how, l.proposed_by, p.username AS proposed_username, \
-             p.name AS proposed_name, l.confirmed_by, c.username AS confirmed_username, c.name AS confirmed_name \
-             FROM publication l LEFT JOIN person p ON p.id = l.proposed_by LEFT JOIN person c ON c.id = l.confirmed_by ",
+            "SELECT l.id, l.number, l.set_hash, l.list_hash, l.at, l.method, l.proposed_by, \
+             p.username AS proposed_username, p.name AS proposed_name, l.confirmed_by, c.username AS confirmed_username, c.name AS confirmed_name \
+             FROM publication l LEFT JOIN staff_member p ON p.id = l.proposed_by \
+             LEFT JOIN staff_member c ON c.id = l.confirmed_by ",
             $rest
         )
     };
 }
 
 impl Tx {
-    /// Keeps a set's files under its hash; the same set again changes nothing.
+    /// Stores the files of a policy set under its hash. Storing the same set again changes nothing.
     pub async fn add_policy_set(
         &mut self,
         hash: &str,
@@ -180,19 +181,19 @@ impl Tx {
     ) -> Result<()> {
         let files = serde_json::to_string(files).map_err(Error::internal)?;
         on!(self, c => sqlx::query(
-            "INSERT INTO policy_set (hash, files, published) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING")
+            "INSERT INTO policy_set (hash, files, created) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING")
             .bind(hash).bind(&files).bind(now).execute(c).await.map(drop))
         .map_err(database)
     }
 
-    /// A set's files as JSON: pairs of path and text.
+    /// The files of a policy set as a JSON array of [path, text] pairs.
     pub async fn policy_set(&mut self, hash: &str) -> Result<Option<String>> {
         on!(self, c => sqlx::query_scalar("SELECT files FROM policy_set WHERE hash = $1")
             .bind(hash).fetch_optional(c).await)
         .map_err(database)
     }
 
-    /// Keeps a public list under its hash; the same list again changes nothing.
+    /// Stores a public list under its hash. Storing the same list again changes nothing.
     pub async fn add_public_list(&mut self, hash: &str, doc: &str, now: DateTime<Utc>) -> Result<()> {
         on!(self, c => sqlx::query(
             "INSERT INTO public_list (hash, doc, created) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING")
@@ -200,27 +201,27 @@ impl Tx {
         .map_err(database)
     }
 
-    /// A public list as JSON.
+    /// A public list as JSON, by its hash.
     pub async fn public_list(&mut self, hash: &str) -> Result<Option<String>> {
         on!(self, c => sqlx::query_scalar("SELECT doc FROM public_list WHERE hash = $1")
             .bind(hash).fetch_optional(c).await)
         .map_err(database)
     }
 
-    /// Adds an entry to the log. A number that is taken is a conflict: another process was first.
+    /// Adds an entry to the log. The error is a conflict when another process has taken the number.
     pub async fn add_publication(&mut self, entry: &Publication) -> Result<()> {
-        let person = |who: &Option<Named>| who.as_ref().map(|who| who.id);
-        let (proposed, confirmed) = (person(&entry.proposed_by), person(&entry.confirmed_by));
+        let id = |staff: &Option<StaffName>| staff.as_ref().map(|staff| staff.id);
+        let (proposed, confirmed) = (id(&entry.proposed_by), id(&entry.confirmed_by));
         on!(self, c => sqlx::query(
-            "INSERT INTO publication (id, number, set_hash, list_hash, at, how, proposed_by, confirmed_by) \
+            "INSERT INTO publication (id, number, set_hash, list_hash, at, method, proposed_by, confirmed_by) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
-            .bind(entry.id).bind(entry.number).bind(&entry.set).bind(&entry.list).bind(entry.at)
-            .bind(entry.how.word()).bind(proposed).bind(confirmed).execute(c).await.map(drop))
+            .bind(entry.id).bind(entry.number).bind(&entry.set_hash).bind(&entry.list_hash).bind(entry.at)
+            .bind(entry.method.as_str()).bind(proposed).bind(confirmed).execute(c).await.map(drop))
         .map_err(database)
     }
 
-    /// The number of the newest entry; 0 for an empty log.
-    pub async fn newest_number(&mut self) -> Result<i64> {
+    /// The number of the newest entry; 0 when nothing was published yet.
+    pub async fn newest_publication_number(&mut self) -> Result<i64> {
         let number: Option<i64> =
             on!(self, c => sqlx::query_scalar("SELECT number FROM publication ORDER BY number DESC LIMIT 1")
                 .fetch_optional(c).await)
@@ -228,85 +229,86 @@ impl Tx {
         Ok(number.unwrap_or(0))
     }
 
-    /// The newest entries, the newest first.
-    pub async fn publications(&mut self, most: i64) -> Result<Vec<Publication>> {
+    /// The newest entries, up to `limit`, newest first.
+    pub async fn publications(&mut self, limit: i64) -> Result<Vec<Publication>> {
         let rows =
-            on!(self, c => sqlx::query_as::<_, PublicationRow>(log!("ORDER BY l.number DESC LIMIT $1"))
-            .bind(most).fetch_all(c).await)
+            on!(self, c => sqlx::query_as::<_, PublicationRow>(select_publications!("ORDER BY l.number DESC LIMIT $1"))
+            .bind(limit).fetch_all(c).await)
             .map_err(database)?;
         rows.into_iter().map(PublicationRow::publication).collect()
     }
 
-    /// The entry that is in force.
+    /// The newest entry, whose policy set is current.
     pub async fn newest_publication(&mut self) -> Result<Option<Publication>> {
         Ok(self.publications(1).await?.into_iter().next())
     }
 
     /// An entry by its row.
     pub async fn publication(&mut self, id: Uuid) -> Result<Option<Publication>> {
-        let row = on!(self, c => sqlx::query_as::<_, PublicationRow>(log!("WHERE l.id = $1"))
+        let row = on!(self, c => sqlx::query_as::<_, PublicationRow>(select_publications!("WHERE l.id = $1"))
             .bind(id).fetch_optional(c).await)
         .map_err(database)?;
         row.map(PublicationRow::publication).transpose()
     }
 
-    /// The entry that was in force just before an instant.
+    /// The last entry before an instant.
     pub async fn publication_before(&mut self, at: DateTime<Utc>) -> Result<Option<Publication>> {
         let row = on!(self, c => sqlx::query_as::<_, PublicationRow>(
-            log!("WHERE l.at < $1 ORDER BY l.number DESC LIMIT 1"))
+            select_publications!("WHERE l.at < $1 ORDER BY l.number DESC LIMIT 1"))
             .bind(at).fetch_optional(c).await)
         .map_err(database)?;
         row.map(PublicationRow::publication).transpose()
     }
 
-    /// When a set was last put in force.
-    pub async fn last_publication(&mut self) -> Result<Option<DateTime<Utc>>> {
+    /// When the newest entry was added.
+    pub async fn last_publication_time(&mut self) -> Result<Option<DateTime<Utc>>> {
         on!(self, c => sqlx::query_scalar("SELECT at FROM publication ORDER BY number DESC LIMIT 1")
             .fetch_optional(c).await)
         .map_err(database)
     }
 
-    /// Adds a proposal. A second one that waits is a conflict.
+    /// Adds a proposal. The error is a conflict when another proposal is pending.
     pub async fn add_proposal(&mut self, proposal: &Proposal) -> Result<()> {
         on!(self, c => sqlx::query(
-            "INSERT INTO proposal (id, set_hash, base, state, proposed_by, proposed) \
+            "INSERT INTO proposal (id, set_hash, base, state, proposed_by, proposed_at) \
              VALUES ($1, $2, $3, 'pending', $4, $5)")
-            .bind(proposal.id).bind(&proposal.set).bind(proposal.base).bind(proposal.by.id).bind(proposal.at)
+            .bind(proposal.id).bind(&proposal.set_hash).bind(proposal.base).bind(proposal.by.id).bind(proposal.at)
             .execute(c).await.map(drop))
         .map_err(database)
     }
 
-    /// The proposal that waits.
+    /// The pending proposal.
     pub async fn pending_proposal(&mut self) -> Result<Option<Proposal>> {
         let row = on!(self, c => sqlx::query_as::<_, ProposalRow>(
-            "SELECT q.id, q.set_hash, q.base, q.proposed_by, p.username, p.name, q.proposed FROM proposal q \
-             JOIN person p ON p.id = q.proposed_by WHERE q.state = 'pending'")
+            "SELECT q.id, q.set_hash, q.base, q.proposed_by, p.username, p.name, q.proposed_at FROM proposal q \
+             JOIN staff_member p ON p.id = q.proposed_by WHERE q.state = 'pending'")
             .fetch_optional(c).await)
         .map_err(database)?;
         Ok(row.map(|row| Proposal {
             id: row.id,
-            set: row.set_hash,
+            set_hash: row.set_hash,
             base: row.base,
-            by: Named {
+            by: StaffName {
                 id: row.proposed_by,
                 username: row.username,
                 name: row.name,
             },
-            at: row.proposed,
+            at: row.proposed_at,
         }))
     }
 
-    /// Ends a proposal; false when it did not wait any more.
+    /// Closes a proposal. Returns false when it was not pending any more.
     pub async fn close_proposal(
         &mut self,
         id: Uuid,
-        how: Closed,
+        resolution: ProposalResolution,
         by: Option<Uuid>,
         now: DateTime<Utc>,
     ) -> Result<bool> {
         on!(self, c => sqlx::query(
-            "UPDATE proposal SET state = $2, closed_by = $3, closed = $4 WHERE id = $1 AND state = 'pending'")
-            .bind(id).bind(how.word()).bind(by).bind(now).execute(c).await.map(|done| done.rows_affected() == 1))
+            "UPDATE proposal SET state = $2, closed_by = $3, closed_at = $4 WHERE id = $1 AND state = 'pending'")
+            .bind(id).bind(resolution.as_str()).bind(by).bind(now).execute(c).await
+            .map(|r| r.rows_affected() == 1))
         .map_err(database)
     }
 }

@@ -1,4 +1,5 @@
-//! PostgreSQL: a pool, one transaction per unit of work, a serialization failure or deadlock tried again.
+//! PostgreSQL: a connection pool and one transaction per unit of work, which is retried after a serialization failure
+//! or deadlock.
 
 use super::{Open, Tx, database};
 use crate::config;
@@ -9,10 +10,10 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::{str::FromStr, sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
-/// How often a unit is tried when the server asks for it.
-const TRIES: u32 = 4;
+/// How often a unit of work is tried after serialization failures and deadlocks.
+const MAX_ATTEMPTS: u32 = 4;
 
-/// A pool on one server.
+/// A connection pool for one server.
 #[derive(Debug, Clone)]
 pub struct Postgres {
     pool: PgPool,
@@ -20,10 +21,12 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Connects and migrates.
+    /// Connects and runs the migrations.
     pub(super) async fn open(url: &str, settings: &config::Postgres) -> Result<Self> {
         let options = PgConnectOptions::from_str(url)
-            .map_err(|e| Error::malformed("database is no usable postgres:// address").logged(e))?
+            .map_err(|e| {
+                Error::malformed("The setting database is not a valid postgres:// URL").with_log_detail(e)
+            })?
             .application_name("assent")
             .statement_cache_capacity(settings.statement_cache);
         let pool = PgPoolOptions::new()
@@ -46,11 +49,11 @@ impl Postgres {
     where
         F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>>,
     {
-        let mut tried = 0;
+        let mut attempts = 0;
         loop {
-            tried += 1;
+            attempts += 1;
             match self.attempt(input, unit).await {
-                Err(error) if tried < TRIES && asks_for_retry(&error) => {}
+                Err(error) if attempts < MAX_ATTEMPTS && is_retryable(&error) => {}
                 other => return other,
             }
         }
@@ -60,20 +63,20 @@ impl Postgres {
     where
         F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>>,
     {
-        let mut tx = Tx::on(Open::Postgres(self.pool.begin().await.map_err(database)?));
-        let answer = unit(&mut tx, input).await;
+        let mut tx = Tx::new(Open::Postgres(self.pool.begin().await.map_err(database)?));
+        let result = unit(&mut tx, input).await;
         let Open::Postgres(open) = tx.open else {
-            return answer;
+            return result;
         };
-        if answer.is_ok() {
+        if result.is_ok() {
             open.commit().await.map_err(Error::unavailable)?;
-            if tx.wakes {
+            if tx.added_work {
                 self.wake.notify_waiters();
             }
         } else {
             open.rollback().await.map_err(database)?;
         }
-        answer
+        result
     }
 
     pub(super) async fn read<C, T, F>(&self, input: &C, unit: &F) -> Result<T>
@@ -85,7 +88,7 @@ impl Postgres {
             .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .await
             .map_err(database)?;
-        let mut tx = Tx::on(Open::Postgres(open));
+        let mut tx = Tx::new(Open::Postgres(open));
         unit(&mut tx, input).await
     }
 
@@ -98,23 +101,23 @@ impl Postgres {
     }
 }
 
-/// SQLSTATE 40001 (serialization) and 40P01 (deadlock) ask for the same work once more.
-fn asks_for_retry(error: &Error) -> bool {
-    error
-        .log_line()
-        .is_some_and(|line| line.contains("40001") || line.contains("40P01") || line.contains("deadlock"))
+/// Whether the error is a serialization failure (SQLSTATE 40001) or a deadlock (40P01).
+fn is_retryable(error: &Error) -> bool {
+    error.log_detail().is_some_and(|detail| {
+        detail.contains("40001") || detail.contains("40P01") || detail.contains("deadlock")
+    })
 }
 
-/// Makes a schema; the answer is the URL with `search_path` set to it.
+/// Creates a schema and returns the URL with `search_path` set to it.
 pub(super) async fn create_schema(url: &str, name: &str) -> Result<String> {
-    run_once(url, format!("CREATE SCHEMA {}", plain(name)?)).await?;
+    run_once(url, format!("CREATE SCHEMA {}", unquoted(name)?)).await?;
     let separator = if url.contains('?') { '&' } else { '?' };
     Ok(format!("{url}{separator}options[search_path]={name}"))
 }
 
-/// Drops a schema with everything in it.
+/// Drops a schema and everything in it.
 pub(super) async fn drop_schema(url: &str, name: &str) -> Result<()> {
-    run_once(url, format!("DROP SCHEMA IF EXISTS {} CASCADE", plain(name)?)).await
+    run_once(url, format!("DROP SCHEMA IF EXISTS {} CASCADE", unquoted(name)?)).await
 }
 
 async fn run_once(url: &str, sql: String) -> Result<()> {
@@ -126,17 +129,17 @@ async fn run_once(url: &str, sql: String) -> Result<()> {
     connection.close().await.map_err(database)
 }
 
-/// A name that needs no quotes: small letters, digits and underscores.
-fn plain(name: &str) -> Result<&str> {
-    let fine = !name.is_empty()
+/// Checks that a name needs no quotes: lower-case letters, digits and underscores.
+fn unquoted(name: &str) -> Result<&str> {
+    let valid = !name.is_empty()
         && name
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if fine {
+    if valid {
         Ok(name)
     } else {
         Err(Error::malformed(
-            "A schema's name holds small letters, digits and underscores",
+            "The name of a schema may contain lower-case letters, digits and underscores",
         ))
     }
 }

@@ -1,21 +1,21 @@
-//! The table `session`: who is signed in on the pages. The cookie's secret is here as its fingerprint alone.
+//! The table `session`: who is signed in to the pages. The cookie's secret is stored as its fingerprint.
 
 use super::{Tx, bad_row, database, on};
 use crate::error::Result;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// Whose session it is.
+/// What kind of account is signed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionKind {
-    /// A member of staff (`person`).
+    /// A staff account (`staff_member`).
     Staff,
-    /// A member's sign-in (`member_login`).
+    /// A member account (`member_login`).
     Member,
 }
 
 impl SessionKind {
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Staff => "staff",
             Self::Member => "member",
@@ -28,17 +28,17 @@ impl SessionKind {
 pub struct Session {
     /// The fingerprint of the cookie's secret.
     pub hash: String,
-    /// Whose it is.
+    /// Staff or member.
     pub kind: SessionKind,
-    /// The row of the person or of the login.
+    /// The row of the account.
     pub subject: Uuid,
-    /// The secret that every form of the session carries.
+    /// The secret in every form of the session, against cross-site request forgery.
     pub csrf: String,
     /// When the person signed in.
     pub created: DateTime<Utc>,
     /// When the session was last used.
     pub seen: DateTime<Utc>,
-    /// When it ends unless it is used.
+    /// When the session expires unless it is used.
     pub expires: DateTime<Utc>,
 }
 
@@ -54,11 +54,11 @@ struct SessionRow {
 }
 
 impl SessionRow {
-    fn session(self) -> Result<Session> {
+    fn into_session(self) -> Result<Session> {
         let kind = match self.kind.as_str() {
             "staff" => SessionKind::Staff,
             "member" => SessionKind::Member,
-            _ => return Err(bad_row("session", "kind", self.subject, "no such kind")),
+            _ => return Err(bad_row("session", "kind", self.subject, "unknown kind")),
         };
         let Self {
             hash,
@@ -89,7 +89,7 @@ impl Tx {
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(&session.hash)
-        .bind(session.kind.word())
+        .bind(session.kind.as_str())
         .bind(session.subject)
         .bind(&session.csrf)
         .bind(session.created)
@@ -101,7 +101,7 @@ impl Tx {
         .map_err(database)
     }
 
-    /// The session with this fingerprint, if it is not over.
+    /// The session with this fingerprint, unless it has expired.
     pub async fn session(&mut self, hash: &str, now: DateTime<Utc>) -> Result<Option<Session>> {
         let row = on!(self, c => sqlx::query_as::<_, SessionRow>(
             "SELECT hash, kind, subject, csrf, created, seen, expires FROM session WHERE hash = $1 AND expires > $2",
@@ -111,10 +111,10 @@ impl Tx {
         .fetch_optional(c)
         .await)
         .map_err(database)?;
-        row.map(SessionRow::session).transpose()
+        row.map(SessionRow::into_session).transpose()
     }
 
-    /// Notes that a session is used and moves its end.
+    /// Records that a session was used and extends it.
     pub async fn touch_session(
         &mut self,
         hash: &str,
@@ -137,7 +137,7 @@ impl Tx {
             .map_err(database)
     }
 
-    /// Ends every session of a person or login.
+    /// Ends every session of an account.
     pub async fn close_sessions_of(&mut self, subject: Uuid) -> Result<()> {
         on!(self, c => sqlx::query("DELETE FROM session WHERE subject = $1").bind(subject).execute(c).await.map(drop))
             .map_err(database)

@@ -1,10 +1,11 @@
-//! SQLite: one writer that commits for everyone who waits, a few readers that never wait for it.
+//! SQLite: one writer that commits many units of work together, and a few readers that never wait for it.
 //!
-//! The writer takes the units that are queued, runs each in a savepoint of its own inside one transaction, commits
-//! once, and only then answers. A unit that fails or panics rolls back alone. A commit that fails answers 503 to all.
+//! The writer takes the queued units of work, runs each in its own savepoint inside one transaction, commits once, and
+//! then returns the results. A unit of work that fails or panics is rolled back alone. If the commit fails, all units
+//! of work of the batch fail with 503.
 
 use super::{Open, Tx, database};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use futures_util::{FutureExt, future::BoxFuture};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -16,26 +17,27 @@ use std::path::{Path, PathBuf};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-/// Units that may wait for the writer; one more is answered 503.
-const QUEUE: usize = 1000;
-/// Units that share one commit at most.
-const BATCH: usize = 128;
-/// Time for one unit.
-const UNIT: Duration = Duration::from_secs(10);
+/// The number of units of work that may wait for the writer; further ones fail with 503.
+const MAX_QUEUED: usize = 1000;
+/// The largest number of units of work in one commit.
+const MAX_BATCH: usize = 128;
+/// The time limit for one unit of work.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// One database file.
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     path: PathBuf,
-    writer: mpsc::Sender<Box<dyn Waiting>>,
+    writer: mpsc::Sender<Box<dyn QueuedUnit>>,
     readers: SqlitePool,
     wake: Arc<Notify>,
 }
 
 impl Sqlite {
-    /// Opens or creates the file (its folder too, both private to the owner), migrates, starts the writer.
+    /// Opens or creates the file and its folder, both accessible to the owner only, runs the migrations and starts the
+    /// writer.
     pub(super) async fn open(path: &Path) -> Result<Self> {
-        private_file(path).map_err(|e| Error::unavailable(format!("{}: {e}", path.display())))?;
+        create_private_file(path).map_err(|e| Error::unavailable(format!("{}: {e}", path.display())))?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -53,11 +55,11 @@ impl Sqlite {
             .connect_with(options.read_only(true))
             .await
             .map_err(database)?;
-        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (sender, receiver) = mpsc::channel(MAX_QUEUED);
         let wake = Arc::new(Notify::new());
         #[expect(
             clippy::disallowed_methods,
-            reason = "the writer lives as long as the store's last handle"
+            reason = "the writer ends when the last handle of the store is dropped"
         )]
         tokio::spawn(run_writer(writer, receiver, wake.clone()));
         Ok(Self {
@@ -73,7 +75,7 @@ impl Sqlite {
         let file = open_private(&path).map_err(|e| Error::unavailable(format!("{}: {e}", path.display())))?;
         file.try_lock().map_err(|_| {
             Error::conflict(format!(
-                "Another server runs on {}; stop it or use PostgreSQL",
+                "Another server is using the database {}. Stop it, or use PostgreSQL to run several servers",
                 self.path.display()
             ))
         })?;
@@ -86,19 +88,19 @@ impl Sqlite {
         T: Send + 'static,
         F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        let waiting = Box::new(Work {
+        let (sender, receiver) = oneshot::channel();
+        let queued = Box::new(TypedUnit {
             input,
             unit,
-            done: None,
-            reply: Some(reply),
+            result: None,
+            sender: Some(sender),
         });
         self.writer
-            .try_send(waiting)
-            .map_err(|_| Error::unavailable("the writer's queue is full or closed"))?;
-        answer
+            .try_send(queued)
+            .map_err(|_| Error::unavailable("the write queue is full or closed"))?;
+        receiver
             .await
-            .map_err(|_| Error::unavailable("the writer stopped"))?
+            .map_err(|_| Error::unavailable("the database writer stopped"))?
     }
 
     pub(super) async fn read<C, T, F>(&self, input: &C, unit: &F) -> Result<T>
@@ -106,12 +108,12 @@ impl Sqlite {
         F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>>,
     {
         let open = self.readers.begin().await.map_err(database)?;
-        let mut tx = Tx::on(Open::Reader(open));
-        let answer = unit(&mut tx, input).await;
+        let mut tx = Tx::new(Open::Reader(open));
+        let result = unit(&mut tx, input).await;
         if let Open::Reader(open) = tx.open {
             open.rollback().await.map_err(database)?;
         }
-        answer
+        result
     }
 
     pub(super) fn wake(&self) -> Arc<Notify> {
@@ -120,27 +122,27 @@ impl Sqlite {
 
     pub(super) async fn close(&self) {
         self.readers.close().await;
-        // What is queued is still answered: the writer ends when the last sender is gone.
+        // An empty unit of work returns after everything queued before it is stored.
         let _ = self.write((), |_, ()| Box::pin(async { Ok(()) })).await;
     }
 }
 
-/// A unit of work that waits for the writer, without its types.
-trait Waiting: Send {
-    /// Runs it inside the open transaction; false when it failed and must be undone.
+/// A unit of work that waits for the writer, with its types erased.
+trait QueuedUnit: Send {
+    /// Runs it inside the open transaction. Returns false when it failed and must be rolled back.
     fn run<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, bool>;
-    /// Tells the caller: the unit's own answer, or that nothing was stored.
-    fn answer(self: Box<Self>, stored: Result<(), String>);
+    /// Sends the caller the result: that of the unit of work, or an error if the commit failed.
+    fn reply(self: Box<Self>, committed: Result<(), String>);
 }
 
-struct Work<C, T, F> {
+struct TypedUnit<C, T, F> {
     input: C,
     unit: F,
-    done: Option<Result<T>>,
-    reply: Option<oneshot::Sender<Result<T>>>,
+    result: Option<Result<T>>,
+    sender: Option<oneshot::Sender<Result<T>>>,
 }
 
-impl<C, T, F> Waiting for Work<C, T, F>
+impl<C, T, F> QueuedUnit for TypedUnit<C, T, F>
 where
     C: Send + Sync,
     T: Send,
@@ -149,44 +151,43 @@ where
     fn run<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, bool> {
         Box::pin(async move {
             let work = AssertUnwindSafe((self.unit)(tx, &self.input)).catch_unwind();
-            let done = match tokio::time::timeout(UNIT, work).await {
-                Ok(Ok(done)) => done,
+            let result = match tokio::time::timeout(TIME_LIMIT, work).await {
+                Ok(Ok(result)) => result,
                 Ok(Err(_)) => Err(Error::internal("a unit of work panicked")),
                 Err(_) => Err(Error::unavailable("a unit of work took too long")),
             };
-            let held = done.is_ok();
-            self.done = Some(done);
-            held
+            let succeeded = result.is_ok();
+            self.result = Some(result);
+            succeeded
         })
     }
 
-    fn answer(mut self: Box<Self>, stored: Result<(), String>) {
-        let done = self.done.take();
-        let answer = match (stored, done) {
-            (Ok(()), Some(done)) => done,
-            (Err(_), Some(Err(own))) if own.kind() != Kind::Unavailable => Err(own),
+    fn reply(mut self: Box<Self>, committed: Result<(), String>) {
+        let reply = match (committed, self.result.take()) {
+            (Ok(()), Some(result)) => result,
+            (Err(_), Some(Err(own))) if own.kind() != ErrorKind::Unavailable => Err(own),
             (Err(why), _) => Err(Error::unavailable(why)),
-            (Ok(()), None) => Err(Error::unavailable("the unit of work never ran")),
+            (Ok(()), None) => Err(Error::unavailable("a unit of work was not run")),
         };
-        if let Some(reply) = self.reply.take() {
-            // The caller may have gone away; the work stands all the same.
-            let _ = reply.send(answer);
+        if let Some(sender) = self.sender.take() {
+            // The caller may have stopped waiting. What was committed stays.
+            let _ = sender.send(reply);
         }
     }
 }
 
 async fn run_writer(
     connection: SqliteConnection,
-    mut queue: mpsc::Receiver<Box<dyn Waiting>>,
+    mut queue: mpsc::Receiver<Box<dyn QueuedUnit>>,
     wake: Arc<Notify>,
 ) {
-    let mut tx = Tx::on(Open::Writer(connection));
-    let mut batch = Vec::with_capacity(BATCH);
-    while queue.recv_many(&mut batch, BATCH).await > 0 {
+    let mut tx = Tx::new(Open::Writer(connection));
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
         metrics::histogram!("assent_store_batch")
             .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
         commit_together(&mut tx, std::mem::take(&mut batch)).await;
-        if std::mem::take(&mut tx.wakes) {
+        if std::mem::take(&mut tx.added_work) {
             wake.notify_waiters();
         }
     }
@@ -195,40 +196,40 @@ async fn run_writer(
     }
 }
 
-/// One transaction for everyone who waits. When the commit of several fails, each is tried once more alone, so that
-/// one bad unit harms nobody else.
-async fn commit_together(tx: &mut Tx, mut batch: Vec<Box<dyn Waiting>>) {
-    let stored = transaction(tx, &mut batch).await;
-    if stored.is_err() && batch.len() > 1 {
-        for one in batch {
-            let mut alone = vec![one];
-            let stored = transaction(tx, &mut alone).await;
+/// Commits all units of work of a batch in one transaction. If that fails, each is tried once more in a transaction of
+/// its own, so that one of them cannot make the others fail.
+async fn commit_together(tx: &mut Tx, mut batch: Vec<Box<dyn QueuedUnit>>) {
+    let committed = run_transaction(tx, &mut batch).await;
+    if committed.is_err() && batch.len() > 1 {
+        for unit in batch {
+            let mut alone = vec![unit];
+            let committed = run_transaction(tx, &mut alone).await;
             for unit in alone {
-                unit.answer(stored.clone());
+                unit.reply(committed.clone());
             }
         }
         return;
     }
     for unit in batch {
-        unit.answer(stored.clone());
+        unit.reply(committed.clone());
     }
 }
 
-async fn transaction(tx: &mut Tx, batch: &mut [Box<dyn Waiting>]) -> Result<(), String> {
+async fn run_transaction(tx: &mut Tx, batch: &mut [Box<dyn QueuedUnit>]) -> Result<(), String> {
     execute(tx, "BEGIN IMMEDIATE").await?;
-    let outcome = savepoints(tx, batch).await;
-    let outcome = match outcome {
+    let run = run_in_savepoints(tx, batch).await;
+    let committed = match run {
         Ok(()) => execute(tx, "COMMIT").await,
         Err(why) => Err(why),
     };
-    if outcome.is_err() {
-        // A failed COMMIT leaves the transaction open; undo it so that the next one can begin.
+    if committed.is_err() {
+        // A failed COMMIT leaves the transaction open. Roll it back so that the next one can begin.
         let _ = execute(tx, "ROLLBACK").await;
     }
-    outcome
+    committed
 }
 
-async fn savepoints(tx: &mut Tx, batch: &mut [Box<dyn Waiting>]) -> Result<(), String> {
+async fn run_in_savepoints(tx: &mut Tx, batch: &mut [Box<dyn QueuedUnit>]) -> Result<(), String> {
     for unit in batch {
         execute(tx, "SAVEPOINT u").await?;
         if !unit.run(tx).await {
@@ -241,7 +242,7 @@ async fn savepoints(tx: &mut Tx, batch: &mut [Box<dyn Waiting>]) -> Result<(), S
 
 async fn execute(tx: &mut Tx, sql: &'static str) -> Result<(), String> {
     let Open::Writer(connection) = &mut tx.open else {
-        return Err("not the writer".to_owned());
+        return Err("the transaction does not belong to the writer".to_owned());
     };
     sqlx::query(sql)
         .execute(connection)
@@ -250,15 +251,15 @@ async fn execute(tx: &mut Tx, sql: &'static str) -> Result<(), String> {
         .map_err(|e| e.to_string())
 }
 
-/// The folder (0700) and the file (0600), made if they are missing.
-fn private_file(path: &Path) -> std::io::Result<()> {
+/// Creates the folder (mode 0700) and the file (mode 0600) if they do not exist.
+fn create_private_file(path: &Path) -> std::io::Result<()> {
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        make_private(folder)?;
+        create_private_folder(folder)?;
     }
     open_private(path).map(drop)
 }
 
-/// Opens a file, or makes one that only its owner may read.
+/// Opens a file; if it does not exist, creates it with access for its owner only.
 fn open_private(path: &Path) -> std::io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
@@ -267,8 +268,8 @@ fn open_private(path: &Path) -> std::io::Result<std::fs::File> {
     options.open(path)
 }
 
-/// A folder that only the owner may enter; one that exists is left as it is.
-pub(super) fn make_private(folder: &Path) -> std::io::Result<()> {
+/// Creates a folder that only its owner may access. An existing folder does not change.
+pub(super) fn create_private_folder(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

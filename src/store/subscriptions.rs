@@ -1,4 +1,5 @@
-//! Subscriptions of partner systems to their own cases, with a gap-free event number each.
+//! The table `subscription`: subscriptions of partner systems to their own cases. The events of each subscription are
+//! numbered without gaps.
 
 use super::{Tx, bad_row, database, on};
 use crate::error::Result;
@@ -10,19 +11,19 @@ use uuid::Uuid;
 /// One subscription.
 #[derive(Debug, Clone)]
 pub struct Subscription {
-    /// Its row, which is its FHIR id.
+    /// The row, which is also the FHIR id.
     pub id: Uuid,
-    /// The client that made it.
+    /// The client that created it.
     pub client: Uuid,
-    /// requested, active, error, off.
+    /// `requested`, `active`, `error` or `off`.
     pub status: String,
-    /// The resource as sent, without its status.
+    /// The Subscription resource as sent, without its status.
     pub doc: Value,
-    /// The sending systems whose cases it hears of.
+    /// The sending systems whose cases cause notifications.
     pub senders: Vec<String>,
-    /// Events so far.
-    pub events: u64,
-    /// Why it stands in error; no content.
+    /// The number of events so far.
+    pub event_count: u64,
+    /// Why the status is `error`; contains no message content.
     pub error: Option<String>,
 }
 
@@ -33,19 +34,19 @@ struct Row {
     status: String,
     doc: String,
     senders: String,
-    next_event: i64,
+    event_count: i64,
     error: Option<String>,
 }
 
 impl Row {
-    fn subscription(self) -> Result<Subscription> {
+    fn into_subscription(self) -> Result<Subscription> {
         let bad = |column: &str, why: String| bad_row("subscription", column, self.id, why);
         Ok(Subscription {
             id: self.id,
             client: self.client,
             doc: serde_json::from_str(&self.doc).map_err(|e| bad("doc", e.to_string()))?,
             senders: serde_json::from_str(&self.senders).map_err(|e| bad("senders", e.to_string()))?,
-            events: u64::try_from(self.next_event).map_err(|e| bad("next_event", e.to_string()))?,
+            event_count: u64::try_from(self.event_count).map_err(|e| bad("event_count", e.to_string()))?,
             status: self.status,
             error: self.error,
         })
@@ -53,54 +54,55 @@ impl Row {
 }
 
 impl Tx {
-    /// Stores a new subscription or replaces the content of one.
-    pub async fn put_subscription(&mut self, it: &Subscription, now: DateTime<Utc>) -> Result<()> {
-        let senders = serde_json::to_string(&it.senders).unwrap_or_default();
+    /// Stores a new subscription or replaces the content of an existing one.
+    pub async fn put_subscription(&mut self, subscription: &Subscription, now: DateTime<Utc>) -> Result<()> {
+        let senders = serde_json::to_string(&subscription.senders).unwrap_or_default();
         on!(self, c => sqlx::query(
-            "INSERT INTO subscription (id, client, status, doc, senders, next_event, error, created, changed) \
+            "INSERT INTO subscription (id, client, status, doc, senders, event_count, error, created, changed) \
              VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $7) ON CONFLICT (id) DO UPDATE SET status = excluded.status, \
              doc = excluded.doc, senders = excluded.senders, error = excluded.error, changed = excluded.changed")
-            .bind(it.id).bind(it.client).bind(&it.status).bind(it.doc.to_string()).bind(&senders)
-            .bind(&it.error).bind(now).execute(c).await.map(drop))
+            .bind(subscription.id).bind(subscription.client).bind(&subscription.status)
+            .bind(subscription.doc.to_string()).bind(&senders).bind(&subscription.error).bind(now)
+            .execute(c).await.map(drop))
         .map_err(database)
     }
 
-    /// A subscription of a client.
+    /// A subscription by row.
     pub async fn subscription(&mut self, id: Uuid) -> Result<Option<Subscription>> {
         let row: Option<Row> = on!(self, c => sqlx::query_as(
-            "SELECT id, client, status, doc, senders, next_event, error FROM subscription WHERE id = $1")
+            "SELECT id, client, status, doc, senders, event_count, error FROM subscription WHERE id = $1")
             .bind(id).fetch_optional(c).await)
         .map_err(database)?;
-        row.map(Row::subscription).transpose()
+        row.map(Row::into_subscription).transpose()
     }
 
-    /// All subscriptions of a client that were not taken back.
+    /// All subscriptions of a client except those with status `off`.
     pub async fn subscriptions_of(&mut self, client: Uuid) -> Result<Vec<Subscription>> {
         let rows: Vec<Row> = on!(self, c => sqlx::query_as(
-            "SELECT id, client, status, doc, senders, next_event, error FROM subscription \
+            "SELECT id, client, status, doc, senders, event_count, error FROM subscription \
              WHERE client = $1 AND status <> 'off' ORDER BY id")
             .bind(client).fetch_all(c).await)
         .map_err(database)?;
-        rows.into_iter().map(Row::subscription).collect()
+        rows.into_iter().map(Row::into_subscription).collect()
     }
 
-    /// Sets the status; `why` holds no content.
+    /// Sets the status. `error` contains no message content.
     pub async fn set_subscription_status(
         &mut self,
         id: Uuid,
         status: &str,
-        why: Option<&str>,
+        error: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<()> {
         on!(self, c => sqlx::query("UPDATE subscription SET status = $2, error = $3, changed = $4 WHERE id = $1")
-            .bind(id).bind(status).bind(why).bind(now).execute(c).await.map(drop))
+            .bind(id).bind(status).bind(error).bind(now).execute(c).await.map(drop))
         .map_err(database)
     }
 
-    /// Takes the next event number of a subscription; numbers have no gaps.
+    /// Counts a new event of a subscription and returns its number. Numbers begin at 1 and have no gaps.
     pub async fn next_event_number(&mut self, id: Uuid) -> Result<i64> {
         on!(self, c => sqlx::query_scalar(
-            "UPDATE subscription SET next_event = next_event + 1 WHERE id = $1 RETURNING next_event")
+            "UPDATE subscription SET event_count = event_count + 1 WHERE id = $1 RETURNING event_count")
             .bind(id).fetch_one(c).await)
         .map_err(database)
     }

@@ -1,5 +1,5 @@
-//! The stylesheet, the script and the icon, compiled in. Each address carries a hash of the content, so a browser may
-//! keep it for good and a new build is a new address.
+//! The stylesheet, the script and the icon, compiled into the program. Each URL contains a hash of the content, so a
+//! browser may cache it without limit and changed content gets a new URL.
 
 use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -8,15 +8,15 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::sync::LazyLock;
 
-/// Where the assets live; the router serves `{BASE}{file}` with [`get`].
-pub const BASE: &str = "/assets/";
+/// The path of all assets; the router serves `{BASE_PATH}{file}` with [`serve`].
+pub const BASE_PATH: &str = "/assets/";
 
 /// One compiled-in file.
 #[derive(Debug)]
 pub struct Asset {
     /// The name that templates use: `assent.css`.
     pub name: &'static str,
-    /// The whole address, hash included: `/assets/assent.0123456789abcdef.css`.
+    /// The path with the hash: `/assets/assent.0123456789abcdef.css`.
     pub url: String,
     media_type: &'static str,
     bytes: &'static [u8],
@@ -43,7 +43,7 @@ pub fn all() -> &'static [Asset] {
     ASSETS.as_slice()
 }
 
-/// The address of the asset called `name`.
+/// The path of the asset with this name.
 pub fn url(name: &str) -> Option<&'static str> {
     all()
         .iter()
@@ -51,11 +51,11 @@ pub fn url(name: &str) -> Option<&'static str> {
         .map(|asset| asset.url.as_str())
 }
 
-/// Serves one asset; an address with an old hash is 404, never the new content under the old name.
-pub async fn get(Path(file): Path<String>) -> Response {
+/// Serves one asset. A path with an outdated hash is 404; it never returns newer content.
+pub async fn serve(Path(file): Path<String>) -> Response {
     let found = all()
         .iter()
-        .find(|asset| asset.url.strip_prefix(BASE) == Some(file.as_str()));
+        .find(|asset| asset.url.strip_prefix(BASE_PATH) == Some(file.as_str()));
     match found {
         Some(asset) => (
             [
@@ -81,14 +81,14 @@ fn asset(name: &'static str, media_type: &'static str, bytes: &'static [u8]) -> 
         .iter()
         .take(8)
         .fold(String::new(), |mut hex, byte| {
-            // Writing to a string cannot fail.
+            // Writing to a String cannot fail.
             let _ = write!(hex, "{byte:02x}");
             hex
         });
-    let (stem, ending) = name.rsplit_once('.').unwrap_or((name, "bin"));
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, "bin"));
     Asset {
         name,
-        url: format!("{BASE}{stem}.{hash}.{ending}"),
+        url: format!("{BASE_PATH}{stem}.{hash}.{extension}"),
         media_type,
         bytes,
     }
@@ -99,13 +99,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_asset_is_served_at_its_hashed_address_for_good() {
-        let file = url("assent.css").unwrap().strip_prefix(BASE).unwrap().to_owned();
-        let answer = get(Path(file)).await;
-        assert_eq!(answer.status(), StatusCode::OK);
-        assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/css; charset=utf-8");
+    async fn an_asset_may_be_cached_without_limit_at_its_hashed_path() {
+        let file = url("assent.css")
+            .unwrap()
+            .strip_prefix(BASE_PATH)
+            .unwrap()
+            .to_owned();
+        let response = serve(Path(file)).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(
+            response.headers()[header::CONTENT_TYPE],
+            "text/css; charset=utf-8"
+        );
         assert!(
-            answer.headers()[header::CACHE_CONTROL]
+            response.headers()[header::CACHE_CONTROL]
                 .to_str()
                 .unwrap()
                 .contains("immutable")
@@ -113,18 +120,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_without_the_right_hash_is_not_found() {
+    async fn a_path_without_the_right_hash_is_not_found() {
         for file in ["assent.css", "assent.0000000000000000.css", "../Cargo.toml"] {
-            assert_eq!(get(Path(file.to_owned())).await.status(), StatusCode::NOT_FOUND);
+            assert_eq!(serve(Path(file.to_owned())).await.status(), StatusCode::NOT_FOUND);
         }
     }
 
     #[test]
-    fn nothing_is_loaded_from_elsewhere() {
+    fn assets_load_nothing_from_other_hosts() {
         for asset in all() {
             let text = std::str::from_utf8(asset.bytes).unwrap();
-            let outside = text.replace("http://www.w3.org/2000/svg", "");
-            assert!(!outside.contains("http"), "{} names another host", asset.name);
+            let without_namespace = text.replace("http://www.w3.org/2000/svg", "");
+            assert!(
+                !without_namespace.contains("http"),
+                "{} names another host",
+                asset.name
+            );
         }
     }
 }

@@ -1,30 +1,30 @@
-//! What people send: the fields of a form, and the pairs of a query. Names may repeat, unknown ones are passed over.
+//! The fields of forms and query strings. A name may occur more than once; unknown names are ignored.
 
-use crate::error::{Error, Kind, Result};
-use crate::web::reply::problem;
+use crate::error::{Error, ErrorKind, Result};
+use crate::web::reply::error_page;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use axum::response::Response;
 use url::form_urlencoded;
 
-/// Names and values in the order they came.
+/// Names and values in the order received.
 #[derive(Debug, Clone, Default)]
-pub(in crate::web) struct Fields(Vec<(String, String)>);
+pub(in crate::web) struct FormFields(Vec<(String, String)>);
 
-impl Fields {
-    /// Reads `a=b&c=d`.
-    pub(in crate::web) fn read(text: &str) -> Self {
+impl FormFields {
+    /// Parses `a=b&c=d`.
+    pub(in crate::web) fn parse(text: &str) -> Self {
         Self(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }
 
-    /// The first value of a name; an empty text when it was not sent.
+    /// The first value of a name; empty when the name is missing.
     pub(in crate::web) fn get<'a>(&'a self, name: &'a str) -> &'a str {
         self.all(name).next().unwrap_or("")
     }
 
-    /// The first value that is not blank.
-    pub(in crate::web) fn filled<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+    /// The first value of a name that is not blank, without surrounding white space.
+    pub(in crate::web) fn non_blank<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.all(name).map(str::trim).find(|value| !value.is_empty())
     }
 
@@ -32,38 +32,42 @@ impl Fields {
     pub(in crate::web) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0
             .iter()
-            .filter(move |(own, _)| own == name)
+            .filter(move |(field, _)| field == name)
             .map(|(_, value)| value.as_str())
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for Fields {
+impl<S: Send + Sync> FromRequest<S> for FormFields {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let given = request
+        let content_type = request
             .headers()
             .get(header::CONTENT_TYPE)
             .and_then(|v| v.to_str().ok())
             .unwrap_or("");
-        let media = given.split(';').next().unwrap_or("").trim();
+        let media = content_type.split(';').next().unwrap_or("").trim();
         if !media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             let error = Error::new(
-                Kind::UnsupportedMedia,
-                "This address takes the form of its page and nothing else",
+                ErrorKind::UnsupportedMediaType,
+                "The request must be a submitted form",
             );
-            return Err(problem(&error, "/"));
+            return Err(error_page(&error, "/"));
         }
         let bytes = Bytes::from_request(request, state).await;
-        let bytes = bytes.map_err(|_| problem(&Error::new(Kind::TooLarge, "The form is too large"), "/"))?;
+        let bytes =
+            bytes.map_err(|_| error_page(&Error::new(ErrorKind::TooLarge, "The form is too large"), "/"))?;
         let text = std::str::from_utf8(&bytes)
-            .map_err(|_| problem(&Error::malformed("The form is no text"), "/"))?;
-        Ok(Self::read(text))
+            .map_err(|_| error_page(&Error::malformed("The form is not valid text"), "/"))?;
+        Ok(Self::parse(text))
     }
 }
 
-/// `path?a=b&c=d`; the path alone without pairs.
-pub(in crate::web) fn address<'a>(path: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+/// `path?a=b&c=d`; only the path when there are no pairs.
+pub(in crate::web) fn url_with_query<'a>(
+    path: &str,
+    pairs: impl Iterator<Item = (&'a str, &'a str)>,
+) -> String {
     let query = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(pairs)
         .finish();
@@ -74,16 +78,17 @@ pub(in crate::web) fn address<'a>(path: &str, pairs: impl Iterator<Item = (&'a s
     }
 }
 
-/// Where to go after sign-in, if the wish is a page of ours below one of `roots`. Anything else could lead away.
-pub(in crate::web) fn next_page<'a>(wish: &'a str, roots: &[&str]) -> Option<&'a str> {
-    let plain = !wish.contains(['\\', '\r', '\n', '\t']) && !wish.starts_with("//");
-    let (path, _) = wish.split_once('?').unwrap_or((wish, ""));
-    let below = |root: &str| {
+/// The page to open after sign-in, if `requested` is a path of this server below one of `roots`. Anything else could
+/// redirect the browser to another site.
+pub(in crate::web) fn allowed_next_page<'a>(requested: &'a str, roots: &[&str]) -> Option<&'a str> {
+    let is_plain_path = !requested.contains(['\\', '\r', '\n', '\t']) && !requested.starts_with("//");
+    let (path, _) = requested.split_once('?').unwrap_or((requested, ""));
+    let is_below = |root: &str| {
         path.strip_prefix(root)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    (plain && !path.split('/').any(|part| part == "..") && roots.iter().any(|root| below(root)))
-        .then_some(wish)
+    (is_plain_path && !path.split('/').any(|part| part == "..") && roots.iter().any(|root| is_below(root)))
+        .then_some(requested)
 }
 
 #[cfg(test)]
@@ -92,21 +97,25 @@ mod tests {
 
     #[test]
     fn repeated_names_keep_their_order() {
-        let fields = Fields::read("line=1&line=2&note=+a+&x=");
-        assert_eq!(fields.all("line").collect::<Vec<_>>(), ["1", "2"]);
+        let fields = FormFields::parse("item=1&item=2&note=+a+&x=");
+        assert_eq!(fields.all("item").collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(
-            (fields.get("note"), fields.filled("note"), fields.filled("x")),
+            (
+                fields.get("note"),
+                fields.non_blank("note"),
+                fields.non_blank("x")
+            ),
             (" a ", Some("a"), None)
         );
     }
 
     #[test]
-    fn after_sign_in_nobody_is_led_out_of_the_house() {
+    fn the_next_page_after_sign_in_is_on_this_server() {
         let roots = ["/staff"];
-        for good in ["/staff", "/staff/cases/1", "/staff?state=intake"] {
-            assert_eq!(next_page(good, &roots), Some(good));
+        for allowed in ["/staff", "/staff/cases/1", "/staff?state=intake"] {
+            assert_eq!(allowed_next_page(allowed, &roots), Some(allowed));
         }
-        for bad in [
+        for refused in [
             "//evil.example/staff",
             "https://evil.example/staff",
             "/staffroom",
@@ -116,16 +125,16 @@ mod tests {
             "/staff\r\nx: y",
             "",
         ] {
-            assert_eq!(next_page(bad, &roots), None, "{bad}");
+            assert_eq!(allowed_next_page(refused, &roots), None, "{refused}");
         }
     }
 
     #[test]
-    fn an_address_escapes_its_values() {
+    fn query_values_are_escaped() {
         assert_eq!(
-            address("/staff", [("line", "a&b=c")].into_iter()),
-            "/staff?line=a%26b%3Dc"
+            url_with_query("/staff", [("queue", "a&b=c")].into_iter()),
+            "/staff?queue=a%26b%3Dc"
         );
-        assert_eq!(address("/staff", std::iter::empty()), "/staff");
+        assert_eq!(url_with_query("/staff", std::iter::empty()), "/staff");
     }
 }

@@ -1,140 +1,165 @@
-//! Who is signed in on a page. The cookie holds a secret, the store its fingerprint; a session ends after idle time
-//! and, whatever happens, after half a day. Every form of a session carries the session's own token.
+//! Sessions of staff and members. The cookie holds a secret and the store holds the secret's fingerprint. A session
+//! ends after a time without activity, and at the latest after 12 hours. Every form of a session carries its CSRF
+//! token.
 //!
-//! The person is read anew with each request: a role or license that is taken away is gone at once.
+//! The account is read from the store with every request, so a change of roles or a disabled account takes effect at
+//! once.
 
-use crate::auth::{fingerprint, same};
+use crate::auth::{constant_time_eq, fingerprint};
 use crate::clock::new_secret;
 use crate::error::{Error, Result};
 use crate::fhir;
 use crate::plan::Member;
-use crate::prior_auth::Reviewer;
+use crate::prior_auth::{Reviewer, Role};
 use crate::state::State;
-use crate::store::people::{Login, Person};
+use crate::store::accounts::{MemberLogin, StaffMember};
 use crate::store::sessions::{Session, SessionKind};
-use crate::web::fields::{Fields, address};
-use crate::web::reply::{MemberRefusal, StaffRefusal, go, page};
-use crate::web::staff::policies::POLICIES;
-use crate::web::views::{Frame, SignedIn, SignedOut};
+use crate::web::fields::{FormFields, url_with_query};
+use crate::web::paths;
+use crate::web::reply::{MemberPageError, StaffPageError, redirect, render_page};
+use crate::web::views::{PageFrame, SignedInUser, SignedOutPage};
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
-/// The cookie of reviewers.
-const STAFF: &str = "assent_session";
-/// The cookie of members: another one, so that both can be signed in side by side.
-const MEMBER: &str = "assent_member";
-/// The cookie that ties a sign-in form to the browser that asked for it.
-const FORM: &str = "assent_form";
-/// The longest a session lasts, however busy, in hours.
-const LONGEST: i64 = 12;
+/// The cookie of a staff session.
+const STAFF_COOKIE: &str = "assent_session";
+/// The cookie of a member session. It is a separate cookie, so that one browser can hold both sessions.
+const MEMBER_COOKIE: &str = "assent_member";
+/// The cookie that ties a sign-in form to the browser that opened it.
+const FORM_COOKIE: &str = "assent_form";
+/// The longest time that a session lasts, in hours.
+const MAX_HOURS: i64 = 12;
 
-fn cookie_of(kind: SessionKind) -> (&'static str, &'static str) {
+/// The name and the path of a session's cookie.
+fn cookie_name_and_path(kind: SessionKind) -> (&'static str, &'static str) {
     match kind {
-        SessionKind::Staff => (STAFF, "/staff"),
-        SessionKind::Member => (MEMBER, "/"),
+        SessionKind::Staff => (STAFF_COOKIE, paths::STAFF),
+        SessionKind::Member => (MEMBER_COOKIE, "/"),
     }
 }
 
-/// A member of staff with a session. As what a page asks for it means: one who may look at cases.
+/// A member of staff with a session.
 #[derive(Debug)]
-pub(in crate::web) struct Staff {
-    /// The person, as on record now.
-    pub person: Person,
+pub(in crate::web) struct SignedInStaff {
+    /// The account as stored now.
+    pub person: StaffMember,
     /// The session.
     pub session: Session,
 }
 
-impl Staff {
-    /// The person as one who acts on cases.
+impl SignedInStaff {
+    /// The person as a reviewer: identity, roles and license.
     pub(in crate::web) fn reviewer(&self) -> Reviewer {
         self.person.reviewer()
     }
 
-    /// Whether the person may look at cases.
-    pub(in crate::web) fn sees_cases(&self) -> bool {
+    /// Whether the person may see cases.
+    pub(in crate::web) fn may_see_cases(&self) -> bool {
         self.reviewer().may_see_cases()
     }
 
-    /// The page's surroundings.
-    pub(in crate::web) fn frame(&self) -> Frame {
-        let role = self.reviewer().acting_role().as_str();
+    /// The page frame with this person's name and navigation.
+    pub(in crate::web) fn frame(&self) -> PageFrame {
+        let role = role_label(self.reviewer().acting_role());
         let state = self
             .person
             .credential
             .as_ref()
             .map(|c| format!(" ({})", c.state))
             .unwrap_or_default();
-        Frame {
-            signed_in: Some(SignedIn {
+        PageFrame {
+            signed_in: Some(SignedInUser {
                 name: self.person.name.clone(),
                 role: Some(format!("{role}{state}")),
-                home: if self.sees_cases() { "/staff" } else { POLICIES }.to_owned(),
+                home: if self.may_see_cases() {
+                    paths::STAFF
+                } else {
+                    paths::POLICIES
+                }
+                .to_owned(),
                 sign_out: "/staff/sign-out".to_owned(),
                 csrf: self.session.csrf.clone(),
-                cases: self.sees_cases(),
-                policies: self.reviewer().may_see_policies(),
+                may_see_cases: self.may_see_cases(),
+                may_see_policies: self.reviewer().may_see_policies(),
             }),
         }
     }
 }
 
-/// A member of staff of any role: for pages that show no case.
-#[derive(Debug)]
-pub(in crate::web) struct AnyStaff(pub Staff);
+/// A role as the pages show it.
+pub(in crate::web) fn role_label(role: Role) -> &'static str {
+    match role {
+        Role::Intake => "Intake coordinator",
+        Role::Nurse => "Nurse reviewer",
+        Role::Physician => "Physician reviewer",
+        Role::Supervisor => "Supervisor",
+        Role::PolicyAuthor => "Policy author",
+        Role::PolicyApprover => "Policy approver",
+    }
+}
 
-/// Reads what a script fetches by itself: it does not count as use, or no session would ever end.
+/// Extractor: signed-in staff who may see cases.
 #[derive(Debug)]
-pub(in crate::web) struct Watching(pub Staff);
+pub(in crate::web) struct CaseStaff(pub SignedInStaff);
 
-/// A member with a session.
+/// Extractor: signed-in staff of any role, for pages that show no case.
 #[derive(Debug)]
-pub(in crate::web) struct SignedMember {
-    /// The sign-in.
-    pub login: Login,
-    /// The member whose data it opens.
+pub(in crate::web) struct AnyStaff(pub SignedInStaff);
+
+/// Extractor: signed-in staff who may see cases, for requests that the script sends automatically. Such a request does
+/// not extend the session; otherwise an open queue page would keep the session alive.
+#[derive(Debug)]
+pub(in crate::web) struct BackgroundCaseStaff(pub SignedInStaff);
+
+/// A member with a session. Also the extractor for member pages.
+#[derive(Debug)]
+pub(in crate::web) struct SignedInMember {
+    /// The member's login.
+    pub login: MemberLogin,
+    /// The member whose data the login may see.
     pub member: Member,
     /// The session.
     pub session: Session,
 }
 
-impl SignedMember {
-    /// The member's name.
+impl SignedInMember {
+    /// The member's name; the user name when the record has no name.
     pub(in crate::web) fn name(&self) -> String {
         fhir::human_name(&self.member.doc).unwrap_or_else(|| self.login.username.clone())
     }
 
-    /// The page's surroundings.
-    pub(in crate::web) fn frame(&self) -> Frame {
-        Frame {
-            signed_in: Some(SignedIn {
+    /// The page frame with this person's name and navigation.
+    pub(in crate::web) fn frame(&self) -> PageFrame {
+        PageFrame {
+            signed_in: Some(SignedInUser {
                 name: self.name(),
                 role: None,
-                home: "/me".to_owned(),
+                home: paths::MEMBER.to_owned(),
                 sign_out: "/me/sign-out".to_owned(),
                 csrf: self.session.csrf.clone(),
-                cases: false,
-                policies: false,
+                may_see_cases: false,
+                may_see_policies: false,
             }),
         }
     }
 }
 
-impl FromRequestParts<State> for Staff {
+impl FromRequestParts<State> for CaseStaff {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Response> {
         let AnyStaff(staff) = AnyStaff::from_request_parts(parts, state).await?;
-        if staff.sees_cases() {
-            return Ok(staff);
+        if staff.may_see_cases() {
+            return Ok(Self(staff));
         }
-        // The way in is the same for everybody; it leads on to the page that this person works with.
-        if parts.method == Method::GET && parts.uri.path() == "/staff" {
-            return Err(go(POLICIES).unwrap_or_else(|e| StaffRefusal::from(e).into_response()));
+        // All staff sign in at the same page. Those without access to cases are redirected to the policies.
+        if parts.method == Method::GET && parts.uri.path() == paths::STAFF {
+            return Err(redirect(paths::POLICIES).unwrap_or_else(error_response));
         }
-        Err(no_cases())
+        Err(no_case_access())
     }
 }
 
@@ -142,59 +167,65 @@ impl FromRequestParts<State> for AnyStaff {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Response> {
-        let found = staff(state, &parts.headers)
+        let found = signed_in_staff(state, &parts.headers)
             .await
-            .map_err(|e| StaffRefusal::from(e).into_response())?;
-        let staff = found.ok_or_else(|| sign_in_first(parts, "/staff/sign-in"))?;
-        touch(state, &staff.session)
+            .map_err(error_response)?;
+        let staff = found.ok_or_else(|| redirect_to_sign_in(parts, paths::STAFF_SIGN_IN))?;
+        extend_session(state, &staff.session)
             .await
-            .map_err(|e| StaffRefusal::from(e).into_response())?;
+            .map_err(error_response)?;
         Ok(Self(staff))
     }
 }
 
-fn no_cases() -> Response {
-    let error = Error::forbidden("Your role gives no right to look at cases");
-    StaffRefusal::from(error).into_response()
-}
-
-impl FromRequestParts<State> for Watching {
+impl FromRequestParts<State> for BackgroundCaseStaff {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Response> {
-        let found = staff(state, &parts.headers)
+        let found = signed_in_staff(state, &parts.headers)
             .await
-            .map_err(|e| StaffRefusal::from(e).into_response())?;
-        let staff = found.ok_or_else(|| signed_out("/staff/sign-in"))?;
-        if staff.sees_cases() {
+            .map_err(error_response)?;
+        let staff = found.ok_or_else(|| session_ended_page(paths::STAFF_SIGN_IN))?;
+        if staff.may_see_cases() {
             Ok(Self(staff))
         } else {
-            Err(no_cases())
+            Err(no_case_access())
         }
     }
 }
 
-impl FromRequestParts<State> for SignedMember {
+impl FromRequestParts<State> for SignedInMember {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Response> {
-        let found = member(state, &parts.headers)
+        let found = signed_in_member(state, &parts.headers)
             .await
-            .map_err(|e| MemberRefusal::from(e).into_response())?;
-        found.ok_or_else(|| sign_in_first(parts, "/me/sign-in"))
+            .map_err(|e| MemberPageError::from(e).into_response())?;
+        found.ok_or_else(|| redirect_to_sign_in(parts, paths::MEMBER_SIGN_IN))
     }
 }
 
-/// The member of staff behind the cookie.
-pub(in crate::web) async fn staff(state: &State, headers: &HeaderMap) -> Result<Option<Staff>> {
-    let Some(secret) = cookie(headers, STAFF) else {
-        return Ok(None);
-    };
-    staff_by(state, fingerprint(secret)).await
+fn error_response(error: Error) -> Response {
+    StaffPageError::from(error).into_response()
 }
 
-/// The member of staff of a session, by the fingerprint of its secret.
-pub(in crate::web) async fn staff_by(state: &State, hash: String) -> Result<Option<Staff>> {
+fn no_case_access() -> Response {
+    error_response(Error::forbidden("Your role does not allow you to see cases"))
+}
+
+/// The member of staff whose session cookie the request carries.
+pub(in crate::web) async fn signed_in_staff(
+    state: &State,
+    headers: &HeaderMap,
+) -> Result<Option<SignedInStaff>> {
+    let Some(secret) = cookie(headers, STAFF_COOKIE) else {
+        return Ok(None);
+    };
+    staff_of_session(state, fingerprint(secret)).await
+}
+
+/// The member of staff of a session, found by the fingerprint of its secret.
+pub(in crate::web) async fn staff_of_session(state: &State, hash: String) -> Result<Option<SignedInStaff>> {
     state
         .store
         .read((hash, state.now()), |tx, (hash, now)| {
@@ -205,18 +236,21 @@ pub(in crate::web) async fn staff_by(state: &State, hash: String) -> Result<Opti
                     .filter(|s| s.kind == SessionKind::Staff);
                 let Some(session) = session else { return Ok(None) };
                 let person = tx
-                    .person(session.subject)
+                    .staff_member(session.subject)
                     .await?
                     .filter(|person| !person.disabled);
-                Ok(person.map(|person| Staff { person, session }))
+                Ok(person.map(|person| SignedInStaff { person, session }))
             })
         })
         .await
 }
 
-/// The member behind the cookie; the session counts as used.
-pub(in crate::web) async fn member(state: &State, headers: &HeaderMap) -> Result<Option<SignedMember>> {
-    let Some(secret) = cookie(headers, MEMBER) else {
+/// The member whose session cookie the request carries. Extends the session.
+pub(in crate::web) async fn signed_in_member(
+    state: &State,
+    headers: &HeaderMap,
+) -> Result<Option<SignedInMember>> {
+    let Some(secret) = cookie(headers, MEMBER_COOKIE) else {
         return Ok(None);
     };
     let found = state
@@ -232,7 +266,7 @@ pub(in crate::web) async fn member(state: &State, headers: &HeaderMap) -> Result
                     return Ok(None);
                 };
                 let member = tx.member(login.member).await?;
-                Ok(member.map(|member| SignedMember {
+                Ok(member.map(|member| SignedInMember {
                     login,
                     member,
                     session,
@@ -241,39 +275,40 @@ pub(in crate::web) async fn member(state: &State, headers: &HeaderMap) -> Result
         })
         .await?;
     if let Some(signed) = &found {
-        touch(state, &signed.session).await?;
+        extend_session(state, &signed.session).await?;
     }
     Ok(found)
 }
 
-/// Moves the session's end, at most once a minute.
-async fn touch(state: &State, session: &Session) -> Result<()> {
+/// Moves the session's expiry, at most once a minute.
+async fn extend_session(state: &State, session: &Session) -> Result<()> {
     let now = state.now();
     if now - session.seen < Duration::minutes(1) {
         return Ok(());
     }
-    let end = end(state, session.created, now);
+    let expires = expiry(state, session.created, now);
     state
         .store
-        .write((session.hash.clone(), now, end), |tx, (hash, now, end)| {
-            Box::pin(async move { tx.touch_session(hash, *now, *end).await })
-        })
+        .write(
+            (session.hash.clone(), now, expires),
+            |tx, (hash, now, expires)| Box::pin(async move { tx.touch_session(hash, *now, *expires).await }),
+        )
         .await
 }
 
-fn end(state: &State, created: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+fn expiry(state: &State, created: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
     let idle = Duration::minutes(i64::from(state.config.sessions.idle_minutes));
-    (now + idle).min(created + Duration::hours(LONGEST))
+    (now + idle).min(created + Duration::hours(MAX_HOURS))
 }
 
-/// Opens a session with a secret of its own and ends the one that the browser had. Gives the cookie.
-pub(in crate::web) async fn open(
+/// Starts a session and ends the previous session of the browser. Returns the Set-Cookie value.
+pub(in crate::web) async fn start_session(
     state: &State,
     headers: &HeaderMap,
     kind: SessionKind,
     subject: Uuid,
 ) -> Result<HeaderValue> {
-    let (name, path) = cookie_of(kind);
+    let (name, path) = cookie_name_and_path(kind);
     let secret = new_secret();
     let now = state.now();
     let session = Session {
@@ -283,15 +318,15 @@ pub(in crate::web) async fn open(
         csrf: new_secret(),
         created: now,
         seen: now,
-        expires: end(state, now, now),
+        expires: expiry(state, now, now),
     };
-    let before = cookie(headers, name).map(fingerprint);
+    let previous = cookie(headers, name).map(fingerprint);
     state
         .store
-        .write((session, before), |tx, (session, before)| {
+        .write((session, previous), |tx, (session, previous)| {
             Box::pin(async move {
-                if let Some(before) = before {
-                    tx.close_session(before).await?;
+                if let Some(previous) = previous {
+                    tx.close_session(previous).await?;
                 }
                 tx.open_session(session).await
             })
@@ -300,53 +335,53 @@ pub(in crate::web) async fn open(
     set_cookie(state, name, &secret, path)
 }
 
-/// Ends a session and answers with the page that says so.
-pub(in crate::web) async fn close(state: &State, session: Session, sign_in: &str) -> Result<Response> {
-    let (name, path) = cookie_of(session.kind);
+/// Ends a session. Responds with the signed-out page and removes the cookie.
+pub(in crate::web) async fn sign_out(state: &State, session: Session, sign_in: &str) -> Result<Response> {
+    let (name, path) = cookie_name_and_path(session.kind);
     state
         .store
         .write(session.hash, |tx, hash| {
             Box::pin(async move { tx.close_session(hash).await })
         })
         .await?;
-    let view = SignedOut {
-        frame: Frame::default(),
+    let view = SignedOutPage {
+        frame: PageFrame::default(),
         reason: Some("You have signed out.".to_owned()),
         sign_in: sign_in.to_owned(),
     };
-    let mut response = page(StatusCode::OK, &view)?;
-    let gone = format!("{name}=; Max-Age=0; HttpOnly; SameSite=Lax; Path={path}");
-    let gone = HeaderValue::from_str(&gone).map_err(Error::internal)?;
-    response.headers_mut().append(header::SET_COOKIE, gone);
+    let mut response = render_page(StatusCode::OK, &view)?;
+    let removal = format!("{name}=; Max-Age=0; HttpOnly; SameSite=Lax; Path={path}");
+    let removal = HeaderValue::from_str(&removal).map_err(Error::internal)?;
+    response.headers_mut().append(header::SET_COOKIE, removal);
     Ok(response)
 }
 
-/// The form was made for this session.
-pub(in crate::web) fn check_form(session: &Session, fields: &Fields) -> Result<()> {
-    if same(fields.get("csrf"), &session.csrf) {
+/// Checks that the form carries the CSRF token of this session.
+pub(in crate::web) fn check_csrf_token(session: &Session, fields: &FormFields) -> Result<()> {
+    if constant_time_eq(fields.get("csrf"), &session.csrf) {
         return Ok(());
     }
     Err(Error::forbidden(
-        "This form does not belong to your session; open its page again and send it from there",
+        "This form does not belong to your session. Open the page again and submit the form from there",
     ))
 }
 
-/// The token of a sign-in form: the browser's own, or a new one with its cookie.
-pub(in crate::web) fn form_token(
+/// The token for a sign-in form: the one from the browser's cookie, or a new one with the cookie to set.
+pub(in crate::web) fn sign_in_form_token(
     state: &State,
     headers: &HeaderMap,
 ) -> Result<(String, Option<HeaderValue>)> {
-    if let Some(token) = cookie(headers, FORM).filter(|token| token.len() == 43) {
+    if let Some(token) = cookie(headers, FORM_COOKIE).filter(|token| token.len() == 43) {
         return Ok((token.to_owned(), None));
     }
     let token = new_secret();
-    let cookie = set_cookie(state, FORM, &token, "/")?;
+    let cookie = set_cookie(state, FORM_COOKIE, &token, "/")?;
     Ok((token, Some(cookie)))
 }
 
-/// A sign-in form comes from the browser that asked for it: it repeats what the cookie says.
-pub(in crate::web) fn is_own_form(headers: &HeaderMap, fields: &Fields) -> bool {
-    cookie(headers, FORM).is_some_and(|token| same(token, fields.get("csrf")))
+/// Whether a sign-in form comes from the browser that opened it: its token matches the cookie.
+pub(in crate::web) fn is_own_sign_in_form(headers: &HeaderMap, fields: &FormFields) -> bool {
+    cookie(headers, FORM_COOKIE).is_some_and(|token| constant_time_eq(token, fields.get("csrf")))
 }
 
 fn set_cookie(state: &State, name: &str, value: &str, path: &str) -> Result<HeaderValue> {
@@ -361,36 +396,37 @@ fn set_cookie(state: &State, name: &str, value: &str, path: &str) -> Result<Head
     .map_err(Error::internal)
 }
 
-/// The value of a cookie that is not empty.
+/// The value of a cookie; `None` when it is missing or empty.
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|cookies| cookies.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(own, value)| *own == name && !value.is_empty())
+        .find(|(cookie, value)| *cookie == name && !value.is_empty())
         .map(|(_, value)| value)
 }
 
-/// Who opens a page goes to sign-in and comes back; what was sent by a form is not sent again by itself.
-fn sign_in_first(parts: &Parts, sign_in: &str) -> Response {
+/// A request without a session: a page request is redirected to sign-in and returns to the page afterwards. A submitted
+/// form is not repeated, so it gets the session-ended page.
+fn redirect_to_sign_in(parts: &Parts, sign_in: &str) -> Response {
     if !matches!(parts.method, Method::GET | Method::HEAD) {
-        return signed_out(sign_in);
+        return session_ended_page(sign_in);
     }
-    let wish = parts.uri.path_and_query().map_or("", |uri| uri.as_str());
-    let next = (!matches!(wish, "/staff" | "/me")).then_some(("next", wish));
-    go(&address(sign_in, next.into_iter())).unwrap_or_else(|_| signed_out(sign_in))
+    let requested = parts.uri.path_and_query().map_or("", |uri| uri.as_str());
+    let next = (!matches!(requested, paths::STAFF | paths::MEMBER)).then_some(("next", requested));
+    redirect(&url_with_query(sign_in, next.into_iter())).unwrap_or_else(|_| session_ended_page(sign_in))
 }
 
-/// The page of a session that is over.
-fn signed_out(sign_in: &str) -> Response {
-    let view = SignedOut {
-        frame: Frame::default(),
-        reason: Some("Your session is over, or you are not signed in. Nothing was saved.".to_owned()),
+/// The page shown when there is no session any more.
+fn session_ended_page(sign_in: &str) -> Response {
+    let view = SignedOutPage {
+        frame: PageFrame::default(),
+        reason: Some("Your session has ended, or you are not signed in. Nothing was saved.".to_owned()),
         sign_in: sign_in.to_owned(),
     };
-    page(StatusCode::UNAUTHORIZED, &view).unwrap_or_else(|_| StatusCode::UNAUTHORIZED.into_response())
+    render_page(StatusCode::UNAUTHORIZED, &view).unwrap_or_else(|_| StatusCode::UNAUTHORIZED.into_response())
 }
 
 #[cfg(test)]
@@ -400,24 +436,27 @@ mod tests {
     fn headers(cookies: &[&'static str]) -> HeaderMap {
         cookies
             .iter()
-            .map(|line| (header::COOKIE, HeaderValue::from_static(line)))
+            .map(|cookies| (header::COOKIE, HeaderValue::from_static(cookies)))
             .collect()
     }
 
     #[test]
     fn a_cookie_is_found_by_its_whole_name() {
         let headers = headers(&["xassent_session=a; assent_session=b; assent_member=", "other=1"]);
-        assert_eq!(cookie(&headers, STAFF), Some("b"));
-        assert_eq!(cookie(&headers, MEMBER), None);
+        assert_eq!(cookie(&headers, STAFF_COOKIE), Some("b"));
+        assert_eq!(cookie(&headers, MEMBER_COOKIE), None);
     }
 
     #[test]
-    fn a_sign_in_form_from_elsewhere_is_not_ours() {
+    fn a_sign_in_form_of_another_browser_is_not_accepted() {
         let headers = headers(&["assent_form=tok"]);
-        assert!(is_own_form(&headers, &Fields::read("csrf=tok")));
-        assert!(!is_own_form(&headers, &Fields::read("csrf=other")));
-        assert!(!is_own_form(&headers, &Fields::read("")));
-        assert!(!is_own_form(&HeaderMap::new(), &Fields::read("csrf=")));
+        assert!(is_own_sign_in_form(&headers, &FormFields::parse("csrf=tok")));
+        assert!(!is_own_sign_in_form(&headers, &FormFields::parse("csrf=other")));
+        assert!(!is_own_sign_in_form(&headers, &FormFields::parse("")));
+        assert!(!is_own_sign_in_form(
+            &HeaderMap::new(),
+            &FormFields::parse("csrf=")
+        ));
     }
 
     #[test]
@@ -432,8 +471,8 @@ mod tests {
             seen: now,
             expires: now,
         };
-        assert!(check_form(&session, &Fields::read("csrf=mine")).is_ok());
-        assert!(check_form(&session, &Fields::read("csrf=theirs")).is_err());
-        assert!(check_form(&session, &Fields::read("")).is_err());
+        assert!(check_csrf_token(&session, &FormFields::parse("csrf=mine")).is_ok());
+        assert!(check_csrf_token(&session, &FormFields::parse("csrf=theirs")).is_err());
+        assert!(check_csrf_token(&session, &FormFields::parse("")).is_err());
     }
 }

@@ -1,9 +1,9 @@
-//! The check of a name and a password. Whatever was wrong, the answer says the same and takes as long; after ten
-//! failures within a quarter of an hour a name rests, whether anybody has it or not.
+//! Checks user name and password. Whatever is wrong, the message is the same and takes the same time. After ten
+//! failures within 15 minutes a user name is blocked until the failures are older, whether or not the name exists.
 
 use crate::auth::password;
-use crate::auth::registration::fold_name;
-use crate::error::{Error, Kind, Result};
+use crate::auth::registration::normalize_username;
+use crate::error::{Error, ErrorKind, Result};
 use crate::state::State;
 use crate::store::sessions::SessionKind;
 use chrono::{DateTime, Duration, Utc};
@@ -11,80 +11,85 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
-/// What a failed try is told.
-pub(in crate::web) const WRONG: &str = "The user name or the password is not right.";
-/// What a try from a stale form is told.
-pub(in crate::web) const STALE: &str = "This page was open for too long. Please try again.";
+/// The message after a failed attempt.
+pub(in crate::web) const WRONG_CREDENTIALS: &str = "The user name or password is not correct.";
+/// The message when a form was sent without a valid form token.
+pub(in crate::web) const STALE_FORM: &str = "This page was open too long. Please try again.";
 
-/// Failures that a name may have within [`WINDOW`].
-const MOST: usize = 10;
-/// Minutes.
-const WINDOW: i64 = 15;
-/// Names that are remembered at once; beyond it the ones that have rested are forgotten.
-const NAMES: usize = 10_000;
+/// The number of failures within [`WINDOW_MINUTES`] after which a name is blocked.
+const MAX_FAILURES: usize = 10;
+/// How long a failure counts, in minutes.
+const WINDOW_MINUTES: i64 = 15;
+/// How many names are kept. Beyond this number, names without recent failures are removed.
+const MAX_NAMES: usize = 10_000;
 
-/// Failed tries by kind and name, in the memory of this process.
+/// Failed attempts by kind of session and user name, in the memory of this process.
 #[derive(Debug, Default)]
-pub(in crate::web) struct Tries(Mutex<HashMap<String, Vec<DateTime<Utc>>>>);
+pub(in crate::web) struct FailedSignIns(Mutex<HashMap<String, Vec<DateTime<Utc>>>>);
 
-impl Tries {
-    fn may_try(&self, key: &str, now: DateTime<Utc>) -> bool {
+impl FailedSignIns {
+    fn is_allowed(&self, key: &str, now: DateTime<Utc>) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get_mut(key).is_none_or(|failed| {
-            failed.retain(|at| now - *at < Duration::minutes(WINDOW));
-            failed.len() < MOST
+        all.get_mut(key).is_none_or(|failures| {
+            failures.retain(|at| is_recent(*at, now));
+            failures.len() < MAX_FAILURES
         })
     }
 
-    fn failed(&self, key: String, now: DateTime<Utc>) {
+    fn record(&self, key: String, now: DateTime<Utc>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= NAMES {
-            all.retain(|_, failed| failed.iter().any(|at| now - *at < Duration::minutes(WINDOW)));
+        if all.len() >= MAX_NAMES {
+            all.retain(|_, failures| failures.iter().any(|at| is_recent(*at, now)));
         }
         all.entry(key).or_default().push(now);
     }
 
-    fn forget(&self, key: &str) {
+    fn clear(&self, key: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }
 
-/// The row of the person or login that name and password belong to.
-pub(in crate::web) async fn check(
+fn is_recent(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    now - at < Duration::minutes(WINDOW_MINUTES)
+}
+
+/// The row id of the member of staff (`person`) or member login that the name and password belong to. `None` when they
+/// are wrong; an error when the name is blocked.
+pub(in crate::web) async fn check_credentials(
     state: &State,
-    tries: &Tries,
+    failed_sign_ins: &FailedSignIns,
     kind: SessionKind,
     name: &str,
     password: &str,
 ) -> Result<Option<Uuid>> {
-    let name = fold_name(name);
+    let name = normalize_username(name);
     let key = format!("{kind:?}/{name}");
     let now = state.now();
-    if !tries.may_try(&key, now) {
-        let message = "Too many tries with this name. Wait a quarter of an hour, then try again";
-        return Err(Error::new(Kind::TooMany, message));
+    if !failed_sign_ins.is_allowed(&key, now) {
+        let message = "Too many attempts. Try again in 15 minutes.";
+        return Err(Error::new(ErrorKind::TooManyRequests, message));
     }
-    let known = known(state, kind, name).await?;
-    let stored = known.as_ref().map(|(_, hash)| hash.clone());
-    let fits = password::check(password.to_owned(), stored, state.config.password_work).await?;
-    let Some((id, _)) = known.filter(|_| fits) else {
-        tries.failed(key, now);
+    let account = find_account(state, kind, name).await?;
+    let stored_hash = account.as_ref().map(|(_, hash)| hash.clone());
+    let matches = password::check(password.to_owned(), stored_hash, state.config.password_cost).await?;
+    let Some((id, _)) = account.filter(|_| matches) else {
+        failed_sign_ins.record(key, now);
         metrics::counter!("assent_sign_in_failures_total").increment(1);
         return Ok(None);
     };
-    tries.forget(&key);
+    failed_sign_ins.clear(&key);
     Ok(Some(id))
 }
 
-/// The row and the stored hash of a name that may sign in.
-async fn known(state: &State, kind: SessionKind, name: String) -> Result<Option<(Uuid, String)>> {
+/// The row id and password hash of a name that is not disabled.
+async fn find_account(state: &State, kind: SessionKind, name: String) -> Result<Option<(Uuid, String)>> {
     state
         .store
         .read((kind, name), |tx, (kind, name)| {
             Box::pin(async move {
                 Ok(match kind {
                     SessionKind::Staff => {
-                        let person = tx.person_by_username(name).await?.filter(|p| !p.disabled);
+                        let person = tx.staff_member_by_username(name).await?.filter(|p| !p.disabled);
                         person.map(|p| (p.id, p.password))
                     }
                     SessionKind::Member => {
@@ -106,22 +111,25 @@ mod tests {
     }
 
     #[test]
-    fn a_name_rests_after_ten_failures_and_no_other_name_does() {
-        let tries = Tries::default();
+    fn ten_failures_block_a_name_and_no_other() {
+        let failures = FailedSignIns::default();
         for n in 0..10 {
-            assert!(tries.may_try("staff/a", at(n)));
-            tries.failed("staff/a".to_owned(), at(n));
+            assert!(failures.is_allowed("staff/a", at(n)));
+            failures.record("staff/a".to_owned(), at(n));
         }
-        assert!(!tries.may_try("staff/a", at(10)));
-        assert!(tries.may_try("staff/b", at(10)));
-        assert!(tries.may_try("staff/a", at(16)), "the first failures are over");
+        assert!(!failures.is_allowed("staff/a", at(10)));
+        assert!(failures.is_allowed("staff/b", at(10)));
+        assert!(
+            failures.is_allowed("staff/a", at(16)),
+            "the first failures no longer count"
+        );
     }
 
     #[test]
-    fn who_gets_in_starts_anew() {
-        let tries = Tries::default();
-        (0..10).for_each(|_| tries.failed("staff/a".to_owned(), at(0)));
-        tries.forget("staff/a");
-        assert!(tries.may_try("staff/a", at(0)));
+    fn a_successful_sign_in_clears_the_failures() {
+        let failures = FailedSignIns::default();
+        (0..10).for_each(|_| failures.record("staff/a".to_owned(), at(0)));
+        failures.clear("staff/a");
+        assert!(failures.is_allowed("staff/a", at(0)));
     }
 }

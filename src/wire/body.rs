@@ -1,19 +1,19 @@
-//! Bodies: JSON that was read with its text kept, and FHIR answers.
+//! Request and response bodies: JSON parsed with its text kept, and FHIR responses.
 
 use super::failure::Failure;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-/// A JSON body, parsed once, with the text as it was received. `FORM` is the form of the door's errors.
+/// A JSON body, parsed once, with the text as received. `FORM` is the form of the errors (see `Failure`).
 #[derive(Debug)]
 pub struct JsonBody<const FORM: u8> {
     /// The text as received.
     pub text: String,
-    /// The same, parsed.
+    /// The text, parsed.
     pub value: Value,
 }
 
@@ -27,15 +27,19 @@ impl<S: Send + Sync, const FORM: u8> FromRequest<S> for JsonBody<FORM> {
         check_type(request.headers())?;
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Error::new(Kind::TooLarge, "The body is larger than this server takes")
+                Error::new(ErrorKind::TooLarge, "The body is larger than this server accepts")
             } else {
-                Error::malformed("The body could not be read to its end")
+                Error::malformed("The body could not be read completely")
             }
         })?;
         let text = String::from_utf8(bytes.into())
-            .map_err(|_| Error::malformed("The body is not UTF-8 text, so it is no JSON"))?;
+            .map_err(|_| Error::malformed("The body is not valid JSON: it is not UTF-8 text"))?;
         let value = serde_json::from_str(&text).map_err(|e| {
-            let message = format!("The body is not JSON: line {}, column {}", e.line(), e.column());
+            let message = format!(
+                "The body is not valid JSON: error at line {}, column {}",
+                e.line(),
+                e.column()
+            );
             Error::malformed(message)
         })?;
         Ok(Self { text, value })
@@ -43,11 +47,16 @@ impl<S: Send + Sync, const FORM: u8> FromRequest<S> for JsonBody<FORM> {
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Error> {
-    let given = headers
+    let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|v| v.to_str().ok())
         .unwrap_or("");
-    let media = given.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let media = content_type
+        .split(';')
+        .next()
+        .unwrap_or("")
+        .trim()
+        .to_ascii_lowercase();
     if matches!(
         media.as_str(),
         "application/fhir+json" | "application/json" | "text/json"
@@ -55,12 +64,12 @@ fn check_type(headers: &HeaderMap) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::new(
-        Kind::UnsupportedMedia,
+        ErrorKind::UnsupportedMediaType,
         "Send JSON: Content-Type application/fhir+json or application/json",
     ))
 }
 
-/// A FHIR resource as an answer.
+/// A FHIR resource as a response.
 #[derive(Debug)]
 pub struct FhirResponse {
     status: StatusCode,
@@ -74,7 +83,7 @@ impl FhirResponse {
         Self::text(resource.to_string())
     }
 
-    /// 200 with a resource that is text already.
+    /// 200 with a resource that is already text.
     pub fn text(text: String) -> Self {
         Self {
             status: StatusCode::OK,
@@ -83,7 +92,7 @@ impl FhirResponse {
         }
     }
 
-    /// 201 with the new resource and its address.
+    /// 201 with the new resource and its URL for `Location`.
     pub fn created(resource: &Value, location: String) -> Self {
         Self {
             status: StatusCode::CREATED,
@@ -103,7 +112,7 @@ impl IntoResponse for FhirResponse {
             response = response.header(header::LOCATION, location);
         }
         response.body(Body::from(self.text)).unwrap_or_else(|e| {
-            Failure::<0>(Error::internal(format!("an answer could not be built: {e}"))).into_response()
+            Failure::<0>(Error::internal(format!("a response could not be built: {e}"))).into_response()
         })
     }
 }

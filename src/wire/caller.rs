@@ -1,44 +1,64 @@
-//! Who is calling, as extractors: a handler's signature is its access rule.
+//! Extractors for the caller of a request. The extractor in a handler's signature is the handler's access rule: there
+//! is no caller of a FHIR API without the resource type and the interaction that its scopes must allow.
+//!
+//! `BackendToken<Claim, Create>` accepts a partner's token with the scope `system/Claim.c`, and
+//! `AppToken<ExplanationOfBenefit, Search>` a member's app's token with `patient/ExplanationOfBenefit.s`. A call
+//! without a valid token gets 401 and one without the scope 403, both before the body is read.
 
 use super::failure::{Failure, FhirFailure, HookFailure};
-use crate::auth::{self, App, Backend, Client};
+use super::interaction::Interaction;
+use super::resource::ResourceType;
+use crate::auth::{self, AppCaller, BackendCaller, Client};
 use crate::state::State;
 use axum::extract::FromRequestParts;
 use axum::http::{header, request::Parts};
+use std::marker::PhantomData;
 
-/// A partner's system with a backend-services token for this FHIR base.
+/// A call by a partner's system whose token allows the interaction `I` on the resource type `R`.
 #[derive(Debug)]
-pub struct BackendToken(pub Backend);
+pub struct BackendToken<R, I> {
+    /// Who is calling.
+    pub caller: BackendCaller,
+    scope: PhantomData<fn() -> (R, I)>,
+}
 
-/// A member's app with a token for one patient.
+/// A call by a member's app whose token allows the interaction `I` on the resource type `R`.
 #[derive(Debug)]
-pub struct AppToken(pub App);
+pub struct AppToken<R, I> {
+    /// Who is calling, and for which member.
+    pub caller: AppCaller,
+    scope: PhantomData<fn() -> (R, I)>,
+}
 
-/// An EHR that fires a hook, known by its signed JWT. The `jti` is not yet spent: the unit that stores the answer
-/// spends it.
+/// A hook call by an EHR, authenticated by its signed JWT. Hook calls have no scopes (CDS Hooks 2.0). The `jti` is not
+/// spent yet; the unit of work that stores the response spends it.
 #[derive(Debug)]
 pub struct HookCall {
-    /// The client whose issuer signed.
+    /// The client whose issuer signed the JWT.
     pub client: Client,
-    /// The token's `jti` with its end, to be spent in the unit of the answer.
+    /// The JWT's `jti` and its expiry.
     pub jti: auth::Jti,
 }
 
-impl FromRequestParts<State> for BackendToken {
+impl<R: ResourceType, I: Interaction> FromRequestParts<State> for BackendToken<R, I> {
     type Rejection = FhirFailure;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Self::Rejection> {
-        let token = bearer(parts).ok_or_else(auth::no_token)?;
-        Ok(Self(auth::backend(state, token).await?))
+        let token = bearer_token(parts).ok_or_else(auth::missing_token)?;
+        let caller = auth::backend(state, token, R::NAME, I::PERMISSION).await?;
+        let scope = PhantomData;
+        Ok(Self { caller, scope })
     }
 }
 
-impl FromRequestParts<State> for AppToken {
+impl<R: ResourceType, I: Interaction> FromRequestParts<State> for AppToken<R, I> {
     type Rejection = FhirFailure;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Self::Rejection> {
-        let token = bearer(parts).ok_or_else(auth::no_token)?;
-        Ok(Self(auth::app(state, token).await?))
+        let token = bearer_token(parts).ok_or_else(auth::missing_token)?;
+        let caller = auth::app(state, token, R::NAME, I::PERMISSION).await?;
+        let scope = PhantomData;
+        Ok(Self { caller, scope })
     }
 }
 
@@ -46,7 +66,7 @@ impl FromRequestParts<State> for HookCall {
     type Rejection = HookFailure;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Self::Rejection> {
-        let token = bearer(parts).ok_or_else(auth::no_token)?;
+        let token = bearer_token(parts).ok_or_else(auth::missing_token)?;
         let (client, jti) = auth::hook(state, token, parts.uri.path())
             .await
             .map_err(Failure)?;
@@ -54,8 +74,8 @@ impl FromRequestParts<State> for HookCall {
     }
 }
 
-/// The token of `Authorization: Bearer …`.
-fn bearer(parts: &Parts) -> Option<&str> {
+/// The token in `Authorization: Bearer …`.
+fn bearer_token(parts: &Parts) -> Option<&str> {
     let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme

@@ -1,10 +1,14 @@
-//! Axum extractors and responders: FHIR JSON in and out, errors in each protocol's own form. The one place that
-//! knows which HTTP status an error becomes.
+//! Axum extractors and responders: callers with their scopes, FHIR JSON in and out, and errors in the form of each
+//! protocol. This module alone knows which HTTP status an error becomes.
 
 mod body;
 mod caller;
 mod failure;
+mod guide;
+pub mod interaction;
+pub mod resource;
 
 pub use body::{FhirJson, FhirResponse, JsonBody};
 pub use caller::{AppToken, BackendToken, HookCall};
-pub use failure::{Failure, FhirFailure, HookFailure, OAuthFailure, not_allowed, status};
+pub use failure::{Failure, FhirFailure, HookFailure, OAuthFailure, method_not_allowed, status};
+pub use guide::Guide;

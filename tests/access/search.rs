@@ -1,19 +1,19 @@
-//! Searches of a member's app: each parameter finds and leaves out, pages hold, includes come along.
+//! Searches of the member API over HTTP: parameters, paging and included resources.
 
-use super::{EOB, FORM, deny, found, submitted, token};
+use super::{EOB, FORM, access_token, deny, search_matches, submit};
 use crate::support::{PUBLIC_URL, both};
 use serde_json::{Value, json};
 
 both! {
-    async fn each_parameter_finds_and_leaves_out(app: &TestApp) {
-        let case = submitted(app, &app.run().oxygen(FORM, None, 87, "normal")).await;
-        let ruth = token(app, "ruth").await;
-        let eob = found(app, &ruth, "").await.remove(0);
+    async fn each_search_parameter_matches_and_excludes(app: &TestApp) {
+        let case = submit(app, &app.messages().oxygen_request(FORM, None, 87, "normal")).await;
+        let ruth = access_token(app, "ruth").await;
+        let eob = search_matches(app, &ruth, "").await.remove(0);
         let patient = eob["patient"]["reference"].as_str().unwrap();
         let patient_id = patient.strip_prefix("Patient/").unwrap();
         let trace = eob["identifier"].as_array().unwrap().last().unwrap();
         let trace = format!("{}%7C{}", trace["system"].as_str().unwrap(), trace["value"].as_str().unwrap());
-        let hits = [
+        let matching = [
             format!("_id={case}"),
             format!("patient={patient_id}"),
             format!("patient={patient}"),
@@ -29,22 +29,22 @@ both! {
             "_lastUpdated=le2026-11-20T15:04:06Z".into(),
             "_profile=http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-priorauthorization".into(),
         ];
-        for query in hits {
-            assert_eq!(found(app, &ruth, &format!("?{query}")).await.len(), 1, "{query}");
+        for query in matching {
+            assert_eq!(search_matches(app, &ruth, &format!("?{query}")).await.len(), 1, "{query}");
         }
-        let misses = [
+        let excluding = [
             "_id=none", "patient=none", "use=claim", "type=pharmacy", "identifier=none",
             "service-date=2026-11-24", "service-date=lt2026-11-23", "_lastUpdated=gt2026-11-20",
             "_profile=http://example.org/other",
         ];
-        for query in misses {
-            assert!(found(app, &ruth, &format!("?{query}")).await.is_empty(), "{query}");
+        for query in excluding {
+            assert!(search_matches(app, &ruth, &format!("?{query}")).await.is_empty(), "{query}");
         }
     }
 
-    async fn a_search_that_is_not_understood_is_told_and_not_guessed(app: &TestApp) {
-        let ruth = token(app, "ruth").await;
-        for query in ["colour=red", "service-date=soon", "_count=many", "_include=Nobody:x", "_format=xml"] {
+    async fn an_unsupported_search_parameter_is_an_error(app: &TestApp) {
+        let ruth = access_token(app, "ruth").await;
+        for query in ["color=red", "service-date=soon", "_count=many", "_include=Nobody:x", "_format=xml"] {
             let outcome = app.get(&format!("{EOB}?{query}"), Some(&ruth)).await.json(400);
             let name = query.split('=').next().unwrap();
             assert!(outcome["issue"][0]["details"]["text"].as_str().unwrap().contains(name), "{outcome}");
@@ -53,9 +53,9 @@ both! {
         posted.json(415);
     }
 
-    async fn a_posted_search_is_the_same_search(app: &TestApp) {
-        submitted(app, &app.run().surgery()).await;
-        let ruth = token(app, "ruth").await;
+    async fn a_search_by_post_finds_the_same(app: &TestApp) {
+        submit(app, &app.messages().surgery_request()).await;
+        let ruth = access_token(app, "ruth").await;
         let form = "application/x-www-form-urlencoded";
         let posted = app.post(&format!("{EOB}/_search"), Some(&ruth), form, "use=preauthorization").await.json(200);
         assert_eq!(posted["total"], 1);
@@ -63,13 +63,13 @@ both! {
         assert_eq!(none["total"], 0);
     }
 
-    async fn pages_run_from_the_newest_and_lose_nothing(app: &TestApp) {
+    async fn pages_start_with_the_newest_and_are_complete(app: &TestApp) {
         let mut cases = Vec::new();
         for _ in 0..3 {
-            cases.push(submitted(app, &app.run().referral()).await);
+            cases.push(submit(app, &app.messages().referral_request()).await);
             app.clock.advance(chrono::Duration::seconds(1));
         }
-        let ruth = token(app, "ruth").await;
+        let ruth = access_token(app, "ruth").await;
         let mut seen = Vec::new();
         let mut next = Some(format!("{EOB}?_count=2"));
         while let Some(path) = next {
@@ -85,27 +85,27 @@ both! {
         assert_eq!(seen, cases);
     }
 
-    async fn who_is_named_comes_along_as_far_as_the_token_reads(app: &TestApp) {
-        submitted(app, &app.run().surgery()).await;
-        let ruth = token(app, "ruth").await;
+    async fn included_resources_are_limited_by_the_scopes(app: &TestApp) {
+        submit(app, &app.messages().surgery_request()).await;
+        let ruth = access_token(app, "ruth").await;
         let all = "?_include=ExplanationOfBenefit:patient&_include=ExplanationOfBenefit:coverage\
                    &_include=ExplanationOfBenefit:insurer&_include=ExplanationOfBenefit:provider";
-        let kinds = async |token: &str| -> Vec<Value> {
+        let included_types = async |token: &str| -> Vec<Value> {
             let bundle = app.get(&format!("{EOB}{all}"), Some(token)).await.json(200);
             assert_eq!(bundle["total"], 1);
             let entries = bundle["entry"].as_array().unwrap();
             let included = entries.iter().filter(|e| e["search"]["mode"] == "include");
             included.map(|e| e["resource"]["resourceType"].clone()).collect()
         };
-        let mut wide = kinds(&ruth).await;
-        wide.sort_by_key(Value::to_string);
-        assert_eq!(wide, ["Coverage", "Organization", "Organization", "Patient"]);
+        let mut types = included_types(&ruth).await;
+        types.sort_by_key(Value::to_string);
+        assert_eq!(types, ["Coverage", "Organization", "Organization", "Patient"]);
         let narrow = app.tokens("ruth", "patient/ExplanationOfBenefit.rs patient/Patient.rs").await;
-        assert_eq!(kinds(narrow["access_token"].as_str().unwrap()).await, ["Patient"]);
+        assert_eq!(included_types(narrow["access_token"].as_str().unwrap()).await, ["Patient"]);
     }
 
-    async fn every_reference_of_a_record_can_be_read(app: &TestApp) {
-        let case = submitted(app, &app.run().oxygen(FORM, None, 91, "normal")).await;
+    async fn every_reference_of_an_authorization_can_be_read(app: &TestApp) {
+        let case = submit(app, &app.messages().oxygen_request(FORM, None, 91, "normal")).await;
         deny(app, &case, 1).await;
         let scope = "patient/*.rs";
         let tokens = app.tokens("ruth", scope).await;
@@ -123,8 +123,8 @@ both! {
         }
     }
 
-    async fn the_member_and_the_coverage_are_found_by_their_parameters(app: &TestApp) {
-        let ruth = token(app, "ruth").await;
+    async fn the_member_and_the_coverage_can_be_searched(app: &TestApp) {
+        let ruth = access_token(app, "ruth").await;
         let total = async |query: &str| app.get(&format!("/fhir/pdex/{query}"), Some(&ruth)).await.json(200)["total"].clone();
         for query in ["Patient", "Patient?family=ell", "Patient?birthdate=1953-03-14", "Patient?gender=female&given=Ruth",
             "Patient?identifier=A100200300", "Coverage", "Coverage?identifier=A100200300"] {
@@ -135,7 +135,7 @@ both! {
         }
     }
 
-    async fn the_statement_says_what_can_be_searched(app: &TestApp) {
+    async fn the_capability_statement_lists_the_search_parameters(app: &TestApp) {
         let statement = app.get("/fhir/pdex/metadata", None).await.json(200);
         let resources = statement["rest"][0]["resource"].as_array().unwrap();
         let eob = resources.iter().find(|r| r["type"] == "ExplanationOfBenefit").unwrap();

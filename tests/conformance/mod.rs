@@ -1,7 +1,6 @@
-//! The guides' numbered requirements and where each one stands: one file per guide and version, one row per
-//! statement (`id,level,status,where,note`). A `met` names the test functions that would fail if the requirement
-//! were broken, separated by `;`. `docs/conformance.md` is made from these files: with `UPDATE_DOCS=1` the test
-//! writes it.
+//! The guides' numbered requirements and their status: one file per guide and version, one row per statement
+//! (`id,level,status,where,note`). A row that is `met` names the test functions that fail if the requirement is broken,
+//! separated by `;`. `docs/conformance.md` is generated from these files: with `UPDATE_DOCS=1` the test writes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -71,18 +70,18 @@ fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The names of the functions in `source` that carry a test attribute, or are stories inside `both!`.
+/// The names of the functions in `source` that carry a test attribute or are declared inside `both!`.
 fn tests_in(source: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut is_test = false;
     for line in source.lines() {
-        // Stories stand inside `both!`, one step in; what stands at the margin only serves them.
-        let is_story = line.starts_with("    async fn ") && line.ends_with(": &TestApp) {");
+        // Tests inside `both!` are indented by one step; functions at the margin are helpers.
+        let is_in_both = line.starts_with("    async fn ") && line.ends_with(": &TestApp) {");
         let line = line.trim();
         if line.starts_with("#[test") || line.starts_with("#[tokio::test") {
             is_test = true;
         } else if let Some((_, after)) = line.split_once("fn ")
-            && (is_test || is_story)
+            && (is_test || is_in_both)
         {
             names.extend(after.split(['(', '<']).next().map(str::to_owned));
             is_test = false;
@@ -99,7 +98,7 @@ fn all_tests() -> BTreeSet<String> {
         .collect()
 }
 
-/// What is wrong with one row.
+/// What is wrong with one row, if anything.
 fn problem(row: &Row, tests: &BTreeSet<String>) -> Option<String> {
     let mut named = row.tests.split(';').map(str::trim).filter(|t| !t.is_empty());
     let names_a_test = named.clone().next().is_some();
@@ -133,7 +132,7 @@ fn every_requirement_has_one_row_with_a_known_status_and_existing_tests() {
 }
 
 #[test]
-fn a_row_that_says_more_than_the_tests_is_found() {
+fn a_row_that_claims_more_than_its_tests_show_is_found() {
     let tests = BTreeSet::from(["a_test".to_owned()]);
     let row = |status: &str, tests: &str, note: &str| Row {
         id: "1".into(),
@@ -157,7 +156,7 @@ fn a_row_that_says_more_than_the_tests_is_found() {
     assert_eq!(tests_in(source), ["one", "three", "four"]);
 }
 
-/// The page: what the words mean, then the totals.
+/// The page: what each status means, then the totals.
 fn page() -> String {
     let mut page = String::from(PAGE);
     let mut totals = [0; STATUSES.len() + 1];
@@ -166,13 +165,13 @@ fn page() -> String {
         for (total, count) in totals.iter_mut().zip(counts) {
             *total += count;
         }
-        page.push_str(&line(&guide, &counts));
+        page.push_str(&table_row(&guide, &counts));
     }
-    page.push_str(&line("**all**", &totals));
+    page.push_str(&table_row("**all**", &totals));
     page
 }
 
-/// How many rows, then how many of each status.
+/// The number of rows, then the number for each status.
 fn counts(rows: &[Row]) -> [usize; STATUSES.len() + 1] {
     let mut counts = [0; STATUSES.len() + 1];
     counts[0] = rows.len();
@@ -182,7 +181,7 @@ fn counts(rows: &[Row]) -> [usize; STATUSES.len() + 1] {
     counts
 }
 
-fn line(name: &str, counts: &[usize]) -> String {
+fn table_row(name: &str, counts: &[usize]) -> String {
     let numbers: Vec<_> = counts.iter().map(usize::to_string).collect();
     format!("| {name} | {} |\n", numbers.join(" | "))
 }
@@ -190,13 +189,15 @@ fn line(name: &str, counts: &[usize]) -> String {
 const PAGE: &str = "\
 # Conformance
 
-Each guide's numbered requirements have one row each in `tests/conformance/<guide>-<version>.csv`. This page is
-made from those files; after a change run `UPDATE_DOCS=1 cargo test conformance`.
+Each numbered requirement of a guide has one row in `tests/conformance/<guide>-<version>.csv`. This page is generated
+from those files; after a change run `UPDATE_DOCS=1 cargo test conformance`.
 
-- **todo**: its feature is not built yet, or no test shows it yet.
+- **todo**: the feature is not built yet, or no test shows it yet.
 - **met**: the row names a test that fails when the requirement is broken.
-- **partly**, **not-offered**, **operator**, **defect**: the row's note says what is missing, that the feature is
-  optional and not offered, who has to do it, or which way was taken where the guide contradicts itself.
+- **partly**: the row's note says what is missing.
+- **not-offered**: the feature is optional and the note says why it is not offered.
+- **operator**: the note says what the operator must do.
+- **defect**: the guide contradicts itself, and the note says what Assent does.
 
 | Guide | Rows | todo | met | partly | not-offered | operator | defect |
 |---|---|---|---|---|---|---|---|
@@ -207,7 +208,7 @@ fn the_conformance_page_shows_the_totals_of_the_files() {
     let path = root().join("docs/conformance.md");
     #[expect(
         clippy::disallowed_methods,
-        reason = "a switch of the test run, not a setting of the house"
+        reason = "an option of the test run, not a setting of the server"
     )]
     let update = std::env::var("UPDATE_DOCS").is_ok();
     if update {
@@ -217,6 +218,6 @@ fn the_conformance_page_shows_the_totals_of_the_files() {
     assert_eq!(
         written,
         page(),
-        "docs/conformance.md is stale: run with UPDATE_DOCS=1"
+        "docs/conformance.md is out of date: run with UPDATE_DOCS=1"
     );
 }

@@ -1,4 +1,4 @@
-//! Hook calls in our own words, and how their answers are read.
+//! Hook calls, and functions that read the responses.
 
 use crate::support::{Ehr, Reply, TestApp};
 use assent::store::assertions::Assertion;
@@ -8,15 +8,15 @@ pub const HOOK: &str = "/cds-services/order-sign-crd";
 pub const COVERAGE_INFORMATION: &str =
     "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information";
 
-/// Fires the hook.
-pub async fn sign(ehr: &Ehr<'_>, call: &Value) -> Reply {
+/// Calls the hook `order-sign`.
+pub async fn call_order_sign(ehr: &Ehr<'_>, call: &Value) -> Reply {
     ehr.hook("order-sign-crd", call).await
 }
 
-/// The coverage-information of the order with this id: its last repetition.
+/// The coverage information of the order with this id: its last extension.
 #[track_caller]
-pub fn said(answer: &Reply, order: &str) -> Value {
-    let body = answer.json(200);
+pub fn coverage_information(reply: &Reply, order: &str) -> Value {
+    let body = reply.json(200);
     let actions = body["systemActions"].as_array().unwrap();
     let action = actions.iter().find(|a| a["resource"]["id"] == order).unwrap();
     action["resource"]["extension"]
@@ -27,8 +27,8 @@ pub fn said(answer: &Reply, order: &str) -> Value {
         .clone()
 }
 
-/// The values of one member of a coverage-information extension, whatever their type.
-pub fn part(extension: &Value, url: &str) -> Vec<Value> {
+/// The values of one part of a coverage-information extension, of any type.
+pub fn values(extension: &Value, url: &str) -> Vec<Value> {
     let parts = extension["extension"]
         .as_array()
         .unwrap()
@@ -46,9 +46,9 @@ pub fn part(extension: &Value, url: &str) -> Vec<Value> {
     parts.map(value).collect()
 }
 
-/// The stored assertion behind an extension, as one client sees it.
+/// The stored assertion of an extension, as one client sees it.
 pub async fn assertion(app: &TestApp, client_id: &str, extension: &Value) -> Option<Assertion> {
-    let id = part(extension, "coverage-assertion-id")[0]
+    let id = values(extension, "coverage-assertion-id")[0]
         .as_str()
         .unwrap()
         .to_owned();
@@ -62,13 +62,13 @@ pub async fn assertion(app: &TestApp, client_id: &str, extension: &Value) -> Opt
     found.await.unwrap()
 }
 
-/// Ruth Ellery's oxygen concentrator, and a mammography that only a clinical code names.
-pub fn oxygen_and_mammography() -> Value {
+/// A call with two orders for Ruth Ellery: an oxygen concentrator, and a mammography with only a clinical code.
+pub fn oxygen_and_mammography_call() -> Value {
     json!({
         "hook": "order-sign",
         "hookInstance": "3f0b6c52-6e0e-4a51-9a0e-6a5f0a4c1b77",
         "fhirServer": "https://ehr.example.org/fhir",
-        "fhirAuthorization": { "access_token": "chart-secret", "token_type": "Bearer", "expires_in": 30,
+        "fhirAuthorization": { "access_token": "ehr-access-token", "token_type": "Bearer", "expires_in": 30,
             "scope": "patient/*.rs", "subject": "assent", "patient": "p1" },
         "context": { "userId": "Practitioner/dr7", "patientId": "p1", "draftOrders": {
             "resourceType": "Bundle", "type": "collection", "entry": [

@@ -1,40 +1,44 @@
-//! The forms' door over HTTP: who gets which form, with which draft, and what is refused where.
+//! The DTR API over HTTP: which client gets which form with which draft, and what is rejected with which path.
 
 mod bad_calls;
 
 use crate::support::{Ehr, TestApp, both};
-use assent::demo::walk::messages::{Run, parameter, part};
+use assent::demo::walk::messages::{Messages, extension, parameter};
 use serde_json::{Value, json};
 
 const PACKAGE: &str = "/dtr/2.2/Questionnaire/$questionnaire-package";
 const REPORT: &str = "/dtr/2.2/Questionnaire/$log-questionnaire-errors";
 const FORM: &str = "http://127.0.0.1:8642/dtr/2.2/Questionnaire/home-oxygen";
 
-/// The assertion that the hook gives for the walk's oxygen order.
-async fn asserted(app: &TestApp, ehr: &Ehr<'_>) -> String {
-    let answer = ehr.hook("order-sign-crd", &app.run().hook()).await.json(200);
-    let actions = answer["systemActions"].as_array().unwrap();
+/// The coverage-assertion-id in the hook's response for the oxygen order of the end-to-end check.
+async fn assertion_id(app: &TestApp, ehr: &Ehr<'_>) -> String {
+    let response = ehr
+        .hook("order-sign-crd", &app.messages().order_sign_hook())
+        .await
+        .json(200);
+    let actions = response["systemActions"].as_array().unwrap();
     let oxygen = actions
         .iter()
         .map(|a| &a["resource"])
         .find(|r| r["id"] == "oxygen")
         .unwrap();
-    let information = part(
+    let information = extension(
         oxygen,
         "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information",
     )
     .unwrap();
-    part(information, "coverage-assertion-id").unwrap()["valueString"]
+    extension(information, "coverage-assertion-id").unwrap()["valueString"]
         .as_str()
         .unwrap()
         .to_owned()
 }
 
-/// The walk's coverage alone.
+/// The parameter `coverage` of the end-to-end check.
 fn coverage() -> Value {
-    Run::package_input("-")["parameter"][0].clone()
+    Messages::questionnaire_package_input("-")["parameter"][0].clone()
 }
 
+/// The input of `$questionnaire-package` with a coverage and these parameters.
 fn input(more: Vec<Value>) -> Value {
     let mut parameters = vec![coverage()];
     parameters.extend(more);
@@ -54,13 +58,13 @@ fn report(text: &str) -> Value {
 }
 
 both! {
-    async fn a_context_leads_to_the_form_and_a_draft_that_says_where_each_answer_is_from(app: &TestApp) {
+    async fn a_context_leads_to_the_form_and_a_draft_with_the_origin_of_each_answer(app: &TestApp) {
         let ehr = app.ehr().await;
-        let assertion = asserted(app, &ehr).await;
+        let assertion = assertion_id(app, &ehr).await;
         let before = app.row_counts().await;
-        let answer = ehr.package(&Run::package_input(&assertion)).await.json(200);
-        assert_eq!(app.row_counts().await, before, "a package stores nothing");
-        let bundle = &parameter(&answer, "packagebundle").unwrap()["resource"];
+        let response = ehr.package(&Messages::questionnaire_package_input(&assertion)).await.json(200);
+        assert_eq!(app.row_counts().await, before, "$questionnaire-package stores nothing");
+        let bundle = &parameter(&response, "packagebundle").unwrap()["resource"];
         assert_eq!(bundle["entry"].as_array().unwrap().len(), 2);
         assert_eq!(bundle["entry"][0]["fullUrl"], FORM);
         let draft = &bundle["entry"][1]["resource"];
@@ -75,25 +79,25 @@ both! {
             assert!(items.contains(answered), "{answered}");
         }
         assert_eq!(items.matches("\"answer\"").count(), items.matches("\"auto-server\"").count());
-        assert!(parameter(&answer, "outcome").is_none());
+        assert!(parameter(&response, "outcome").is_none());
     }
 
-    async fn a_context_that_is_not_the_callers_is_refused_like_an_unknown_one(app: &TestApp) {
+    async fn a_context_of_another_client_or_member_is_rejected_like_an_unknown_one(app: &TestApp) {
         let ehr = app.ehr().await;
-        let assertion = asserted(app, &ehr).await;
-        let unknown = ehr.package(&Run::package_input("A-0")).await;
+        let assertion = assertion_id(app, &ehr).await;
+        let unknown = ehr.package(&Messages::questionnaire_package_input("A-0")).await;
         assert_eq!(unknown.places(422), ["Parameters.parameter[1].value"]);
         let other = app.other_ehr().await;
-        let foreign = other.package(&Run::package_input(&assertion)).await;
-        assert_eq!(foreign.json(422), unknown.json(422));
-        let mut another = Run::package_input(&assertion);
-        let coverage = &mut another["parameter"][0]["resource"];
+        let of_other_client = other.package(&Messages::questionnaire_package_input(&assertion)).await;
+        assert_eq!(of_other_client.json(422), unknown.json(422));
+        let mut of_other_member = Messages::questionnaire_package_input(&assertion);
+        let coverage = &mut of_other_member["parameter"][0]["resource"];
         coverage["subscriberId"] = json!("1122334455");
         coverage["identifier"][0]["value"] = json!("12345678901");
-        assert_eq!(ehr.package(&another).await.json(422), unknown.json(422), "another member's");
+        assert_eq!(ehr.package(&of_other_member).await.json(422), unknown.json(422), "another member");
     }
 
-    async fn a_coverage_that_nobody_has_is_refused_at_its_place(app: &TestApp) {
+    async fn an_unknown_coverage_is_rejected_with_its_path(app: &TestApp) {
         let ehr = app.ehr().await;
         let mut unknown = input(vec![named(FORM)]);
         let coverage = &mut unknown["parameter"][0]["resource"];
@@ -103,20 +107,20 @@ both! {
         assert_eq!(ehr.package(&input(vec![])).await.places(422), ["Parameters.parameter"]);
     }
 
-    async fn a_form_is_given_by_canonical_at_both_addresses_and_an_unknown_one_is_a_warning(app: &TestApp) {
+    async fn a_form_is_returned_by_canonical_at_both_addresses_and_an_unknown_one_is_a_warning(app: &TestApp) {
         let ehr = app.ehr().await;
-        let asked = input(vec![named(FORM), named("http://127.0.0.1:8642/dtr/2.2/Questionnaire/wheelchair")]);
+        let parameters = input(vec![named(FORM), named("http://127.0.0.1:8642/dtr/2.2/Questionnaire/wheelchair")]);
         for path in [PACKAGE, "/dtr/2.2/$questionnaire-package"] {
-            let answer = ehr.post(path, &asked).await.json(200);
-            let bundle = &parameter(&answer, "packagebundle").unwrap()["resource"];
+            let response = ehr.post(path, &parameters).await.json(200);
+            let bundle = &parameter(&response, "packagebundle").unwrap()["resource"];
             assert_eq!(bundle["entry"][0]["resource"]["url"], FORM);
-            let issues = &parameter(&answer, "outcome").unwrap()["resource"]["issue"];
+            let issues = &parameter(&response, "outcome").unwrap()["resource"]["issue"];
             assert_eq!(issues[0]["severity"], "warning");
             assert_eq!(issues.as_array().unwrap().len(), 1);
         }
     }
 
-    async fn only_what_changed_since_then_is_sent(app: &TestApp) {
+    async fn only_forms_that_changed_since_the_requested_time_are_returned(app: &TestApp) {
         let ehr = app.ehr().await;
         let since = |at: &str| input(vec![named(FORM), json!({ "name": "changedsince", "valueInstant": at })]);
         let later = ehr.package(&since("2026-11-21T00:00:00Z")).await.json(200);
@@ -126,11 +130,11 @@ both! {
         assert!(parameter(&earlier, "packagebundle").is_some());
     }
 
-    async fn without_a_token_or_its_scope_there_is_no_form(app: &TestApp) {
+    async fn forms_require_a_token_with_the_scope(app: &TestApp) {
         let ehr = app.ehr().await;
         let narrow = ehr.token_for(assent::demo::seed::EHR, "system/Claim.cruds").await;
         let body = input(vec![named(FORM)]).to_string();
-        for (token, status) in [(None, 401), (Some("stolen"), 401), (Some(narrow.as_str()), 403)] {
+        for (token, status) in [(None, 401), (Some("invalid"), 401), (Some(narrow.as_str()), 403)] {
             for path in [PACKAGE, "/dtr/2.2/$questionnaire-package", REPORT] {
                 let reply = app.post(path, token, "application/fhir+json", body.clone()).await;
                 assert_eq!(reply.json(status)["resourceType"], "OperationOutcome", "{path}");
@@ -155,7 +159,7 @@ both! {
         assert_eq!(none["resourceType"], "OperationOutcome");
     }
 
-    async fn what_is_not_offered_is_not_there(app: &TestApp) {
+    async fn operations_that_are_not_offered_are_not_found(app: &TestApp) {
         let ehr = app.ehr().await;
         for path in ["/dtr/2.2/ValueSet/$expand", "/dtr/2.2/Library/x"] {
             assert_eq!(ehr.post(path, &json!({})).await.json(404)["resourceType"], "OperationOutcome");
@@ -164,7 +168,7 @@ both! {
         assert_eq!(statement["fhirVersion"], "4.0.1");
     }
 
-    async fn an_error_report_is_kept_and_never_told_again(app: &TestApp) {
+    async fn an_error_report_is_stored_and_never_returned(app: &TestApp) {
         let ehr = app.ehr().await;
         let reply = ehr.post(REPORT, &report("HomeO2.LowestSpO2 failed")).await;
         assert_eq!(reply.json(200)["resourceType"], "OperationOutcome");

@@ -1,4 +1,4 @@
-//! The authorization server over HTTP: what a member's app, a partner's system and a stranger get, and for how long.
+//! The authorization server over HTTP: members' apps, backend services, authorization requests and discovery.
 
 mod apps;
 mod requests;
@@ -8,12 +8,12 @@ use crate::support::{Reply, TestApp};
 use assent::demo::seed::APP;
 use serde_json::Value;
 
-/// What the demo's app is given when it asks for everything.
-const ALL: &str =
+/// All scopes that the demo app can get.
+const ALL_SCOPES: &str =
     "launch/patient patient/ExplanationOfBenefit.rs patient/Patient.rs patient/Coverage.rs offline_access";
 
-/// The member's record, read with an access token.
-async fn record(app: &TestApp, tokens: &Value) -> u16 {
+/// Reads the member's Patient with an access token and returns the status.
+async fn read_patient(app: &TestApp, tokens: &Value) -> u16 {
     let path = format!("/fhir/pdex/Patient/{}", text(tokens, "patient"));
     app.get(&path, Some(text(tokens, "access_token")))
         .await
@@ -21,11 +21,11 @@ async fn record(app: &TestApp, tokens: &Value) -> u16 {
         .as_u16()
 }
 
-/// New tokens for a refresh token.
-async fn refreshed(app: &TestApp, refresh: &str, more: &[(&str, &str)]) -> Reply {
+/// Redeems a refresh token.
+async fn refresh(app: &TestApp, refresh_token: &str, more: &[(&str, &str)]) -> Reply {
     let mut fields = vec![
         ("grant_type", "refresh_token"),
-        ("refresh_token", refresh),
+        ("refresh_token", refresh_token),
         ("client_id", APP),
     ];
     fields.extend_from_slice(more);
@@ -37,9 +37,9 @@ fn text<'a>(body: &'a Value, name: &str) -> &'a str {
     body[name].as_str().unwrap_or_else(|| panic!("{name} in {body}"))
 }
 
-/// The error code of a refusal, which is told in OAuth's form and may not be kept.
+/// Checks an OAuth error response and returns its error code.
 #[track_caller]
-fn refusal(reply: &Reply, status: u16) -> String {
+fn oauth_error(reply: &Reply, status: u16) -> String {
     let body = reply.json(status);
     assert_eq!(reply.headers["content-type"], "application/json");
     assert_eq!(reply.headers["cache-control"], "no-store");

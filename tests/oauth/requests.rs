@@ -1,10 +1,10 @@
-//! What an app may ask for: authorization requests that hold, those that go back, those that go nowhere; discovery.
+//! Authorization requests: valid ones, errors returned to the app, errors shown on a page; discovery.
 
-use super::{record, text};
+use super::{read_patient, text};
 use crate::support::consent::{authorize_query, parameter, redemption};
 use crate::support::{PUBLIC_URL, both};
 use assent::demo::seed::APP_REDIRECT;
-use assent::oauth::authorize::Fault;
+use assent::oauth::authorize::AuthorizeError;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const SCOPE: &str = "launch/patient patient/Patient.rs";
 
 both! {
-    async fn a_request_of_nobody_knows_whom_never_leads_away(app: &TestApp) {
+    async fn an_unknown_client_or_redirect_uri_is_never_redirected(app: &TestApp) {
         let before = app.row_counts().await;
         let cases = [
             ("client_id", Some("nobody")),
@@ -27,8 +27,8 @@ both! {
         ];
         for change in cases {
             let query = authorize_query(SCOPE, &[change]);
-            let asked = app.allowed("ruth", &query, true).await;
-            assert!(matches!(asked, Err(Fault::Page(_))), "{change:?}");
+            let result = app.allowed("ruth", &query, true).await;
+            assert!(matches!(result, Err(AuthorizeError::Page(_))), "{change:?}");
             let page = app.get(&format!("/oauth/authorize?{query}"), None).await;
             assert!(page.status.is_client_error(), "{change:?} {}", page.status);
             assert!(!page.headers.contains_key("location"), "{change:?}");
@@ -36,15 +36,15 @@ both! {
         assert_eq!(app.row_counts().await, before);
     }
 
-    async fn other_faults_go_back_to_the_app_with_its_state(app: &TestApp) {
+    async fn other_errors_are_returned_to_the_app_with_its_state(app: &TestApp) {
         let before = app.row_counts().await;
-        let elsewhere = format!("{PUBLIC_URL}/fhir/pdex/");
+        let with_slash = format!("{PUBLIC_URL}/fhir/pdex/");
         let cases = [
             ("response_type", Some("token"), "unsupported_response_type"),
             ("response_type", None, "invalid_request"),
             ("aud", None, "invalid_request"),
             ("aud", Some("https://other.example/fhir"), "invalid_request"),
-            ("aud", Some(elsewhere.as_str()), "invalid_request"),
+            ("aud", Some(with_slash.as_str()), "invalid_request"),
             ("code_challenge", None, "invalid_request"),
             ("code_challenge", Some("too-short"), "invalid_request"),
             ("code_challenge_method", None, "invalid_request"),
@@ -54,8 +54,8 @@ both! {
             ("scope", None, "invalid_scope"),
         ];
         for (name, value, code) in cases {
-            let asked = app.allowed("ruth", &authorize_query(SCOPE, &[(name, value)]), true).await;
-            let Err(Fault::Redirect(back)) = asked else { panic!("{name} {value:?}: {asked:?}") };
+            let result = app.allowed("ruth", &authorize_query(SCOPE, &[(name, value)]), true).await;
+            let Err(AuthorizeError::Redirect(back)) = result else { panic!("{name} {value:?}: {result:?}") };
             assert!(back.starts_with(&format!("{APP_REDIRECT}?")), "{back}");
             assert_eq!(parameter(&back, "error").unwrap(), code, "{name} {value:?}");
             assert_eq!(parameter(&back, "state").unwrap(), "state-1");
@@ -64,15 +64,15 @@ both! {
         assert_eq!(app.row_counts().await, before);
     }
 
-    async fn a_request_without_state_is_refused(app: &TestApp) {
-        let asked = app.allowed("ruth", &authorize_query(SCOPE, &[("state", None)]), true).await;
-        let Err(Fault::Redirect(back)) = asked else { panic!("{asked:?}") };
+    async fn an_authorization_request_without_state_is_refused(app: &TestApp) {
+        let result = app.allowed("ruth", &authorize_query(SCOPE, &[("state", None)]), true).await;
+        let Err(AuthorizeError::Redirect(back)) = result else { panic!("{result:?}") };
         assert_eq!(parameter(&back, "error").unwrap(), "invalid_request");
     }
 
-    async fn no_more_is_granted_than_is_offered_and_registered(app: &TestApp) {
-        let granted = async |asked: &str| {
-            let tokens = app.tokens("ruth", asked).await;
+    async fn granted_scopes_are_limited_to_offered_and_registered_ones(app: &TestApp) {
+        let granted = async |result: &str| {
+            let tokens = app.tokens("ruth", result).await;
             text(&tokens, "scope").to_owned()
         };
         assert_eq!(granted("patient/Patient.cruds").await, "patient/Patient.rs");
@@ -82,57 +82,57 @@ both! {
         assert!(all.contains("patient/ExplanationOfBenefit.rs") && !all.contains('*'), "{all}");
     }
 
-    async fn a_narrow_token_reads_what_it_names_and_nothing_else(app: &TestApp) {
+    async fn a_token_reads_only_the_resource_types_in_its_scopes(app: &TestApp) {
         let tokens = app.tokens("ruth", "patient/Patient.rs").await;
-        assert_eq!(record(app, &tokens).await, 200);
+        assert_eq!(read_patient(app, &tokens).await, 200);
         for kind in ["ExplanationOfBenefit", "Coverage"] {
             let found = app.get(&format!("/fhir/pdex/{kind}"), tokens["access_token"].as_str()).await;
             assert_eq!(found.json(403)["resourceType"], "OperationOutcome");
         }
         let old = app.tokens("ruth", "patient/Patient.read").await;
-        assert_eq!(record(app, &old).await, 200, "the older spelling");
+        assert_eq!(read_patient(app, &old).await, 200, "the scope syntax of SMART version 1");
     }
 
-    async fn a_member_who_says_no_sends_the_app_away_empty_handed(app: &TestApp) {
-        let request = assent::oauth::authorize::read(&app.state, &authorize_query(SCOPE, &[])).await.unwrap();
+    async fn a_denied_authorization_returns_access_denied_to_the_app(app: &TestApp) {
+        let request = assent::oauth::authorize::validate(&app.state, &authorize_query(SCOPE, &[])).await.unwrap();
         let back = assent::oauth::authorize::deny(&request).unwrap();
         assert_eq!(parameter(&back, "error").unwrap(), "access_denied");
         assert_eq!(parameter(&back, "state").unwrap(), "state-1");
-        assert_eq!(app.number("SELECT COUNT(*) FROM oauth_code").await, 0);
+        assert_eq!(app.number("SELECT COUNT(*) FROM authorization_code").await, 0);
     }
 
-    async fn each_base_says_where_tokens_are_given_without_asking_for_one(app: &TestApp) {
+    async fn each_fhir_base_has_a_public_smart_configuration(app: &TestApp) {
         for base in ["/fhir/pdex", "/dtr/2.2", "/pas/2.2"] {
             let request = Request::get(format!("{base}/.well-known/smart-configuration"))
                 .header("accept", "application/fhir+json")
                 .header("origin", "https://app.example");
             let reply = app.call(request.body(Body::empty()).unwrap()).await;
-            let told = reply.json(200);
+            let document = reply.json(200);
             assert_eq!(reply.headers["content-type"], "application/json", "{base}");
             assert_eq!(reply.headers["access-control-allow-origin"], "*", "{base}");
             for (name, path) in [
                 ("authorization_endpoint", "/oauth/authorize"), ("token_endpoint", "/oauth/token"),
                 ("introspection_endpoint", "/oauth/introspect"), ("revocation_endpoint", "/oauth/revoke"),
             ] {
-                assert_eq!(text(&told, name), format!("{PUBLIC_URL}{path}"), "{base}");
+                assert_eq!(text(&document, name), format!("{PUBLIC_URL}{path}"), "{base}");
             }
-            assert_eq!(told["code_challenge_methods_supported"], json!(["S256"]));
-            let can = |what: &str| told["capabilities"].as_array().unwrap().contains(&Value::from(what));
+            assert_eq!(document["code_challenge_methods_supported"], json!(["S256"]));
+            let can = |what: &str| document["capabilities"].as_array().unwrap().contains(&Value::from(what));
             assert!(can("launch-standalone") && can("client-public") && can("permission-v2") && can("permission-v1"));
-            assert!(!can("sso-openid-connect") && told.get("issuer").is_none(), "what is not there is not claimed");
-            let grants = told["grant_types_supported"].as_array().unwrap();
+            assert!(!can("sso-openid-connect") && document.get("issuer").is_none(), "unsupported capabilities must not be listed");
+            let grants = document["grant_types_supported"].as_array().unwrap();
             assert!(grants.contains(&json!("authorization_code")) && grants.contains(&json!("client_credentials")));
-            let lists = |name: &str, value: &str| told[name].as_array().unwrap().contains(&json!(value));
+            let lists = |name: &str, value: &str| document[name].as_array().unwrap().contains(&json!(value));
             assert!(can("client-confidential-asymmetric") && lists("token_endpoint_auth_methods_supported", "private_key_jwt"));
             assert!(lists("token_endpoint_auth_signing_alg_values_supported", "ES384") && lists("response_types_supported", "code"));
-            assert!(!told["scopes_supported"].as_array().unwrap().is_empty());
+            assert!(!document["scopes_supported"].as_array().unwrap().is_empty());
         }
         let statement = app.get("/fhir/pdex/metadata", None).await.json(200);
         assert!(statement["rest"][0]["security"].to_string().contains(&format!("{PUBLIC_URL}/oauth/token")));
         app.get("/oauth/jwks", None).await.json(200);
     }
 
-    async fn browsers_of_any_origin_may_ask_for_tokens_and_records(app: &TestApp) {
+    async fn browser_apps_of_any_origin_may_call_the_token_and_fhir_endpoints(app: &TestApp) {
         for (path, method) in [("/oauth/token", "POST"), ("/oauth/revoke", "POST"), ("/fhir/pdex/Coverage", "GET")] {
             let preflight = Request::options(path)
                 .header("origin", "https://app.example")
@@ -146,7 +146,7 @@ both! {
         assert_eq!(app.get("/oauth/token", None).await.status.as_u16(), 405);
     }
 
-    async fn a_code_in_the_redirect_is_good_once_it_reaches_the_app(app: &TestApp) {
+    async fn the_code_in_the_redirect_can_be_redeemed(app: &TestApp) {
         let back = app.allowed("ruth", &authorize_query(SCOPE, &[]), true).await.unwrap();
         assert!(back.starts_with(&format!("{APP_REDIRECT}?")));
         let code = parameter(&back, "code").unwrap();
@@ -154,15 +154,15 @@ both! {
         assert_eq!(text(&tokens, "scope"), SCOPE);
     }
 
-    async fn the_pages_lead_an_app_to_its_tokens(app: &TestApp) {
-        let mut phone = app.member("ruth").await;
-        let mine = phone.authorizations().await;
-        assert_eq!((&mine["resourceType"], &mine["total"]), (&json!("Bundle"), &json!(0)));
-        let other = app.member("joe").await;
-        assert_ne!(phone.patient, other.patient);
-        let foreign = other.read(&format!("/fhir/pdex/Patient/{}", phone.patient)).await;
-        foreign.json(404);
-        phone.access = phone.refresh().await.json(200)["access_token"].as_str().unwrap().to_owned();
-        phone.read("/fhir/pdex/Coverage").await.json(200);
+    async fn an_app_gets_its_tokens_through_the_pages(app: &TestApp) {
+        let mut member_app = app.member("ruth").await;
+        let authorizations = member_app.authorizations().await;
+        assert_eq!((&authorizations["resourceType"], &authorizations["total"]), (&json!("Bundle"), &json!(0)));
+        let other_app = app.member("joe").await;
+        assert_ne!(member_app.patient, other_app.patient);
+        let response = other_app.read(&format!("/fhir/pdex/Patient/{}", member_app.patient)).await;
+        response.json(404);
+        member_app.access = member_app.refresh().await.json(200)["access_token"].as_str().unwrap().to_owned();
+        member_app.read("/fhir/pdex/Coverage").await.json(200);
     }
 }

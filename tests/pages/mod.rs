@@ -1,4 +1,4 @@
-//! The pages over HTTP, on both databases: reviewers' and members', with and without the right to do what is sent.
+//! The staff and member pages over HTTP, on both databases, with users who may and may not do what they submit.
 
 mod member;
 mod review;
@@ -8,17 +8,17 @@ use crate::support::TestApp;
 use assent::prior_auth::Event;
 use uuid::Uuid;
 
-/// The form of the oxygen requests.
+/// The form that the oxygen requests answer.
 pub const FORM: &str = "http://127.0.0.1:8642/dtr/2.2/Questionnaire/home-oxygen|1.0.0";
 
-/// A request that pends: a saturation of 91 percent does not qualify.
+/// Submits a request that pends, because a saturation of 91 percent does not qualify. Returns the case id.
 pub async fn pended(app: &TestApp, priority: &str) -> Uuid {
-    let bundle = app.run().oxygen(FORM, None, 91, priority);
+    let bundle = app.messages().oxygen_request(FORM, None, 91, priority);
     let response = app.ehr().await.submitted(&bundle).await;
     response["id"].as_str().unwrap().parse().unwrap()
 }
 
-/// A case's history.
+/// The events of a case.
 pub async fn events(app: &TestApp, case: Uuid) -> Vec<Event> {
     let read = app
         .state

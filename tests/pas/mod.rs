@@ -1,8 +1,9 @@
-//! The PAS door over HTTP, on both databases: requests, repetitions, inquiries, subscriptions, mail.
+//! The PAS API over HTTP, on both databases: submissions, repetitions, inquiries, subscriptions and email notices.
 
 mod history;
 mod inquire;
 mod mail;
+mod parameters;
 mod read;
 mod refused;
 mod replay;
@@ -10,33 +11,32 @@ mod submit;
 mod subscriptions;
 
 use crate::support::TestApp;
-use assent::clock::{new_id, new_number};
-use assent::demo::walk::messages::part;
+use assent::clock::new_number;
 use assent::prior_auth::{
-    Approve, Body, Credential, CredentialKind, Deny, Event, PriorAuth, Refer, Reviewer, Role,
+    Approve, Credential, CredentialKind, Deny, Event, PriorAuth, Refer, Reviewer, Role,
 };
 use assent::store::Store;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// The form's canonical.
+/// The canonical of the home oxygen questionnaire.
 pub const FORM: &str = "http://127.0.0.1:8642/dtr/2.2/Questionnaire/home-oxygen|1.0.0";
 const SD: &str = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition";
 
-/// What a reviewer does with line 1.
-pub enum Act<'a> {
+/// What a reviewer does with item 1.
+pub enum ReviewerAction<'a> {
     Approve,
     Deny(&'a str),
     Refer(&'a str),
 }
 
-/// A nurse with a license.
+/// A nurse reviewer with a license.
 pub fn nurse() -> Reviewer {
     reviewer("nora", Role::Nurse, CredentialKind::Nurse, None)
 }
 
-/// A physician with a license.
+/// A physician reviewer with a license.
 pub fn physician() -> Reviewer {
     reviewer(
         "paul",
@@ -63,18 +63,18 @@ fn reviewer(name: &str, role: Role, kind: CredentialKind, npi: Option<&str>) -> 
     }
 }
 
-/// A reviewer's act on line 1, in one unit with the work that follows from it.
-pub async fn review(app: &TestApp, id: Uuid, act: Act<'_>) {
+/// Lets a reviewer act on item 1, in one unit of work with the fan-out jobs.
+pub async fn review_item(app: &TestApp, id: Uuid, action: ReviewerAction<'_>) {
     let before = case(app, id).await;
-    let (seen, now) = (before.version, app.clock.now());
-    let events = match act {
-        Act::Approve => {
-            let (number, reason) = (new_number("PA"), "Approved as asked after review".to_owned());
+    let (version_seen, now) = (before.version, app.clock.now());
+    let events = match action {
+        ReviewerAction::Approve => {
+            let (number, reason) = (new_number("PA"), "Approved as requested after review".to_owned());
             let by = &physician();
             before.approve(
                 Approve {
                     by,
-                    seen,
+                    version_seen,
                     sequence: 1,
                     number,
                     end: None,
@@ -83,13 +83,13 @@ pub async fn review(app: &TestApp, id: Uuid, act: Act<'_>) {
                 now,
             )
         }
-        Act::Deny(reason) => {
+        ReviewerAction::Deny(reason) => {
             let (reason_code, reason) = ("0F".to_owned(), reason.to_owned());
             let by = &physician();
             before.deny(
                 &Deny {
                     by,
-                    seen,
+                    version_seen,
                     sequence: 1,
                     reason_code,
                     reason,
@@ -97,12 +97,12 @@ pub async fn review(app: &TestApp, id: Uuid, act: Act<'_>) {
                 now,
             )
         }
-        Act::Refer(question) => {
+        ReviewerAction::Refer(question) => {
             let question = question.to_owned();
             before.refer(
                 Refer {
                     by: &nurse(),
-                    seen,
+                    version_seen,
                     sequence: 1,
                     question,
                 },
@@ -110,26 +110,20 @@ pub async fn review(app: &TestApp, id: Uuid, act: Act<'_>) {
             )
         }
     };
-    let unit = (before, events.unwrap(), now);
+    let unit = (before, events.unwrap());
     app.state
         .store
-        .write(unit, |tx, (before, events, now)| {
+        .write(unit, |tx, (before, events)| {
             Box::pin(async move {
                 tx.append(before, events).await?;
-                for event in events.iter().filter(|e| matches!(e.body, Body::Decided { .. })) {
-                    let payload = json!({ "case": before.id, "seq": event.seq }).to_string();
-                    let key = format!("case/{}/{}", before.id, event.seq);
-                    tx.enqueue_job(new_id(*now), "fan-out", &payload, &key, *now)
-                        .await?;
-                }
-                Ok(())
+                tx.enqueue_fan_out(before.id, events, false).await
             })
         })
         .await
         .unwrap();
 }
 
-/// A case as stored.
+/// The stored case.
 pub async fn case(app: &TestApp, id: Uuid) -> PriorAuth {
     let read = app
         .state
@@ -138,7 +132,7 @@ pub async fn case(app: &TestApp, id: Uuid) -> PriorAuth {
     read.await.unwrap().unwrap()
 }
 
-/// A case's events.
+/// The stored events of a case.
 pub async fn events(app: &TestApp, id: Uuid) -> Vec<Event> {
     let read = app
         .state
@@ -147,56 +141,56 @@ pub async fn events(app: &TestApp, id: Uuid) -> Vec<Event> {
     read.await.unwrap()
 }
 
-/// The case that a `ClaimResponse` answers.
+/// The case of a `ClaimResponse`.
 pub fn case_id(claim_response: &Value) -> Uuid {
     claim_response["id"].as_str().unwrap().parse().unwrap()
 }
 
 /// Whether this is the PostgreSQL run.
-pub fn on_server(app: &TestApp) -> bool {
+pub fn on_postgres(app: &TestApp) -> bool {
     matches!(app.state.store, Store::Postgres(_))
 }
 
-/// The review action of each line.
-pub fn actions(claim_response: &Value) -> Vec<&str> {
+/// The review action code of each item.
+pub fn review_actions(claim_response: &Value) -> Vec<&str> {
     let items = claim_response["item"].as_array().unwrap();
     items
         .iter()
-        .map(|item| assent::demo::walk::messages::action(item).unwrap())
+        .map(|item| assent::demo::walk::messages::review_action_code(item).unwrap())
         .collect()
 }
 
-/// The tracking number of line 1.
+/// The tracking number of item 1.
 pub fn reference_number(claim_response: &Value) -> String {
-    let number = assent::demo::walk::messages::item_part(
+    let number = assent::demo::walk::messages::item_extension(
         &claim_response["item"][0],
         "extension-administrationReferenceNumber",
     );
     number.unwrap()["valueString"].as_str().unwrap().to_owned()
 }
 
-/// The first resource of a type in a bundle.
-pub fn find<'a>(bundle: &'a mut Value, kind: &str) -> &'a mut Value {
+/// The first resource of a type in a Bundle.
+pub fn resource_mut<'a>(bundle: &'a mut Value, kind: &str) -> &'a mut Value {
     let entries = bundle["entry"].as_array_mut().unwrap();
     let entry = entries.iter_mut().find(|e| e["resource"]["resourceType"] == kind);
     &mut entry.unwrap_or_else(|| panic!("no {kind}"))["resource"]
 }
 
-/// Makes the bundle's patient this member.
-pub fn for_member(bundle: &mut Value, id: &str, family: &str, given: &str, born: &str) {
-    let patient = find(bundle, "Patient");
+/// Puts this member into Patient and Coverage of a Bundle.
+pub fn set_member(bundle: &mut Value, id: &str, family: &str, given: &str, born: &str) {
+    let patient = resource_mut(bundle, "Patient");
     patient["identifier"][0]["value"] = json!(id);
     patient["name"] = json!([{ "family": family, "given": [given] }]);
     patient["birthDate"] = json!(born);
-    let coverage = find(bundle, "Coverage");
+    let coverage = resource_mut(bundle, "Coverage");
     coverage["identifier"][0]["value"] = json!(id);
     coverage["subscriberId"] = json!(id);
 }
 
-/// What every answer must be: the `ClaimResponse` first, one entry per URL, each reference that can be followed is an
-/// entry, and what came with the request goes back as it came (PAS spec-30 to spec-33).
+/// Checks a response Bundle: the `ClaimResponse` is first, each URL occurs once, each reference resolves, and entries
+/// of the request have the same id and identifiers (PAS spec-30 to spec-33).
 #[track_caller]
-pub fn check_answer(bundle: &Value, request: Option<&Value>) {
+pub fn assert_valid_response(bundle: &Value, request: Option<&Value>) {
     assert_eq!(bundle["type"], "collection");
     assert!(bundle["identifier"]["value"].is_string() && bundle["timestamp"].is_string());
     assert_eq!(bundle["entry"][0]["resource"]["resourceType"], "ClaimResponse");
@@ -210,16 +204,16 @@ pub fn check_answer(bundle: &Value, request: Option<&Value>) {
             resource.as_object_mut().unwrap().remove("request");
         }
         for reference in references(&resource) {
-            assert!(urls.contains(reference.as_str()), "{reference} is no entry");
+            assert!(urls.contains(reference.as_str()), "{reference} is not an entry");
         }
     }
     for sent in request.into_iter().flat_map(|r| r["entry"].as_array().unwrap()) {
-        let back = entries.iter().find(|e| e["fullUrl"] == sent["fullUrl"]);
-        let Some(back) = back.filter(|_| sent["resource"]["resourceType"] != "Claim") else {
+        let returned = entries.iter().find(|e| e["fullUrl"] == sent["fullUrl"]);
+        let Some(returned) = returned.filter(|_| sent["resource"]["resourceType"] != "Claim") else {
             continue;
         };
-        assert_eq!(back["resource"]["id"], sent["resource"]["id"]);
-        assert_eq!(back["resource"]["identifier"], sent["resource"]["identifier"]);
+        assert_eq!(returned["resource"]["id"], sent["resource"]["id"]);
+        assert_eq!(returned["resource"]["identifier"], sent["resource"]["identifier"]);
     }
 }
 
@@ -230,12 +224,12 @@ pub fn references(value: &Value) -> Vec<String> {
     found
 }
 
-/// The extension of PAS with this name.
+/// The PAS extension with this name.
 pub fn extension<'a>(element: &'a Value, name: &str) -> Option<&'a Value> {
-    part(element, &format!("{SD}/{name}"))
+    assent::demo::walk::messages::extension(element, &format!("{SD}/{name}"))
 }
 
-/// A number of rows.
-pub async fn rows(app: &TestApp, table: &str) -> i64 {
+/// The number of rows of a table.
+pub async fn row_count(app: &TestApp, table: &str) -> i64 {
     app.number(&format!("SELECT COUNT(*) FROM {table}")).await
 }

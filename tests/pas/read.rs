@@ -1,13 +1,13 @@
-//! `Request::read` on anything: it may refuse, it must not panic.
+//! `Request::read` on arbitrary changes of a Bundle: it may return an error but must not panic.
 
 use super::FORM;
-use assent::demo::walk::messages::Run;
-use assent::ig::pas::V2_2;
+use assent::demo::walk::messages::Messages;
+use assent::ig::pas::PasVersion;
 use assent::pas::Request;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// What is put in a place of the bundle.
+/// A change at one place of the Bundle.
 #[derive(Debug, Clone)]
 enum Change {
     Remove,
@@ -36,7 +36,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Every place of a value, as JSON pointers.
+/// Every place in a value, as JSON pointers.
 fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     found.push(at.to_owned());
     match value {
@@ -85,30 +85,31 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn no_change_of_a_bundle_makes_the_reader_panic(changes in proptest::collection::vec((any::<prop::sample::Index>(), change()), 1..5)) {
+    fn the_reader_never_panics_on_a_changed_bundle(changes in proptest::collection::vec((any::<prop::sample::Index>(), change()), 1..5)) {
+        let guide = PasVersion::V2_2.guide();
         let now = crate::support::start();
-        let mut bundle = Run::new(now).oxygen(FORM, Some("assertion"), 87, "stat");
+        let mut bundle = Messages::new(now).oxygen_request(FORM, Some("assertion"), 87, "stat");
         for (index, change) in &changes {
             let mut all = Vec::new();
             places(&bundle, "", &mut all);
             apply(&mut bundle, &all[index.index(all.len())], change);
         }
-        for read in [Request::read(&V2_2, &bundle), Request::read_inquiry(&V2_2, &bundle)] {
+        for read in [Request::read(guide, &bundle), Request::read_inquiry(guide, &bundle)] {
             match read {
                 Ok(request) => {
                     let _ = (request.urgent(), request.priority(), request.claim_identifier(), request.resources());
                     prop_assert!(request.claim_identifier().contains('|'));
                 }
-                Err(error) => prop_assert!(!error.issues().is_empty(), "{error} has no place"),
+                Err(error) => prop_assert!(!error.issues().is_empty(), "the error has no issue with a place: {error}"),
             }
         }
     }
 }
 
 #[test]
-fn the_unchanged_bundle_is_read() {
-    let bundle = Run::new(crate::support::start()).oxygen(FORM, None, 87, "stat");
-    let request = Request::read(&V2_2, &bundle).unwrap();
+fn the_unchanged_bundle_passes_the_checks() {
+    let bundle = Messages::new(crate::support::start()).oxygen_request(FORM, None, 87, "stat");
+    let request = Request::read(PasVersion::V2_2.guide(), &bundle).unwrap();
     assert!(request.urgent());
     assert_eq!(request.items().count(), 1);
 }

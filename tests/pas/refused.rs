@@ -1,7 +1,7 @@
-//! Bad input: the protocol's own error form with the place, and the database as it was.
+//! Invalid input gets an error with its place, and the database stays as it was.
 
-use super::submit::{assertion_of, check_refusal};
-use super::{FORM, actions, check_answer, find, for_member};
+use super::submit::{assert_business_error, assertion_of};
+use super::{FORM, assert_valid_response, resource_mut, review_actions, set_member};
 use crate::support::both;
 use assent::demo::seed;
 use chrono::Duration;
@@ -11,14 +11,14 @@ const SUBMIT: &str = "/pas/2.2/Claim/$submit";
 const FHIR: &str = "application/fhir+json";
 
 both! {
-    async fn what_is_no_bundle_is_refused_with_its_place(app: &TestApp) {
+    async fn a_body_that_is_not_a_bundle_is_refused(app: &TestApp) {
         let ehr = app.ehr().await;
         let token = Some(ehr.token.as_str());
         let before = app.row_counts().await;
         let broken = app.post(SUBMIT, token, FHIR, "{\n\"resourceType\": oops}").await;
         assert!(broken.json(400)["issue"][0]["details"]["text"].as_str().unwrap().contains("line 2, column 17"));
-        let form = app.post(SUBMIT, token, "application/x-www-form-urlencoded", "a=b").await;
-        assert_eq!(form.json(415)["issue"][0]["code"], "not-supported");
+        let form_encoded = app.post(SUBMIT, token, "application/x-www-form-urlencoded", "a=b").await;
+        assert_eq!(form_encoded.json(415)["issue"][0]["code"], "not-supported");
         let large = app.post(SUBMIT, token, FHIR, " ".repeat(app.state.config.limits.body_bytes + 1)).await;
         assert_eq!(large.json(413)["issue"][0]["code"], "too-long");
         let claim = json!({ "resourceType": "Claim" });
@@ -27,81 +27,81 @@ both! {
         assert_eq!(app.row_counts().await, before);
     }
 
-    async fn a_bundle_without_a_claim_first_is_refused(app: &TestApp) {
+    async fn a_bundle_whose_first_entry_is_not_the_claim_is_refused(app: &TestApp) {
         let ehr = app.ehr().await;
         let before = app.row_counts().await;
-        let mut empty = app.run().referral();
+        let mut empty = app.messages().referral_request();
         empty["entry"] = json!([]);
         assert_eq!(ehr.submit(&empty).await.places(422), ["Bundle.entry[0].resource"]);
         empty.as_object_mut().unwrap().remove("entry");
         assert_eq!(ehr.submit(&empty).await.places(422), ["Bundle.entry[0].resource"]);
-        let mut turned = app.run().referral();
-        turned["entry"].as_array_mut().unwrap().reverse();
-        assert_eq!(ehr.submit(&turned).await.places(422), ["Bundle.entry[0].resource"]);
+        let mut reversed = app.messages().referral_request();
+        reversed["entry"].as_array_mut().unwrap().reverse();
+        assert_eq!(ehr.submit(&reversed).await.places(422), ["Bundle.entry[0].resource"]);
         assert_eq!(app.row_counts().await, before);
     }
 
-    async fn a_reference_without_its_entry_and_an_entry_sent_twice_are_refused(app: &TestApp) {
+    async fn an_unresolved_reference_and_a_repeated_entry_are_refused(app: &TestApp) {
         let ehr = app.ehr().await;
         let before = app.row_counts().await;
-        let mut dangling = app.run().referral();
-        find(&mut dangling, "Coverage")["payor"] = json!([{ "reference": "Organization/nowhere" }]);
+        let mut dangling = app.messages().referral_request();
+        resource_mut(&mut dangling, "Coverage")["payor"] = json!([{ "reference": "Organization/nowhere" }]);
         assert_eq!(ehr.submit(&dangling).await.places(422), ["Bundle.entry[2].resource.payor[0]"]);
-        let mut twice = app.run().referral();
+        let mut twice = app.messages().referral_request();
         let second = twice["entry"][1].clone();
         twice["entry"].as_array_mut().unwrap().push(second);
         assert_eq!(ehr.submit(&twice).await.places(422), ["Bundle.entry[5].fullUrl"]);
         assert_eq!(app.row_counts().await, before);
     }
 
-    async fn four_faults_are_reported_at_once(app: &TestApp) {
+    async fn four_errors_are_reported_in_one_response(app: &TestApp) {
         let ehr = app.ehr().await;
         let before = app.row_counts().await;
-        let mut places = ehr.submit(&app.run().four_faults()).await.places(422);
+        let mut places = ehr.submit(&app.messages().request_with_four_errors()).await.places(422);
         places.sort_unstable();
-        let wanted = [
+        let expected = [
             "Bundle.entry[0].resource.insurance[0].coverage",
             "Bundle.entry[0].resource.item[1].location",
             "Bundle.entry[0].resource.item[1].sequence",
             "Bundle.timestamp",
         ];
-        assert_eq!(places, wanted);
+        assert_eq!(places, expected);
         assert_eq!(app.row_counts().await, before);
     }
 
-    async fn an_unknown_member_and_a_contradicting_birth_date_are_refused_in_the_answer(app: &TestApp) {
+    async fn an_unknown_member_or_a_different_birth_date_is_a_business_error(app: &TestApp) {
         let ehr = app.ehr().await;
         let before = app.row_counts().await;
-        let mut stranger = app.run().oxygen(FORM, None, 87, "normal");
-        for_member(&mut stranger, "X000", "Ellery", "Ruth", "1953-03-14");
-        let mut other_birth = app.run().oxygen(FORM, None, 87, "normal");
-        find(&mut other_birth, "Patient")["birthDate"] = json!("1953-03-15");
-        let mut other_name = app.run().oxygen(FORM, None, 87, "normal");
-        find(&mut other_name, "Patient")["name"] = json!([{ "family": "Smith", "given": ["Ruth"] }]);
-        for request in [&stranger, &other_birth, &other_name] {
+        let mut unknown_member = app.messages().oxygen_request(FORM, None, 87, "normal");
+        set_member(&mut unknown_member, "X000", "Ellery", "Ruth", "1953-03-14");
+        let mut other_birth = app.messages().oxygen_request(FORM, None, 87, "normal");
+        resource_mut(&mut other_birth, "Patient")["birthDate"] = json!("1953-03-15");
+        let mut other_name = app.messages().oxygen_request(FORM, None, 87, "normal");
+        resource_mut(&mut other_name, "Patient")["name"] = json!([{ "family": "Smith", "given": ["Ruth"] }]);
+        for request in [&unknown_member, &other_birth, &other_name] {
             let bundle = ehr.submit(request).await.json(200);
-            check_answer(&bundle, Some(request));
-            check_refusal(&bundle, "75", "Bundle.entry[1].resource.identifier");
+            assert_valid_response(&bundle, Some(request));
+            assert_business_error(&bundle, "75", "Bundle.entry[1].resource.identifier");
         }
-        let mut other_card = app.run().oxygen(FORM, None, 87, "normal");
-        find(&mut other_card, "Coverage")["subscriberId"] = json!("not-hers");
-        find(&mut other_card, "Coverage")["identifier"][0]["value"] = json!("not-hers");
-        let bundle = ehr.submit(&other_card).await.json(200);
-        check_refusal(&bundle, "75", "Bundle.entry[2].resource.subscriberId");
+        let mut other_coverage = app.messages().oxygen_request(FORM, None, 87, "normal");
+        resource_mut(&mut other_coverage, "Coverage")["subscriberId"] = json!("another-subscriber");
+        resource_mut(&mut other_coverage, "Coverage")["identifier"][0]["value"] = json!("another-subscriber");
+        let bundle = ehr.submit(&other_coverage).await.json(200);
+        assert_business_error(&bundle, "75", "Bundle.entry[2].resource.subscriberId");
         assert_eq!(app.row_counts().await, before);
     }
 
-    async fn a_token_that_does_not_hold_opens_nothing(app: &TestApp) {
+    async fn an_invalid_token_gets_401_and_a_missing_scope_403(app: &TestApp) {
         let ehr = app.ehr().await;
-        let request = app.run().oxygen(FORM, None, 87, "normal").to_string();
-        let narrow = ehr.token_for(seed::EHR, "system/Questionnaire.rs").await;
-        let phone = app.member("ruth").await.access;
+        let request = app.messages().oxygen_request(FORM, None, 87, "normal").to_string();
+        let without_scope = ehr.token_for(seed::EHR, "system/Questionnaire.rs").await;
+        let app_token = app.member("ruth").await.access;
         let before = app.row_counts().await;
         for (token, status, code) in [
             (None, 401, "login"),
-            (Some("of-another-house"), 401, "login"),
-            (Some(phone.as_str()), 401, "login"),
-            (Some(narrow.as_str()), 403, "forbidden"),
+            (Some("token-of-another-server"), 401, "login"),
+            (Some(app_token.as_str()), 401, "login"),
+            (Some(without_scope.as_str()), 403, "forbidden"),
         ] {
             let reply = app.post(SUBMIT, token, FHIR, request.clone()).await;
             assert_eq!(reply.json(status)["issue"][0]["code"], code, "{token:?}");
@@ -112,27 +112,27 @@ both! {
         assert_eq!(app.row_counts().await, before);
     }
 
-    async fn an_assertion_of_another_partner_or_member_stops_the_request(app: &TestApp) {
+    async fn an_assertion_of_another_client_or_member_is_refused(app: &TestApp) {
         let (ehr, other) = (app.ehr().await, app.other_ehr().await);
-        let hook = ehr.hook("order-sign-crd", &app.run().hook()).await.json(200);
+        let hook = ehr.hook("order-sign-crd", &app.messages().order_sign_hook()).await.json(200);
         let assertion = assertion_of(&hook, "E1390");
         let before = app.row_counts().await;
-        let request = app.run().oxygen(FORM, Some(&assertion), 87, "normal");
-        let place = named_at(&request);
+        let request = app.messages().oxygen_request(FORM, Some(&assertion), 87, "normal");
+        let place = assertion_path(&request);
         assert_eq!(other.submit(&request).await.places(422), [place.as_str()]);
-        let mut neighbour = request.clone();
-        for_member(&mut neighbour, "D400500600", "Moreno", "Carl", "1979-11-11");
-        assert_eq!(ehr.submit(&neighbour).await.places(422), [place.as_str()]);
-        let unknown = app.run().oxygen(FORM, Some("no-such-assertion"), 87, "normal");
+        let mut other_member = request.clone();
+        set_member(&mut other_member, "D400500600", "Moreno", "Carl", "1979-11-11");
+        assert_eq!(ehr.submit(&other_member).await.places(422), [place.as_str()]);
+        let unknown = app.messages().oxygen_request(FORM, Some("no-such-assertion"), 87, "normal");
         assert_eq!(ehr.submit(&unknown).await.places(422), [place.as_str()]);
         assert_eq!(app.row_counts().await, before);
-        assert_eq!(actions(&ehr.submitted(&request).await), ["A1"]);
+        assert_eq!(review_actions(&ehr.submitted(&request).await), ["A1"]);
         app.run_jobs().await;
     }
 }
 
-/// Where the assertion stands in a request.
-fn named_at(request: &Value) -> String {
+/// The path of the coverage information with the assertion.
+fn assertion_path(request: &Value) -> String {
     let entries = request["entry"].as_array().unwrap();
     let n = entries
         .iter()

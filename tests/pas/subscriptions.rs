@@ -1,11 +1,13 @@
-//! Subscriptions: who may have one, the handshake, one notification per decision in order, failures and recovery
+//! Subscriptions: who may create one, the handshake, one notification per decision in order, failures and recovery
 //! (PAS spec-51 to spec-62).
 
-use super::{Act, FORM, actions, case_id, check_answer, reference_number, review};
+use super::{
+    FORM, ReviewerAction, assert_valid_response, case_id, reference_number, review_actions, review_item,
+};
 use crate::support::receiver::Receiver;
 use crate::support::{Ehr, TestApp, both};
 use assent::demo::seed;
-use assent::demo::walk::messages::{Run, parameter};
+use assent::demo::walk::messages::{Messages, parameter};
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::routing::post;
@@ -17,41 +19,49 @@ use uuid::Uuid;
 
 const PATH: &str = "/pas/2.2/Subscription";
 
-/// A subscription whose handshake has been taken; answers with its id.
-async fn subscribed(app: &TestApp, ehr: &Ehr<'_>, endpoint: &str) -> String {
-    let created = ehr.post(PATH, &Run::subscription(endpoint)).await.json(201);
+/// Creates a subscription, sends its handshake and returns its id.
+async fn subscribe(app: &TestApp, ehr: &Ehr<'_>, endpoint: &str) -> String {
+    let created = ehr.post(PATH, &Messages::subscription(endpoint)).await.json(201);
     assert_eq!(created["status"], "requested");
     app.run_jobs().await;
     created["id"].as_str().unwrap().to_owned()
 }
 
-async fn pended(app: &TestApp, ehr: &Ehr<'_>) -> Uuid {
-    let answer = ehr.submitted(&app.run().oxygen(FORM, None, 91, "normal")).await;
-    assert_eq!(actions(&answer), ["A4"]);
-    case_id(&answer)
+/// Submits a request that is pended and returns the case.
+async fn submit_pended(app: &TestApp, ehr: &Ehr<'_>) -> Uuid {
+    let claim_response = ehr
+        .submitted(&app.messages().oxygen_request(FORM, None, 91, "normal"))
+        .await;
+    assert_eq!(review_actions(&claim_response), ["A4"]);
+    case_id(&claim_response)
 }
 
-/// Status and number of events, by `$status`.
+/// Status and number of events from `$status`.
 async fn status(app: &TestApp, ehr: &Ehr<'_>, id: &str) -> (String, String) {
-    let found = app
+    let response = app
         .get(&format!("{PATH}/{id}/$status"), Some(&ehr.token))
         .await
         .json(200);
     assert_eq!(
-        (&found["type"], &found["total"]),
+        (&response["type"], &response["total"]),
         (&json!("searchset"), &json!(1))
     );
-    let said = &found["entry"][0]["resource"];
-    assert_eq!(parameter(said, "type").unwrap()["valueCode"], "query-status");
-    let text = |name: &str, value: &str| parameter(said, name).unwrap()[value].as_str().unwrap().to_owned();
+    let status = &response["entry"][0]["resource"];
+    assert_eq!(parameter(status, "type").unwrap()["valueCode"], "query-status");
+    let text = |name: &str, value: &str| {
+        parameter(status, name).unwrap()[value]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     (
         text("status", "valueCode"),
         text("events-since-subscription-start", "valueString"),
     )
 }
 
-/// What a notification says: its type, the event's number, its `ClaimResponse`.
-fn read(bundle: &Value) -> (String, Option<String>, Value) {
+/// The type of a notification, its event number and its `ClaimResponse`.
+fn read_notification(bundle: &Value) -> (String, Option<String>, Value) {
     assert_eq!(bundle["type"], "history");
     let entries = bundle["entry"].as_array().unwrap();
     assert!(
@@ -59,12 +69,12 @@ fn read(bundle: &Value) -> (String, Option<String>, Value) {
             .iter()
             .all(|e| e["request"]["method"].is_string() && e["response"]["status"].is_string())
     );
-    let said = &entries[0]["resource"];
-    let kind = parameter(said, "type").unwrap()["valueCode"]
+    let status = &entries[0]["resource"];
+    let kind = parameter(status, "type").unwrap()["valueCode"]
         .as_str()
         .unwrap()
         .to_owned();
-    let Some(event) = parameter(said, "notification-event") else {
+    let Some(event) = parameter(status, "notification-event") else {
         assert_eq!(entries.len(), 1);
         return (kind, None, Value::Null);
     };
@@ -79,19 +89,23 @@ fn read(bundle: &Value) -> (String, Option<String>, Value) {
     let number = part("event-number")["valueString"].as_str().unwrap().to_owned();
     let focus = &part("focus")["valueReference"]["reference"];
     assert_eq!((focus, entries.len()), (&entries[1]["fullUrl"], 2));
-    let answer = &entries[1]["resource"];
+    let response = &entries[1]["resource"];
     assert_eq!(
         focus.as_str().unwrap(),
-        format!("urn:uuid:{}", answer["id"].as_str().unwrap())
+        format!("urn:uuid:{}", response["id"].as_str().unwrap())
     );
-    check_answer(answer, None);
-    (kind, Some(number), answer["entry"][0]["resource"].clone())
+    assert_valid_response(response, None);
+    (kind, Some(number), response["entry"][0]["resource"].clone())
 }
 
-/// What came and was taken, as (type, number).
-fn taken(receiver: &Receiver) -> Vec<(String, Option<String>)> {
-    let came = receiver.came().into_iter().filter(|(status, _)| *status == 200);
-    came.map(|(_, body)| read(&body))
+/// The notifications that the receiver accepted, as (type, event number).
+fn accepted(receiver: &Receiver) -> Vec<(String, Option<String>)> {
+    let bodies = receiver
+        .received()
+        .into_iter()
+        .filter(|(status, _)| *status == 200);
+    bodies
+        .map(|(_, body)| read_notification(&body))
         .map(|(kind, number, _)| (kind, number))
         .collect()
 }
@@ -105,10 +119,10 @@ fn handshake() -> (String, Option<String>) {
 }
 
 both! {
-    async fn a_subscription_is_stored_shaken_read_changed_and_taken_back(app: &TestApp) {
+    async fn a_subscription_is_created_activated_read_replaced_and_deleted(app: &TestApp) {
         let ehr = app.ehr().await;
-        let receiver = Receiver::answering(&[]).await;
-        let reply = ehr.post(PATH, &Run::subscription(&receiver.url)).await;
+        let receiver = Receiver::responding_with(&[]).await;
+        let reply = ehr.post(PATH, &Messages::subscription(&receiver.url)).await;
         let created = reply.json(201);
         let id = created["id"].as_str().unwrap().to_owned();
         let address = format!("{PATH}/{id}");
@@ -116,7 +130,7 @@ both! {
         assert_eq!((&created["status"], &created["channel"]["endpoint"]), (&json!("requested"), &json!(receiver.url)));
         app.run_jobs().await;
         app.run_jobs().await;
-        assert_eq!(taken(&receiver), [handshake()], "exactly one handshake");
+        assert_eq!(accepted(&receiver), [handshake()], "exactly one handshake");
         let token = Some(ehr.token.as_str());
         assert_eq!(app.get(&address, token).await.json(200)["status"], "active");
         assert_eq!(status(app, &ehr, &id).await, ("active".to_owned(), "0".to_owned()));
@@ -125,7 +139,7 @@ both! {
         assert_eq!(app.get(&format!("{PATH}/$status?status=error"), token).await.json(200)["total"], 0);
         assert_eq!(app.get(PATH, token).await.json(200)["total"], 1);
 
-        let mut changed = Run::subscription(&receiver.url);
+        let mut changed = Messages::subscription(&receiver.url);
         changed["reason"] = json!("Another reason");
         changed["id"] = json!("another-id");
         assert_eq!(put(app, &ehr, &address, &changed).await.places(400), ["Subscription.id"]);
@@ -135,27 +149,27 @@ both! {
         app.run_jobs().await;
         assert_eq!(app.get(&address, token).await.json(200)["status"], "active");
 
-        // Another partner's system knows nothing of it.
+        // Another client cannot see it.
         let other = app.other_ehr().await;
         assert_eq!(app.get(&address, Some(&other.token)).await.status, 404);
         assert_eq!(app.get(&format!("{address}/$status"), Some(&other.token)).await.status, 404);
         assert_eq!(delete(app, &other, &address).await, 404);
         assert_eq!(app.get(PATH, Some(&other.token)).await.json(200)["total"], 0);
 
-        let case = pended(app, &ehr).await;
+        let case = submit_pended(app, &ehr).await;
         assert_eq!(delete(app, &ehr, &address).await, 204);
         assert_eq!(app.get(&address, token).await.status, 404);
-        review(app, case, Act::Approve).await;
+        review_item(app, case, ReviewerAction::Approve).await;
         app.run_jobs().await;
-        assert_eq!(taken(&receiver), [handshake(), handshake()]);
+        assert_eq!(accepted(&receiver), [handshake(), handshake()]);
     }
 
-    async fn a_subscription_is_refused_for_what_is_not_the_callers_or_not_offered(app: &TestApp) {
+    async fn a_subscription_for_other_systems_or_with_unsupported_options_is_refused(app: &TestApp) {
         let ehr = app.ehr().await;
-        let fine = Run::subscription("http://127.0.0.1:9/hook");
+        let valid = Messages::subscription("http://127.0.0.1:9/hook");
         let before = app.row_counts().await;
         let with = |pointer: &str, value: Value| {
-            let mut changed = fine.clone();
+            let mut changed = valid.clone();
             *changed.pointer_mut(pointer).unwrap() = value;
             changed
         };
@@ -173,182 +187,182 @@ both! {
             (with("/channel/_payload/extension/0/valueCode", json!("id-only")), "Subscription.channel.payload.extension"),
             (with("/criteria", json!("Observation?code=1")), "Subscription.criteria"),
             (with("/channel", json!({ "type": "rest-hook", "payload": "application/fhir+json", "endpoint": "http://127.0.0.1:9/hook",
-                "_payload": fine["channel"]["_payload"], "header": ["Host: elsewhere"] })), "Subscription.channel.header[0]"),
+                "_payload": valid["channel"]["_payload"], "header": ["Host: elsewhere"] })), "Subscription.channel.header[0]"),
         ];
         for (body, place) in &cases {
             assert_eq!(ehr.post(PATH, body).await.places(422), [*place], "{body}");
         }
         let reader = ehr.token_for(seed::EHR, "system/Subscription.rs").await;
-        let reply = app.post(PATH, Some(&reader), "application/fhir+json", fine.to_string()).await;
+        let reply = app.post(PATH, Some(&reader), "application/fhir+json", valid.to_string()).await;
         assert_eq!(reply.status, 403);
         assert_eq!(rows_of(&app.row_counts().await, "subscription"), rows_of(&before, "subscription"));
         assert_eq!(rows_of(&app.row_counts().await, "outbox"), rows_of(&before, "outbox"));
     }
 
-    async fn plain_http_is_for_partners_whose_registration_says_so_also_when_it_is_sent(app: &TestApp) {
+    async fn plain_http_needs_a_registration_when_subscribing_and_when_sending(app: &TestApp) {
         let ehr = app.ehr().await;
-        let receiver = Receiver::answering(&[]).await;
-        let id = subscribed(app, &ehr, &receiver.url).await;
-        let case = pended(app, &ehr).await;
-        register(app, |client| client.doc.loopback_http = false).await;
-        let places = ehr.post(PATH, &Run::subscription(&receiver.url)).await.places(422);
+        let receiver = Receiver::responding_with(&[]).await;
+        let id = subscribe(app, &ehr, &receiver.url).await;
+        let case = submit_pended(app, &ehr).await;
+        change_registration(app, |client| client.doc.loopback_http = false).await;
+        let places = ehr.post(PATH, &Messages::subscription(&receiver.url)).await.places(422);
         assert_eq!(places, ["Subscription.channel.endpoint"]);
-        review(app, case, Act::Approve).await;
+        review_item(app, case, ReviewerAction::Approve).await;
         app.run_jobs().await;
-        assert_eq!(taken(&receiver), [handshake()], "nothing more is sent to an address that is registered no longer");
+        assert_eq!(accepted(&receiver), [handshake()], "nothing is sent to an endpoint that is not registered any more");
         assert_eq!(status(app, &ehr, &id).await.0, "error");
         app.leaves_work();
     }
 
-    async fn each_decision_is_told_once_in_order_and_whole(app: &TestApp) {
+    async fn each_decision_causes_one_complete_notification_in_order(app: &TestApp) {
         let (ehr, other) = (app.ehr().await, app.other_ehr().await);
-        let receiver = Receiver::answering(&[]).await;
-        let id = subscribed(app, &ehr, &receiver.url).await;
+        let receiver = Receiver::responding_with(&[]).await;
+        let id = subscribe(app, &ehr, &receiver.url).await;
         let mut cases = Vec::new();
         for _ in 0..4 {
-            cases.push(pended(app, &ehr).await);
+            cases.push(submit_pended(app, &ehr).await);
         }
-        let foreign = case_id(&other.submitted(&app.run().oxygen(FORM, None, 91, "normal")).await);
-        review(app, foreign, Act::Approve).await;
-        review(app, cases[0], Act::Approve).await;
+        let other_clients_case = case_id(&other.submitted(&app.messages().oxygen_request(FORM, None, 91, "normal")).await);
+        review_item(app, other_clients_case, ReviewerAction::Approve).await;
+        review_item(app, cases[0], ReviewerAction::Approve).await;
         app.run_jobs().await;
         for case in &cases[1..] {
-            review(app, *case, Act::Deny("A saturation of 91 percent does not meet the criteria.")).await;
+            review_item(app, *case, ReviewerAction::Deny("A saturation of 91 percent does not meet the criteria.")).await;
         }
         app.run_jobs().await;
         app.run_jobs().await;
-        assert_eq!(taken(&receiver), [handshake(), event(1), event(2), event(3), event(4)]);
-        let came = receiver.came();
-        let (_, _, first) = read(&came[1].1);
-        assert_eq!((case_id(&first), actions(&first)), (cases[0], vec!["A1"]));
-        let mut denied: Vec<Uuid> = came[2..].iter().map(|(_, body)| case_id(&read(body).2)).collect();
+        assert_eq!(accepted(&receiver), [handshake(), event(1), event(2), event(3), event(4)]);
+        let received = receiver.received();
+        let (_, _, first) = read_notification(&received[1].1);
+        assert_eq!((case_id(&first), review_actions(&first)), (cases[0], vec!["A1"]));
+        let mut denied: Vec<Uuid> = received[2..].iter().map(|(_, body)| case_id(&read_notification(body).2)).collect();
         denied.sort_unstable();
-        let mut wanted = cases[1..].to_vec();
-        wanted.sort_unstable();
-        assert_eq!(denied, wanted);
-        assert!(came[2..].iter().all(|(_, body)| actions(&read(body).2) == ["A3"]));
-        let since = parameter(&came[4].1["entry"][0]["resource"], "events-since-subscription-start").unwrap();
+        let mut expected = cases[1..].to_vec();
+        expected.sort_unstable();
+        assert_eq!(denied, expected);
+        assert!(received[2..].iter().all(|(_, body)| review_actions(&read_notification(body).2) == ["A3"]));
+        let since = parameter(&received[4].1["entry"][0]["resource"], "events-since-subscription-start").unwrap();
         assert_eq!(since["valueString"], "4");
         assert_eq!(status(app, &ehr, &id).await, ("active".to_owned(), "4".to_owned()));
     }
 
-    async fn a_notification_that_fails_is_sent_again_and_the_next_waits_for_it(app: &TestApp) {
+    async fn a_failed_notification_is_retried_before_the_next_one_is_sent(app: &TestApp) {
         let ehr = app.ehr().await;
-        let receiver = Receiver::answering(&[200, 500, 503]).await;
-        let id = subscribed(app, &ehr, &receiver.url).await;
-        let (first, second) = (pended(app, &ehr).await, pended(app, &ehr).await);
-        review(app, first, Act::Approve).await;
+        let receiver = Receiver::responding_with(&[200, 500, 503]).await;
+        let id = subscribe(app, &ehr, &receiver.url).await;
+        let (first, second) = (submit_pended(app, &ehr).await, submit_pended(app, &ehr).await);
+        review_item(app, first, ReviewerAction::Approve).await;
         app.run_jobs().await;
-        review(app, second, Act::Approve).await;
+        review_item(app, second, ReviewerAction::Approve).await;
         app.run_jobs().await;
-        assert_eq!(taken(&receiver), [handshake()]);
-        assert_eq!(receiver.came().len(), 2, "the second waits behind the first");
+        assert_eq!(accepted(&receiver), [handshake()]);
+        assert_eq!(receiver.received().len(), 2, "the second notification waits for the first");
         app.clock.advance(Duration::seconds(7));
         app.run_jobs().await;
-        assert_eq!(receiver.came().len(), 3, "503: again later");
-        // Waiting is no try: it may last as long as it takes.
+        assert_eq!(receiver.received().len(), 3, "503 causes another attempt");
+        // Waiting for an earlier notification does not count as an attempt.
         for _ in 0..20 {
             app.clock.advance(Duration::seconds(2));
             app.run_jobs().await;
         }
         app.clock.advance(Duration::seconds(40));
         app.run_jobs().await;
-        assert_eq!(taken(&receiver), [handshake(), event(1), event(2)]);
-        assert_eq!(case_id(&read(&receiver.came()[1].1).2), first);
+        assert_eq!(accepted(&receiver), [handshake(), event(1), event(2)]);
+        assert_eq!(case_id(&read_notification(&receiver.received()[1].1).2), first);
         assert_eq!(status(app, &ehr, &id).await, ("active".to_owned(), "2".to_owned()));
     }
 
-    async fn a_handshake_that_nobody_takes_yet_is_tried_again(app: &TestApp) {
+    async fn a_failed_handshake_is_retried(app: &TestApp) {
         let ehr = app.ehr().await;
-        let receiver = Receiver::answering(&[503]).await;
-        let id = subscribed(app, &ehr, &receiver.url).await;
+        let receiver = Receiver::responding_with(&[503]).await;
+        let id = subscribe(app, &ehr, &receiver.url).await;
         assert_eq!(status(app, &ehr, &id).await.0, "requested");
         app.clock.advance(Duration::seconds(7));
         app.run_jobs().await;
-        assert_eq!((taken(&receiver).len(), status(app, &ehr, &id).await.0.as_str()), (1, "active"));
+        assert_eq!((accepted(&receiver).len(), status(app, &ehr, &id).await.0.as_str()), (1, "active"));
     }
 
-    async fn a_receiver_that_is_gone_puts_the_subscription_into_error_until_it_is_made_anew(app: &TestApp) {
+    async fn an_endpoint_that_is_gone_sets_the_subscription_to_error_until_it_is_replaced(app: &TestApp) {
         let ehr = app.ehr().await;
         for gone in [404, 410] {
-            let receiver = Receiver::answering(&[200, gone]).await;
-            let id = subscribed(app, &ehr, &receiver.url).await;
-            let cases = [pended(app, &ehr).await, pended(app, &ehr).await, pended(app, &ehr).await];
-            review(app, cases[0], Act::Approve).await;
+            let receiver = Receiver::responding_with(&[200, gone]).await;
+            let id = subscribe(app, &ehr, &receiver.url).await;
+            let cases = [submit_pended(app, &ehr).await, submit_pended(app, &ehr).await, submit_pended(app, &ehr).await];
+            review_item(app, cases[0], ReviewerAction::Approve).await;
             app.run_jobs().await;
             assert_eq!(status(app, &ehr, &id).await, ("error".to_owned(), "1".to_owned()));
-            review(app, cases[1], Act::Approve).await;
+            review_item(app, cases[1], ReviewerAction::Approve).await;
             app.run_jobs().await;
-            assert_eq!(receiver.came().len(), 2, "nothing is sent while it stands in error");
-            assert_eq!(status(app, &ehr, &id).await, ("error".to_owned(), "2".to_owned()), "numbers go on");
-            put(app, &ehr, &format!("{PATH}/{id}"), &Run::subscription(&receiver.url)).await.json(200);
+            assert_eq!(receiver.received().len(), 2, "nothing is sent while the status is error");
+            assert_eq!(status(app, &ehr, &id).await, ("error".to_owned(), "2".to_owned()), "event numbers continue");
+            put(app, &ehr, &format!("{PATH}/{id}"), &Messages::subscription(&receiver.url)).await.json(200);
             app.run_jobs().await;
-            review(app, cases[2], Act::Approve).await;
+            review_item(app, cases[2], ReviewerAction::Approve).await;
             app.run_jobs().await;
-            assert_eq!(taken(&receiver), [handshake(), handshake(), event(3)]);
+            assert_eq!(accepted(&receiver), [handshake(), handshake(), event(3)]);
             assert_eq!(status(app, &ehr, &id).await, ("active".to_owned(), "3".to_owned()));
             assert_eq!(delete(app, &ehr, &format!("{PATH}/{id}")).await, 204);
         }
         app.leaves_work();
     }
 
-    async fn what_waits_for_a_subscription_that_is_taken_back_does_not_bring_it_back(app: &TestApp) {
+    async fn a_queued_notification_does_not_reactivate_a_subscription_that_is_off(app: &TestApp) {
         let ehr = app.ehr().await;
-        let receiver = Receiver::answering(&[200, 500]).await;
-        let id = subscribed(app, &ehr, &receiver.url).await;
-        let case = pended(app, &ehr).await;
-        review(app, case, Act::Approve).await;
+        let receiver = Receiver::responding_with(&[200, 500]).await;
+        let id = subscribe(app, &ehr, &receiver.url).await;
+        let case = submit_pended(app, &ehr).await;
+        review_item(app, case, ReviewerAction::Approve).await;
         app.run_jobs().await;
-        let mut off = Run::subscription(&receiver.url);
+        let mut off = Messages::subscription(&receiver.url);
         off["status"] = json!("off");
         assert_eq!(put(app, &ehr, &format!("{PATH}/{id}"), &off).await.json(200)["status"], "off");
         app.clock.advance(Duration::seconds(7));
         app.run_jobs().await;
-        assert_eq!(receiver.came().len(), 2);
+        assert_eq!(receiver.received().len(), 2);
         assert_eq!(app.get(&format!("{PATH}/{id}"), Some(&ehr.token)).await.status, 404);
         app.leaves_work();
     }
 
-    async fn retry_after_is_kept_to(app: &TestApp) {
+    async fn retry_after_is_respected(app: &TestApp) {
         let ehr = app.ehr().await;
         let (url, calls) = busy_receiver().await;
-        subscribed(app, &ehr, &url).await;
+        subscribe(app, &ehr, &url).await;
         assert_eq!(calls.load(Ordering::SeqCst), 1);
         app.clock.advance(Duration::milliseconds(8_900));
         app.run_jobs().await;
-        assert_eq!(calls.load(Ordering::SeqCst), 1, "nine seconds were asked for");
+        assert_eq!(calls.load(Ordering::SeqCst), 1, "Retry-After is nine seconds");
         app.clock.advance(Duration::milliseconds(2_000));
         app.run_jobs().await;
         assert_eq!(calls.load(Ordering::SeqCst), 2);
     }
 
-    async fn a_proposed_denial_shows_to_nobody_outside(app: &TestApp) {
+    async fn a_referral_to_a_physician_is_not_visible_outside_the_plan(app: &TestApp) {
         let ehr = app.ehr().await;
-        let receiver = Receiver::answering(&[]).await;
-        subscribed(app, &ehr, &receiver.url).await;
-        let request = app.run().oxygen(FORM, None, 91, "normal");
+        let receiver = Receiver::responding_with(&[]).await;
+        subscribe(app, &ehr, &receiver.url).await;
+        let request = app.messages().oxygen_request(FORM, None, 91, "normal");
         let first = ehr.submit(&request).await;
-        let answer = first.json(200)["entry"][0]["resource"].clone();
+        let claim_response = first.json(200)["entry"][0]["resource"].clone();
         app.clock.advance(Duration::minutes(2));
-        review(app, case_id(&answer), Act::Refer("ZZPROPOSED: I would deny this")).await;
+        review_item(app, case_id(&claim_response), ReviewerAction::Refer("ZZREFERRAL: I would deny this")).await;
         app.run_jobs().await;
-        assert_eq!((taken(&receiver), app.mails().len()), (vec![handshake()], 0));
+        assert_eq!((accepted(&receiver), app.mails().len()), (vec![handshake()], 0));
         assert_eq!(ehr.submit(&request).await.text, first.text);
-        let tracking = reference_number(&answer);
-        let inquiry = ehr.inquire(&app.run().inquiry(&tracking)).await;
+        let tracking_number = reference_number(&claim_response);
+        let inquiry = ehr.inquire(&app.messages().inquiry(&tracking_number)).await;
         let seen = inquiry.json(200)["parameter"][0]["resource"]["entry"][0]["resource"].clone();
-        assert_eq!((actions(&seen), &seen["created"]), (vec!["A4"], &answer["created"]));
+        assert_eq!((review_actions(&seen), &seen["created"]), (vec!["A4"], &claim_response["created"]));
         for text in [&inquiry.text, &app.get("/metrics", None).await.text] {
-            assert!(!text.contains("ZZPROPOSED") && !text.contains("physician-review"));
+            assert!(!text.contains("ZZREFERRAL") && !text.contains("physician-review"));
         }
-        let phone = app.member("ruth").await;
-        let seen = phone.authorizations().await;
-        assert!(seen["total"].as_i64() == Some(1) && !seen.to_string().contains("ZZPROPOSED"));
-        review(app, case_id(&answer), Act::Deny("A saturation of 91 percent does not meet the criteria.")).await;
+        let member = app.member("ruth").await;
+        let seen = member.authorizations().await;
+        assert!(seen["total"].as_i64() == Some(1) && !seen.to_string().contains("ZZREFERRAL"));
+        review_item(app, case_id(&claim_response), ReviewerAction::Deny("A saturation of 91 percent does not meet the criteria.")).await;
         app.run_jobs().await;
-        let (_, body) = receiver.came().pop().unwrap();
-        assert_eq!(actions(&read(&body).2), ["A3"]);
-        assert!(!body.to_string().contains("ZZPROPOSED"));
+        let (_, body) = receiver.received().pop().unwrap();
+        assert_eq!(review_actions(&read_notification(&body).2), ["A3"]);
+        assert!(!body.to_string().contains("ZZREFERRAL"));
     }
 }
 
@@ -368,8 +382,11 @@ async fn delete(app: &TestApp, ehr: &Ehr<'_>, path: &str) -> StatusCode {
         .status
 }
 
-/// Changes the demo EHR's registration.
-async fn register(app: &TestApp, change: impl Fn(&mut assent::auth::Client) + Send + Sync + 'static) {
+/// Changes the registration of the demo EHR.
+async fn change_registration(
+    app: &TestApp,
+    change: impl Fn(&mut assent::auth::Client) + Send + Sync + 'static,
+) {
     let now = app.clock.now();
     app.state
         .store
@@ -388,7 +405,7 @@ fn rows_of(counts: &[(String, i64)], table: &str) -> i64 {
     counts.iter().find(|(name, _)| name == table).unwrap().1
 }
 
-/// A receiver that is busy once and asks for nine seconds.
+/// A receiver that answers 503 with a Retry-After of nine seconds once, then 200.
 async fn busy_receiver() -> (String, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();

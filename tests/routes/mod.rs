@@ -1,5 +1,5 @@
-//! Every route × {nothing brought, the wrong thing brought, another's data}. The routes are read from the sources, so
-//! that a new one cannot be forgotten.
+//! Every route with no credential, with a wrong credential, and with a request for another person's data. The routes
+//! are read from the sources, so that none can be left out.
 
 mod table;
 
@@ -7,8 +7,8 @@ use crate::architecture::root;
 use crate::support::{Browser, Ehr, Reply, TestApp, both};
 use assent::auth::fingerprint;
 use assent::demo::seed::{APP, WALK_MEMBER};
-use assent::demo::walk::http::form_with;
-use assent::demo::walk::messages::{Run, part};
+use assent::demo::walk::http::form_with_field;
+use assent::demo::walk::messages::{Messages, extension};
 use assent::store::oauth::{Grant, Token, TokenKind};
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -16,44 +16,44 @@ use chrono::Duration;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use table::{Gate, ROUTES, Row};
+use table::{Credential, ROUTES, Row};
 use uuid::Uuid;
 
-/// Every `.route("…"` of the sources as `room literal`; a name instead of a literal stands for itself.
-fn routes_of_the_sources() -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut waiting = vec![root().join("src")];
-    while let Some(folder) = waiting.pop() {
+/// Every `.route(…)` call in `src/` as `module literal`, or `module NAME` where the path is a constant.
+fn routes_in_sources() -> BTreeSet<String> {
+    let mut routes = BTreeSet::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path: PathBuf = entry.unwrap().path();
             if path.is_dir() {
-                waiting.push(path);
+                folders.push(path);
                 continue;
             }
-            let below = path
+            let relative = path
                 .strip_prefix(root().join("src"))
                 .unwrap()
                 .to_string_lossy()
                 .into_owned();
-            // The walk's own subscriber is no door of the house.
-            if !below.ends_with(".rs") || below.starts_with("demo/") {
+            // The subscriber of the end-to-end check is not part of the server.
+            if !relative.ends_with(".rs") || relative.starts_with("demo/") {
                 continue;
             }
-            let room = below
+            let module = relative
                 .split('/')
                 .next()
                 .unwrap()
                 .trim_end_matches(".rs")
                 .to_owned();
             let text = std::fs::read_to_string(&path).unwrap();
-            found.extend(
+            routes.extend(
                 text.split(".route(")
                     .skip(1)
-                    .map(|call| format!("{room} {}", first_argument(call))),
+                    .map(|call| format!("{module} {}", first_argument(call))),
             );
         }
     }
-    found
+    routes
 }
 
 fn first_argument(call: &str) -> &str {
@@ -65,25 +65,25 @@ fn first_argument(call: &str) -> &str {
 }
 
 #[test]
-fn no_route_is_missing_from_the_table_and_none_is_made_up() {
+fn the_table_contains_exactly_the_routes_of_the_server() {
     assert_eq!(
         first_argument("\n    &format!(\"{BASE}/{}\", kind.name), get(x)"),
         "{BASE}/{}"
     );
     assert_eq!(first_argument("TOKEN, post(x)"), "TOKEN");
-    let real = routes_of_the_sources();
-    let told: BTreeSet<String> = ROUTES.iter().map(|row| row.source.to_owned()).collect();
-    let missing: Vec<_> = real.difference(&told).collect();
+    let actual = routes_in_sources();
+    let listed: BTreeSet<String> = ROUTES.iter().map(|row| row.source.to_owned()).collect();
+    let missing: Vec<_> = actual.difference(&listed).collect();
     assert!(
         missing.is_empty(),
         "routes without a row in tests/routes/table.rs: {missing:?}"
     );
-    let gone: Vec<_> = told.difference(&real).collect();
-    assert!(gone.is_empty(), "rows without a route: {gone:?}");
+    let obsolete: Vec<_> = listed.difference(&actual).collect();
+    assert!(obsolete.is_empty(), "rows without a route: {obsolete:?}");
 }
 
-/// The world that the table's paths speak of.
-struct World<'a> {
+/// The data that the table's paths refer to.
+struct Fixture<'a> {
     app: &'a TestApp,
     ehr: Ehr<'a>,
     other: Ehr<'a>,
@@ -96,34 +96,37 @@ struct World<'a> {
     grant: Uuid,
 }
 
-const EVERYTHING: &str = "patient/*.rs";
+const ALL_SCOPES: &str = "patient/*.rs";
 
-impl<'a> World<'a> {
+impl<'a> Fixture<'a> {
     async fn new(app: &'a TestApp) -> Self {
         let ehr = app.ehr().await;
         let other = app.other_ehr().await;
-        let answer = ehr.hook("order-sign-crd", &app.run().hook()).await.json(200);
-        let orders = answer["systemActions"].as_array().unwrap();
+        let response = ehr
+            .hook("order-sign-crd", &app.messages().order_sign_hook())
+            .await
+            .json(200);
+        let orders = response["systemActions"].as_array().unwrap();
         let order = orders
             .iter()
             .map(|a| &a["resource"])
             .find(|r| r["id"] == "oxygen")
             .unwrap();
         let url = "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information";
-        let information = part(order, url).unwrap();
-        let assertion = part(information, "coverage-assertion-id").unwrap()["valueString"]
+        let information = extension(order, url).unwrap();
+        let assertion = extension(information, "coverage-assertion-id").unwrap()["valueString"]
             .as_str()
             .unwrap()
             .to_owned();
-        ehr.submitted(&app.run().referral()).await;
-        let body = Run::subscription("http://127.0.0.1:1/hook");
+        ehr.submitted(&app.messages().referral_request()).await;
+        let body = Messages::subscription("http://127.0.0.1:1/hook");
         let subscription = ehr.post("/pas/2.2/Subscription", &body).await.json(201);
-        let (grant, token) = app_token(app, "ruth", EVERYTHING).await;
-        let found = app
+        let (grant, token) = app_token(app, "ruth", ALL_SCOPES).await;
+        let bundle = app
             .get("/fhir/pdex/ExplanationOfBenefit", Some(&token))
             .await
             .json(200);
-        let eob = &found["entry"][0]["resource"];
+        let eob = &bundle["entry"][0]["resource"];
         let id_of = |reference: &serde_json::Value| {
             let reference = reference.as_str().unwrap();
             reference.rsplit('/').next().unwrap().to_owned()
@@ -145,7 +148,7 @@ impl<'a> World<'a> {
     }
 
     fn path(&self, row: &Row) -> String {
-        let named = [
+        let placeholders = [
             ("{subscription}", self.subscription.clone()),
             ("{case}", self.case.clone()),
             ("{patient}", self.patient.clone()),
@@ -153,22 +156,26 @@ impl<'a> World<'a> {
             ("{organization}", self.organization.clone()),
             ("{grant}", self.grant.to_string()),
         ];
-        named.iter().fold(row.path.to_owned(), |path, (name, value)| {
-            path.replace(name, value)
-        })
+        placeholders
+            .iter()
+            .fold(row.path.to_owned(), |path, (name, value)| {
+                path.replace(name, value)
+            })
     }
 
-    /// A message that its owner could send.
+    /// A valid message of the client that owns the data.
     fn body(&self, row: &Row) -> String {
-        let run = self.app.run();
+        let run = self.app.messages();
         match row.path.rsplit('/').next().unwrap() {
             _ if row.method == "GET" || row.method == "DELETE" => String::new(),
             _ if is_form(row) => String::new(),
             "$inquire" => run.inquiry("A-NUMBER").to_string(),
-            "$submit" => run.referral().to_string(),
-            "$questionnaire-package" => Run::package_input(&self.assertion).to_string(),
-            "Subscription" | "{subscription}" => Run::subscription("http://127.0.0.1:1/hook").to_string(),
-            "order-sign-crd" => run.hook().to_string(),
+            "$submit" => run.referral_request().to_string(),
+            "$questionnaire-package" => Messages::questionnaire_package_input(&self.assertion).to_string(),
+            "Subscription" | "{subscription}" => {
+                Messages::subscription("http://127.0.0.1:1/hook").to_string()
+            }
+            "order-sign-crd" => run.order_sign_hook().to_string(),
             _ => json!({ "resourceType": "Parameters" }).to_string(),
         }
     }
@@ -179,7 +186,7 @@ impl<'a> World<'a> {
         } else {
             "application/fhir+json"
         };
-        let media = if row.gate == Gate::Hook {
+        let media = if row.credential == Credential::Hook {
             "application/json"
         } else {
             media
@@ -205,11 +212,11 @@ fn is_form(row: &Row) -> bool {
         || path.contains("/_search")
 }
 
-/// A token of the demo's app for a member, without the pages in between.
+/// An access token of the demo app for a member, stored directly without the consent pages.
 async fn app_token(app: &TestApp, username: &str, scope: &str) -> (Uuid, String) {
     let secret = assent::clock::new_secret();
     let now = app.clock.now();
-    let made = (
+    let input = (
         username.to_owned(),
         scope.to_owned(),
         fingerprint(&secret),
@@ -220,7 +227,7 @@ async fn app_token(app: &TestApp, username: &str, scope: &str) -> (Uuid, String)
     let unit = app
         .state
         .store
-        .write((made, id), |tx, ((username, scope, hash, aud, now), id)| {
+        .write((input, id), |tx, ((username, scope, hash, aud, now), id)| {
             Box::pin(async move {
                 let login = tx.login_by_username(username).await?.unwrap();
                 let client = tx.client_by_client_id(APP).await?.unwrap();
@@ -254,25 +261,32 @@ async fn app_token(app: &TestApp, username: &str, scope: &str) -> (Uuid, String)
     (id, secret)
 }
 
-/// A backend's scopes without those on one type.
-fn without(kind: &str) -> String {
+/// The scopes of a partner system without those on one resource type.
+fn scopes_without(resource_type: &str) -> String {
     let all = [
         "system/Claim.cruds",
         "system/Subscription.cruds",
         "system/Questionnaire.rs",
     ];
-    let left: Vec<&str> = all.into_iter().filter(|scope| !scope.contains(kind)).collect();
-    left.join(" ")
+    let others: Vec<&str> = all
+        .into_iter()
+        .filter(|scope| !scope.contains(resource_type))
+        .collect();
+    others.join(" ")
 }
 
 #[track_caller]
-fn expect(row: &Row, who: &str, reply: &Reply, expected: u16) {
+fn expect(row: &Row, credential: &str, reply: &Reply, expected: u16) {
     let (status, text) = (
         reply.status.as_u16(),
         reply.text.chars().take(300).collect::<String>(),
     );
-    assert_eq!(status, expected, "{} {} with {who}: {text}", row.method, row.path);
-    if status == 401 && !matches!(row.gate, Gate::Staff | Gate::Member) {
+    assert_eq!(
+        status, expected,
+        "{} {} with {credential}: {text}",
+        row.method, row.path
+    );
+    if status == 401 && !matches!(row.credential, Credential::Staff | Credential::Member) {
         assert!(
             reply.headers.contains_key(header::WWW_AUTHENTICATE),
             "{} {}: 401 without a challenge",
@@ -282,14 +296,14 @@ fn expect(row: &Row, who: &str, reply: &Reply, expected: u16) {
     }
     if status == 303 {
         let next = reply.headers[header::LOCATION].to_str().unwrap();
-        let door = if row.gate == Gate::Staff {
+        let sign_in = if row.credential == Credential::Staff {
             "/staff/sign-in"
         } else {
             "/me/sign-in"
         };
         assert!(
-            next.starts_with(door),
-            "{} {} leads to {next}",
+            next.starts_with(sign_in),
+            "{} {} redirects to {next}",
             row.method,
             row.path
         );
@@ -297,172 +311,192 @@ fn expect(row: &Row, who: &str, reply: &Reply, expected: u16) {
 }
 
 both! {
-    async fn nothing_brought_opens_nothing(app: &TestApp) {
-        let world = World::new(app).await;
+    async fn no_route_gives_access_without_a_credential(app: &TestApp) {
+        let fixture = Fixture::new(app).await;
         app.leaves_work();
         for row in ROUTES {
-            expect(row, "nothing", &world.call(row, None).await, row.none);
-            if row.gate != Gate::Open && row.none == 401 {
-                expect(row, "a made-up token", &world.call(row, Some("no-such-token")).await, 401);
+            expect(row, "no credential", &fixture.call(row, None).await, row.none);
+            if row.credential != Credential::Open && row.none == 401 {
+                expect(row, "an unknown token", &fixture.call(row, Some("no-such-token")).await, 401);
             }
         }
     }
 
-    async fn the_wrong_thing_brought_opens_nothing(app: &TestApp) {
-        let world = World::new(app).await;
+    async fn no_route_gives_access_with_a_wrong_credential(app: &TestApp) {
+        let fixture = Fixture::new(app).await;
         app.leaves_work();
-        let everything = app_token(app, "ruth", EVERYTHING).await.1;
+        let app_token_all = app_token(app, "ruth", ALL_SCOPES).await.1;
         let mut nurse = app.staff("nora").await;
         let mut member = Browser::new(app);
         member.sign_in("/me", "ruth").await;
         let before = app.row_counts().await;
         for row in ROUTES {
-            match row.gate {
-                Gate::Open => {}
-                Gate::Backend(kind) => {
-                    let short = world.ehr.token_for(assent::demo::seed::EHR, &without(kind)).await;
-                    expect(row, "a token without the scope", &world.call(row, Some(&short)).await, row.wrong);
-                    expect(row, "an app's token", &world.call(row, Some(&everything)).await, 401);
+            match row.credential {
+                Credential::Open => {}
+                Credential::Backend(resource_type) => {
+                    let narrow = fixture.ehr.token_for(assent::demo::seed::EHR, &scopes_without(resource_type)).await;
+                    expect(row, "a token without the scope", &fixture.call(row, Some(&narrow)).await, row.wrong);
+                    expect(row, "an app's token", &fixture.call(row, Some(&app_token_all)).await, 401);
                 }
-                Gate::App(kind) => {
-                    let other = if kind == "Patient" { "Coverage" } else { "Patient" };
-                    let short = app_token(app, "ruth", &format!("patient/{other}.rs")).await.1;
-                    expect(row, "a token without the scope", &world.call(row, Some(&short)).await, row.wrong);
-                    expect(row, "a partner's token", &world.call(row, Some(&world.ehr.token)).await, 401);
+                Credential::App(resource_type) => {
+                    let other = if resource_type == "Patient" { "Coverage" } else { "Patient" };
+                    let narrow = app_token(app, "ruth", &format!("patient/{other}.rs")).await.1;
+                    expect(row, "a token without the scope", &fixture.call(row, Some(&narrow)).await, row.wrong);
+                    expect(row, "a partner's token", &fixture.call(row, Some(&fixture.ehr.token)).await, 401);
                 }
-                Gate::Hook => {
-                    expect(row, "an access token", &world.call(row, Some(&world.ehr.token)).await, row.wrong);
-                    let elsewhere = world.ehr.jwt("https://ehr.demo.example", "https://other.example/cds-services");
-                    expect(row, "a call for another address", &world.call(row, Some(&elsewhere)).await, row.wrong);
-                    let other = world.other.jwt("https://ehr.demo.example", &app.state.url(row.path));
-                    expect(row, "another's signature", &world.call(row, Some(&other)).await, row.wrong);
+                Credential::Hook => {
+                    expect(row, "an access token", &fixture.call(row, Some(&fixture.ehr.token)).await, row.wrong);
+                    let elsewhere = fixture.ehr.jwt("https://ehr.demo.example", "https://other.example/cds-services");
+                    expect(row, "a JWT for another audience", &fixture.call(row, Some(&elsewhere)).await, row.wrong);
+                    let other = fixture.other.jwt("https://ehr.demo.example", &app.state.url(row.path));
+                    expect(row, "a JWT signed by another client", &fixture.call(row, Some(&other)).await, row.wrong);
                 }
-                Gate::Staff => expect(row, "a member's session", &by(&world, &mut member, row).await, row.wrong),
-                Gate::Member => expect(row, "a reviewer's session", &by(&world, &mut nurse, row).await, row.wrong),
+                Credential::Staff => {
+                    let reply = call_with_session(&fixture, &mut member, row).await;
+                    expect(row, "a member's session", &reply, row.wrong);
+                }
+                Credential::Member => {
+                    let reply = call_with_session(&fixture, &mut nurse, row).await;
+                    expect(row, "a staff session", &reply, row.wrong);
+                }
             }
         }
-        let kept = |counts: Vec<(String, i64)>| -> Vec<(String, i64)> {
-            counts.into_iter().filter(|(table, _)| !matches!(table.as_str(), "token" | "\"grant\"" | "seen_jti")).collect()
+        let without_tokens = |counts: Vec<(String, i64)>| -> Vec<(String, i64)> {
+            let is_token = |table: &str| matches!(table, "token" | "\"grant\"" | "seen_jti");
+            counts.into_iter().filter(|(table, _)| !is_token(table)).collect()
         };
-        assert_eq!(kept(before), kept(app.row_counts().await), "a refused call left something behind");
+        assert_eq!(without_tokens(before), without_tokens(app.row_counts().await), "a rejected request stored rows");
     }
 
-    async fn anothers_things_are_not_there(app: &TestApp) {
-        let world = World::new(app).await;
+    async fn no_route_shows_the_data_of_others(app: &TestApp) {
+        let fixture = Fixture::new(app).await;
         app.leaves_work();
-        let ruth = app_token(app, "ruth", EVERYTHING).await.1;
-        let joe = app_token(app, "joe", EVERYTHING).await.1;
+        let ruth = app_token(app, "ruth", ALL_SCOPES).await.1;
+        let joe = app_token(app, "joe", ALL_SCOPES).await.1;
         let mut nurse = app.staff("nora").await;
         let mut other = Browser::new(app);
         other.sign_in("/me", "joe").await;
         let mut own = Browser::new(app);
         own.sign_in("/me", "ruth").await;
         for row in ROUTES {
-            let (others, mine) = match row.gate {
-                Gate::Open | Gate::Hook => continue,
-                Gate::Backend(_) => (world.call(row, Some(&world.other.token)), world.call(row, Some(&world.ehr.token))),
-                Gate::App(_) => (world.call(row, Some(&joe)), world.call(row, Some(&ruth))),
-                Gate::Staff => {
+            let (other_reply, own_reply) = match row.credential {
+                Credential::Open | Credential::Hook => continue,
+                Credential::Backend(_) => (
+                    fixture.call(row, Some(&fixture.other.token)),
+                    fixture.call(row, Some(&fixture.ehr.token)),
+                ),
+                Credential::App(_) => (fixture.call(row, Some(&joe)), fixture.call(row, Some(&ruth))),
+                Credential::Staff => {
                     if row.own != 0 {
-                        expect(row, "a reviewer's session", &by(&world, &mut nurse, row).await, row.own);
+                        expect(row, "a staff session", &call_with_session(&fixture, &mut nurse, row).await, row.own);
                     }
                     continue;
                 }
-                Gate::Member => {
-                    if row.others != 0 {
-                        let reply = by(&world, &mut other, row).await;
-                        expect(row, "another member's session", &reply, row.others);
-                        hides(&world, row, &reply);
+                Credential::Member => {
+                    if row.other != 0 {
+                        let reply = call_with_session(&fixture, &mut other, row).await;
+                        expect(row, "another member's session", &reply, row.other);
+                        assert_hidden(&fixture, row, &reply);
                     }
                     if row.own != 0 {
-                        expect(row, "the member's session", &by(&world, &mut own, row).await, row.own);
+                        expect(row, "the member's session", &call_with_session(&fixture, &mut own, row).await, row.own);
                     }
                     continue;
                 }
             };
-            if row.others != 0 {
-                let reply = others.await;
-                expect(row, "another's token", &reply, row.others);
-                hides(&world, row, &reply);
+            if row.other != 0 {
+                let reply = other_reply.await;
+                expect(row, "another client's token", &reply, row.other);
+                assert_hidden(&fixture, row, &reply);
             }
             if row.own != 0 {
-                let reply = mine.await;
+                let reply = own_reply.await;
                 expect(row, "the owner's token", &reply, row.own);
-                assert!(row.others == 0 || holds(&world, row, &reply), "{}: the owner sees nothing: {}", row.path, reply.text);
+                assert!(
+                    row.other == 0 || shows_own_data(&fixture, row, &reply),
+                    "{}: the owner does not see the data: {}",
+                    row.path,
+                    reply.text
+                );
             }
         }
-        let grant = world.grant;
+        let grant = fixture.grant;
         assert_eq!(
             app.number("SELECT COUNT(*) FROM \"grant\" WHERE ended IS NOT NULL").await, 0,
-            "{grant} was ended by another member"
+            "another member ended the grant {grant}"
         );
         assert_eq!(app.number("SELECT COUNT(*) FROM subscription WHERE status = 'off'").await, 0);
     }
 
-    async fn a_token_is_read_and_given_back_by_its_own_client_alone(app: &TestApp) {
+    async fn only_its_own_client_can_introspect_and_revoke_a_token(app: &TestApp) {
         let (ehr, other) = (app.ehr().await, app.other_ehr().await);
-        let ask = async |path: &str, who: &Ehr<'_>, name: &str| {
-            let proof = who.jwt(name, &app.state.url("/oauth/token"));
+        let call = async |path: &str, client: &Ehr<'_>, name: &str| {
+            let assertion = client.jwt(name, &app.state.url("/oauth/token"));
             let form = [
                 ("token", ehr.token.as_str()),
                 ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-                ("client_assertion", proof.as_str()),
+                ("client_assertion", assertion.as_str()),
             ];
             let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
             app.post(path, None, "application/x-www-form-urlencoded", body).await
         };
         let clinic = assent::demo::seed::OTHER_EHR;
-        let told = ask("/oauth/introspect", &other, clinic).await.json(200);
-        assert_eq!(told, json!({ "active": false }), "another client learns nothing");
-        ask("/oauth/revoke", &other, clinic).await.json(200);
-        let told = ask("/oauth/introspect", &ehr, assent::demo::seed::EHR).await.json(200);
-        assert_eq!(told["active"], true, "another client ends nothing");
-        ask("/oauth/revoke", &ehr, assent::demo::seed::EHR).await.json(200);
+        let reply = call("/oauth/introspect", &other, clinic).await.json(200);
+        assert_eq!(reply, json!({ "active": false }), "another client can introspect the token");
+        call("/oauth/revoke", &other, clinic).await.json(200);
+        let reply = call("/oauth/introspect", &ehr, assent::demo::seed::EHR).await.json(200);
+        assert_eq!(reply["active"], true, "another client can revoke the token");
+        call("/oauth/revoke", &ehr, assent::demo::seed::EHR).await.json(200);
         assert_eq!(app.get("/pas/2.2/Subscription", Some(&ehr.token)).await.status, 401);
     }
 }
 
-/// The names that only the owner may see.
-fn holds(world: &World<'_>, row: &Row, reply: &Reply) -> bool {
-    let mut names = vec![&world.case, &world.patient, &world.coverage, &world.subscription];
+/// Whether a response contains ids that only the owner may see.
+fn shows_own_data(fixture: &Fixture<'_>, row: &Row, reply: &Reply) -> bool {
+    let mut ids = vec![
+        &fixture.case,
+        &fixture.patient,
+        &fixture.coverage,
+        &fixture.subscription,
+    ];
     if row.path.contains("{organization}") {
         return reply.text.contains("Organization");
     }
-    names.retain(|name| reply.text.contains(name.as_str()));
-    !names.is_empty()
+    ids.retain(|id| reply.text.contains(id.as_str()));
+    !ids.is_empty()
 }
 
 #[track_caller]
-fn hides(world: &World<'_>, row: &Row, reply: &Reply) {
-    let asked = world.path(row);
-    // The link to itself repeats what was asked.
+fn assert_hidden(fixture: &Fixture<'_>, row: &Row, reply: &Reply) {
+    let path = fixture.path(row);
+    // The self link repeats the requested path.
     let text = reply
         .text
-        .replace(&asked, "")
-        .replace(asked.rsplit('?').next().unwrap(), "");
-    for name in [
-        &world.case,
-        &world.patient,
-        &world.coverage,
-        &world.subscription,
+        .replace(&path, "")
+        .replace(path.rsplit('?').next().unwrap(), "");
+    for id in [
+        &fixture.case,
+        &fixture.patient,
+        &fixture.coverage,
+        &fixture.subscription,
         &WALK_MEMBER.to_owned(),
     ] {
-        // "There is no Subscription x" repeats what was asked.
-        if reply.status != 200 && asked.contains(name.as_str()) {
+        // An error such as "Subscription x not found" repeats the requested id.
+        if reply.status != 200 && path.contains(id.as_str()) {
             continue;
         }
         assert!(
-            !text.contains(name.as_str()),
-            "{} {} tells another of {name}: {text}",
+            !text.contains(id.as_str()),
+            "{} {} shows {id} to another caller: {text}",
             row.method,
             row.path
         );
     }
 }
 
-/// A call by a browser with its session; a form carries the session's own token when the browser has one.
-async fn by(world: &World<'_>, browser: &mut Browser<'_>, row: &Row) -> Reply {
-    let path = world.path(row);
+/// A request by a browser with its session. A form contains the CSRF token of the session.
+async fn call_with_session(fixture: &Fixture<'_>, browser: &mut Browser<'_>, row: &Row) -> Reply {
+    let path = fixture.path(row);
     if row.method == "GET" {
         return browser.get(&path).await;
     }
@@ -470,11 +504,11 @@ async fn by(world: &World<'_>, browser: &mut Browser<'_>, row: &Row) -> Reply {
     for home in ["/me", "/staff"] {
         let page = browser.get(home).await;
         if page.status == 200 {
-            form = form_with(&page.text, "csrf").ok();
+            form = form_with_field(&page.text, "csrf").ok();
             break;
         }
     }
-    let mut form = form.expect("a page with a form");
+    let mut form = form.expect("one of the home pages has a form");
     form.action = path;
     browser.send(&form, &[]).await
 }

@@ -1,18 +1,18 @@
-//! What every route gives to nobody, to the wrong caller and to the wrong person. One line per method and route.
-//! A route that is missing here fails the test beside it.
+//! The expected status of every route without credentials, with wrong credentials, and for other people's data. One row
+//! for each method of a route. A route without a row fails the test in `mod.rs`.
 
-/// What has to be brought.
+/// The credential that a route requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
-    /// Nothing.
+pub enum Credential {
+    /// None.
     Open,
-    /// A partner's token with a scope on this resource type.
+    /// A backend-services token with a scope on this resource type.
     Backend(&'static str),
-    /// A member's app's token with a scope on this resource type.
+    /// A token of a member's app with a scope on this resource type.
     App(&'static str),
-    /// A hook's signed call.
+    /// The signed JWT of a hook call.
     Hook,
-    /// A reviewer's session.
+    /// A staff session.
     Staff,
     /// A member's session.
     Member,
@@ -21,19 +21,20 @@ pub enum Gate {
 /// One method of one route.
 #[derive(Debug)]
 pub struct Row {
-    /// Room and literal, as the source has it.
+    /// The module and the literal in its `.route(…)` call.
     pub source: &'static str,
     pub method: &'static str,
-    /// What is called; `{…}` is filled in with things of the demo EHR and of the member Ruth.
+    /// The path to call. `{…}` is replaced by ids that belong to the demo EHR and the member Ruth.
     pub path: &'static str,
-    pub gate: Gate,
-    /// Nothing brought; for an open route what anybody gets.
+    pub credential: Credential,
+    /// The status without a credential.
     pub none: u16,
-    /// A token without the scope, of another kind, or another kind of session. 0: there is no such thing here.
+    /// The status with a token without the scope, a token of another kind, or a session of another kind. 0: not
+    /// applicable.
     pub wrong: u16,
-    /// The other partner, the other member. 0: nothing here belongs to anybody. 200: an answer without the thing.
-    pub others: u16,
-    /// Whose it is, by GET. 0: not asked.
+    /// The status for another partner or member. 0: the route has no data of anyone. 200: a response without the data.
+    pub other: u16,
+    /// The status of a GET for the owner of the data. 0: not tested.
     pub own: u16,
 }
 
@@ -41,33 +42,33 @@ const fn row(
     source: &'static str,
     method: &'static str,
     path: &'static str,
-    gate: Gate,
-    [none, wrong, others, own]: [u16; 4],
+    credential: Credential,
+    [none, wrong, other, own]: [u16; 4],
 ) -> Row {
     Row {
         source,
         method,
         path,
-        gate,
+        credential,
         none,
         wrong,
-        others,
+        other,
         own,
     }
 }
 
 const fn open(source: &'static str, method: &'static str, path: &'static str, none: u16) -> Row {
-    row(source, method, path, Gate::Open, [none, 0, 0, 0])
+    row(source, method, path, Credential::Open, [none, 0, 0, 0])
 }
 
-const CLAIM: Gate = Gate::Backend("Claim");
-const SUBSCRIPTION: Gate = Gate::Backend("Subscription");
-const FORM: Gate = Gate::Backend("Questionnaire");
-const EOB: Gate = Gate::App("ExplanationOfBenefit");
-const PATIENT: Gate = Gate::App("Patient");
-const COVERAGE: Gate = Gate::App("Coverage");
+const CLAIM: Credential = Credential::Backend("Claim");
+const SUBSCRIPTION: Credential = Credential::Backend("Subscription");
+const QUESTIONNAIRE: Credential = Credential::Backend("Questionnaire");
+const EOB: Credential = Credential::App("ExplanationOfBenefit");
+const PATIENT: Credential = Credential::App("Patient");
+const COVERAGE: Credential = Credential::App("Coverage");
 
-/// The table: nothing, wrong, others', own.
+/// The table. The numbers are the fields `none`, `wrong`, `other` and `own`.
 #[rustfmt::skip]
 pub static ROUTES: &[Row] = &[
     open("http /healthz", "GET", "/healthz", 200),
@@ -75,29 +76,29 @@ pub static ROUTES: &[Row] = &[
     open("http /metrics", "GET", "/metrics", 200),
 
     open("crd /cds-services", "GET", "/cds-services", 200),
-    row("crd /cds-services/{id}", "POST", "/cds-services/order-sign-crd", Gate::Hook, [401, 401, 0, 0]),
-    row("crd /cds-services/{id}/feedback", "POST", "/cds-services/order-sign-crd/feedback", Gate::Hook, [401, 401, 0, 0]),
+    row("crd /cds-services/{id}", "POST", "/cds-services/order-sign-crd", Credential::Hook, [401, 401, 0, 0]),
+    row("crd /cds-services/{id}/feedback", "POST", "/cds-services/order-sign-crd/feedback", Credential::Hook, [401, 401, 0, 0]),
 
-    open("dtr {BASE}/metadata", "GET", "/dtr/2.2/metadata", 200),
-    row("dtr {BASE}/Questionnaire", "GET", "/dtr/2.2/Questionnaire", FORM, [401, 403, 0, 200]),
-    row("dtr {BASE}/Questionnaire/{{id}}", "GET", "/dtr/2.2/Questionnaire/home-oxygen", FORM, [401, 403, 0, 200]),
-    row("dtr {BASE}/${name}", "POST", "/dtr/2.2/$questionnaire-package", FORM, [401, 403, 422, 0]),
-    row("dtr {BASE}/${name}", "POST", "/dtr/2.2/$log-questionnaire-errors", FORM, [401, 403, 0, 0]),
-    row("dtr {BASE}/Questionnaire/${name}", "POST", "/dtr/2.2/Questionnaire/$questionnaire-package", FORM, [401, 403, 422, 0]),
-    row("dtr {BASE}/Questionnaire/${name}", "POST", "/dtr/2.2/Questionnaire/$log-questionnaire-errors", FORM, [401, 403, 0, 0]),
+    open("dtr {base}/metadata", "GET", "/dtr/2.2/metadata", 200),
+    row("dtr {base}/Questionnaire", "GET", "/dtr/2.2/Questionnaire", QUESTIONNAIRE, [401, 403, 0, 200]),
+    row("dtr {base}/Questionnaire/{{id}}", "GET", "/dtr/2.2/Questionnaire/home-oxygen", QUESTIONNAIRE, [401, 403, 0, 200]),
+    row("dtr {base}/${name}", "POST", "/dtr/2.2/$questionnaire-package", QUESTIONNAIRE, [401, 403, 422, 0]),
+    row("dtr {base}/${name}", "POST", "/dtr/2.2/$log-questionnaire-errors", QUESTIONNAIRE, [401, 403, 0, 0]),
+    row("dtr {base}/Questionnaire/${name}", "POST", "/dtr/2.2/Questionnaire/$questionnaire-package", QUESTIONNAIRE, [401, 403, 422, 0]),
+    row("dtr {base}/Questionnaire/${name}", "POST", "/dtr/2.2/Questionnaire/$log-questionnaire-errors", QUESTIONNAIRE, [401, 403, 0, 0]),
 
-    open("pas /pas/2.2/metadata", "GET", "/pas/2.2/metadata", 200),
-    row("pas /pas/2.2/Claim/${name}", "POST", "/pas/2.2/Claim/$submit", CLAIM, [401, 403, 0, 0]),
-    row("pas /pas/2.2/Claim/${name}", "POST", "/pas/2.2/Claim/$inquire", CLAIM, [401, 403, 200, 0]),
-    row("pas /pas/2.2/Subscription", "POST", "/pas/2.2/Subscription", SUBSCRIPTION, [401, 403, 422, 0]),
-    row("pas /pas/2.2/Subscription", "GET", "/pas/2.2/Subscription", SUBSCRIPTION, [401, 403, 200, 200]),
-    row("pas /pas/2.2/Subscription/{id}", "GET", "/pas/2.2/Subscription/{subscription}", SUBSCRIPTION, [401, 403, 404, 200]),
-    row("pas /pas/2.2/Subscription/{id}", "PUT", "/pas/2.2/Subscription/{subscription}", SUBSCRIPTION, [401, 403, 404, 0]),
-    row("pas /pas/2.2/Subscription/{id}", "DELETE", "/pas/2.2/Subscription/{subscription}", SUBSCRIPTION, [401, 403, 404, 0]),
-    row("pas /pas/2.2/Subscription/$status", "GET", "/pas/2.2/Subscription/$status", SUBSCRIPTION, [401, 403, 200, 200]),
-    row("pas /pas/2.2/Subscription/$status", "POST", "/pas/2.2/Subscription/$status", SUBSCRIPTION, [401, 403, 200, 0]),
-    row("pas /pas/2.2/Subscription/{id}/$status", "GET", "/pas/2.2/Subscription/{subscription}/$status", SUBSCRIPTION, [401, 403, 404, 200]),
-    row("pas /pas/2.2/Subscription/{id}/$status", "POST", "/pas/2.2/Subscription/{subscription}/$status", SUBSCRIPTION, [401, 403, 404, 0]),
+    open("pas {base}/metadata", "GET", "/pas/2.2/metadata", 200),
+    row("pas {base}/Claim/$submit", "POST", "/pas/2.2/Claim/$submit", CLAIM, [401, 403, 0, 0]),
+    row("pas {base}/Claim/$inquire", "POST", "/pas/2.2/Claim/$inquire", CLAIM, [401, 403, 200, 0]),
+    row("pas {base}/Subscription", "POST", "/pas/2.2/Subscription", SUBSCRIPTION, [401, 403, 422, 0]),
+    row("pas {base}/Subscription", "GET", "/pas/2.2/Subscription", SUBSCRIPTION, [401, 403, 200, 200]),
+    row("pas {base}/Subscription/{{id}}", "GET", "/pas/2.2/Subscription/{subscription}", SUBSCRIPTION, [401, 403, 404, 200]),
+    row("pas {base}/Subscription/{{id}}", "PUT", "/pas/2.2/Subscription/{subscription}", SUBSCRIPTION, [401, 403, 404, 0]),
+    row("pas {base}/Subscription/{{id}}", "DELETE", "/pas/2.2/Subscription/{subscription}", SUBSCRIPTION, [401, 403, 404, 0]),
+    row("pas {base}/Subscription/$status", "GET", "/pas/2.2/Subscription/$status", SUBSCRIPTION, [401, 403, 200, 200]),
+    row("pas {base}/Subscription/$status", "POST", "/pas/2.2/Subscription/$status", SUBSCRIPTION, [401, 403, 200, 0]),
+    row("pas {base}/Subscription/{{id}}/$status", "GET", "/pas/2.2/Subscription/{subscription}/$status", SUBSCRIPTION, [401, 403, 404, 200]),
+    row("pas {base}/Subscription/{{id}}/$status", "POST", "/pas/2.2/Subscription/{subscription}/$status", SUBSCRIPTION, [401, 403, 404, 0]),
 
     open("access {BASE}/metadata", "GET", "/fhir/pdex/metadata", 200),
     row("access {BASE}/{}", "GET", "/fhir/pdex/ExplanationOfBenefit?patient={patient}", EOB, [401, 403, 200, 200]),
@@ -110,10 +111,10 @@ pub static ROUTES: &[Row] = &[
     row("access {BASE}/{}/{{id}}", "GET", "/fhir/pdex/ExplanationOfBenefit/{case}", EOB, [401, 403, 404, 200]),
     row("access {BASE}/{}/{{id}}", "GET", "/fhir/pdex/Patient/{patient}", PATIENT, [401, 403, 404, 200]),
     row("access {BASE}/{}/{{id}}", "GET", "/fhir/pdex/Coverage/{coverage}", COVERAGE, [401, 403, 404, 200]),
-    row("access {BASE}/{name}/{{id}}", "GET", "/fhir/pdex/{organization}", Gate::App("Organization"), [401, 403, 404, 200]),
-    row("access {BASE}/{name}/{{id}}", "GET", "/fhir/pdex/Practitioner/{case}-1", Gate::App("Practitioner"), [401, 403, 404, 0]),
-    row("access {BASE}/{name}/{{id}}", "GET", "/fhir/pdex/Location/{case}-1", Gate::App("Location"), [401, 403, 404, 0]),
-    row("access {BASE}/{name}/{{id}}", "GET", "/fhir/pdex/QuestionnaireResponse/{case}-1", Gate::App("QuestionnaireResponse"), [401, 403, 404, 0]),
+    row("access {BASE}/{}/{{id}}", "GET", "/fhir/pdex/{organization}", Credential::App("Organization"), [401, 403, 404, 200]),
+    row("access {BASE}/{}/{{id}}", "GET", "/fhir/pdex/Practitioner/{case}-1", Credential::App("Practitioner"), [401, 403, 404, 0]),
+    row("access {BASE}/{}/{{id}}", "GET", "/fhir/pdex/Location/{case}-1", Credential::App("Location"), [401, 403, 404, 0]),
+    row("access {BASE}/{}/{{id}}", "GET", "/fhir/pdex/QuestionnaireResponse/{case}-1", Credential::App("QuestionnaireResponse"), [401, 403, 404, 0]),
 
     open("oauth TOKEN", "POST", "/oauth/token", 400),
     open("oauth /oauth/introspect", "POST", "/oauth/introspect", 400),
@@ -124,31 +125,31 @@ pub static ROUTES: &[Row] = &[
     open("oauth {base}/.well-known/smart-configuration", "GET", "/dtr/2.2/.well-known/smart-configuration", 200),
 
     open("web /", "GET", "/", 200),
-    open("web /k/{knock}", "GET", "/k/0190a6f3-0000-7000-8000-000000000000", 200),
+    open("web /notice/{token}", "GET", "/notice/0190a6f3-0000-7000-8000-000000000000", 200),
     open("web /assets/{file}", "GET", "/assets/nothing.css", 404),
     open("web /prior-authorization-list", "GET", "/prior-authorization-list", 200),
     open("web /prior-authorization-list.csv", "GET", "/prior-authorization-list.csv", 200),
-    open("web /prior-authorization-list/{which}", "GET", "/prior-authorization-list/2026-11-20", 200),
+    open("web /prior-authorization-list/{publication}", "GET", "/prior-authorization-list/2026-11-20", 200),
     open("web /staff/sign-in", "GET", "/staff/sign-in", 200),
     open("web /staff/sign-in", "POST", "/staff/sign-in", 403),
     open("web /staff/{*rest}", "GET", "/staff/nothing/here", 404),
-    row("web /staff", "GET", "/staff", Gate::Staff, [303, 303, 0, 200]),
-    row("web /staff/queue", "GET", "/staff/queue", Gate::Staff, [401, 401, 0, 200]),
-    row("web /staff/queue/events", "GET", "/staff/queue/events", Gate::Staff, [401, 401, 0, 0]),
-    row("web /staff/cases/{case}", "GET", "/staff/cases/{case}", Gate::Staff, [303, 303, 0, 200]),
-    row("web /staff/cases/{case}/decide", "POST", "/staff/cases/{case}/decide", Gate::Staff, [401, 401, 0, 0]),
-    row("web /staff/policies", "GET", "/staff/policies", Gate::Staff, [303, 303, 0, 403]),
-    row("web /staff/policies/changes", "GET", "/staff/policies/changes", Gate::Staff, [303, 303, 0, 403]),
-    row("web /staff/policies/propose", "POST", "/staff/policies/propose", Gate::Staff, [401, 401, 0, 403]),
-    row("web /staff/policies/confirm", "POST", "/staff/policies/confirm", Gate::Staff, [401, 401, 0, 403]),
-    row("web /staff/policies/withdraw", "POST", "/staff/policies/withdraw", Gate::Staff, [401, 401, 0, 403]),
-    row("web /staff/sign-out", "POST", "/staff/sign-out", Gate::Staff, [401, 401, 0, 0]),
+    row("web /staff", "GET", "/staff", Credential::Staff, [303, 303, 0, 200]),
+    row("web /staff/queue", "GET", "/staff/queue", Credential::Staff, [401, 401, 0, 200]),
+    row("web /staff/queue/events", "GET", "/staff/queue/events", Credential::Staff, [401, 401, 0, 0]),
+    row("web /staff/cases/{case}", "GET", "/staff/cases/{case}", Credential::Staff, [303, 303, 0, 200]),
+    row("web /staff/cases/{case}/decide", "POST", "/staff/cases/{case}/decide", Credential::Staff, [401, 401, 0, 0]),
+    row("web /staff/policies", "GET", "/staff/policies", Credential::Staff, [303, 303, 0, 403]),
+    row("web /staff/policies/changes", "GET", "/staff/policies/changes", Credential::Staff, [303, 303, 0, 403]),
+    row("web /staff/policies/propose", "POST", "/staff/policies/propose", Credential::Staff, [401, 401, 0, 403]),
+    row("web /staff/policies/confirm", "POST", "/staff/policies/confirm", Credential::Staff, [401, 401, 0, 403]),
+    row("web /staff/policies/withdraw", "POST", "/staff/policies/withdraw", Credential::Staff, [401, 401, 0, 403]),
+    row("web /staff/sign-out", "POST", "/staff/sign-out", Credential::Staff, [401, 401, 0, 0]),
     open("web /me/sign-in", "GET", "/me/sign-in", 200),
     open("web /me/sign-in", "POST", "/me/sign-in", 403),
     open("web /me/{*rest}", "GET", "/me/nothing/here", 404),
-    row("web /me", "GET", "/me", Gate::Member, [303, 303, 200, 200]),
-    row("web /me/apps/{grant}/remove", "POST", "/me/apps/{grant}/remove", Gate::Member, [401, 401, 404, 0]),
-    row("web /me/sign-out", "POST", "/me/sign-out", Gate::Member, [401, 401, 0, 0]),
+    row("web /me", "GET", "/me", Credential::Member, [303, 303, 200, 200]),
+    row("web /me/apps/{grant}/remove", "POST", "/me/apps/{grant}/remove", Credential::Member, [401, 401, 404, 0]),
+    row("web /me/sign-out", "POST", "/me/sign-out", Credential::Member, [401, 401, 0, 0]),
     open("web /oauth/authorize", "GET", "/oauth/authorize", 400),
-    row("web /oauth/authorize", "POST", "/oauth/authorize", Gate::Member, [401, 401, 0, 0]),
+    row("web /oauth/authorize", "POST", "/oauth/authorize", Credential::Member, [401, 401, 0, 0]),
 ];

@@ -1,13 +1,13 @@
-//! A person's browser without script: cookies and forms.
+//! A person's browser without scripts: cookies and forms.
 
 use super::ehr::form_body;
 use super::{PUBLIC_URL, Reply, TestApp};
-use assent::demo::walk::http::{Form, form_with};
+use assent::demo::walk::http::{Form, form_with_field};
 use axum::body::Body;
 use axum::http::{Request, header};
 use std::collections::BTreeMap;
 
-/// A browser with its cookies.
+/// A browser with its own cookies.
 pub struct Browser<'a> {
     app: &'a TestApp,
     cookies: BTreeMap<String, String>,
@@ -21,7 +21,7 @@ impl<'a> Browser<'a> {
         }
     }
 
-    /// GET, following redirects inside the server.
+    /// GET of a page. Follows redirects within the server.
     pub async fn page(&mut self, path: &str) -> Reply {
         let mut path = path.to_owned();
         for _ in 0..8 {
@@ -31,18 +31,18 @@ impl<'a> Browser<'a> {
                 _ => return reply,
             }
         }
-        panic!("the pages redirect in a circle")
+        panic!("{path} redirects more than 8 times")
     }
 
-    /// GET without following.
+    /// GET of a page. Does not follow a redirect.
     pub async fn get(&mut self, path: &str) -> Reply {
         let request = self.with_cookies(Request::get(path)).body(Body::empty()).unwrap();
         let reply = self.app.call(request).await;
-        self.keep(&reply);
+        self.store_cookies(&reply);
         reply
     }
 
-    /// POST of a page's form with more fields.
+    /// POST of a page's form with more fields. Does not follow a redirect.
     pub async fn send(&mut self, form: &Form, more: &[(&str, &str)]) -> Reply {
         let mut fields: Vec<(&str, &str)> = form
             .fields
@@ -58,17 +58,17 @@ impl<'a> Browser<'a> {
             .body(Body::from(form_body(&fields)))
             .unwrap();
         let reply = self.app.call(request).await;
-        self.keep(&reply);
+        self.store_cookies(&reply);
         reply
     }
 
-    /// The form of a page that has this field.
+    /// The form with this field on a page.
     pub async fn form(&mut self, path: &str, field: &str) -> Form {
         let page = self.page(path).await;
-        form_with(&page.text, field).unwrap_or_else(|e| panic!("{e}: {} {}", page.status, page.text))
+        form_with_field(&page.text, field).unwrap_or_else(|e| panic!("{e}: {} {}", page.status, page.text))
     }
 
-    /// Signs in on the way to a page.
+    /// Opens a page that requires sign-in, signs in, and returns the page.
     pub async fn sign_in(&mut self, path: &str, username: &str) -> Reply {
         let form = self.form(path, "password").await;
         let password = self.app.sign_ins[username].password.clone();
@@ -77,7 +77,7 @@ impl<'a> Browser<'a> {
             .await;
         assert!(
             reply.status.is_redirection(),
-            "sign-in: {} {}",
+            "sign-in returned {} {}",
             reply.status,
             reply.text
         );
@@ -94,7 +94,7 @@ impl<'a> Browser<'a> {
         }
     }
 
-    fn keep(&mut self, reply: &Reply) {
+    fn store_cookies(&mut self, reply: &Reply) {
         for cookie in reply.headers.get_all(header::SET_COOKIE) {
             let pair = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
             let (name, value) = pair.split_once('=').unwrap();
@@ -103,7 +103,7 @@ impl<'a> Browser<'a> {
     }
 }
 
-/// `Location`, if any.
+/// `Location`, if the reply has one.
 pub fn location(reply: &Reply) -> Option<String> {
     Some(reply.headers.get(header::LOCATION)?.to_str().unwrap().to_owned())
 }

@@ -1,17 +1,17 @@
-//! A member's consent without the pages: what the consent page asks of the authorization server.
+//! A member's consent without the pages: the calls that the consent page makes to the authorization server.
 
 use super::ehr::form_body;
 use super::{PUBLIC_URL, Reply, TestApp};
 use assent::demo::seed::{APP, APP_REDIRECT};
-use assent::oauth::authorize::{self, Fault};
+use assent::oauth::authorize::{self, AuthorizeError};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// The app's secret of one launch.
+/// The PKCE code verifier of the demo app.
 pub const VERIFIER: &str = "a-verifier-of-more-than-forty-three-letters-in-all";
 
-/// The query of `/oauth/authorize` for these scopes, with some parameters changed or (`None`) left out.
+/// The query of `/oauth/authorize` for these scopes. `changes` replaces parameters, or removes them (`None`).
 pub fn authorize_query(scope: &str, changes: &[(&str, Option<&str>)]) -> String {
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
     let audience = format!("{PUBLIC_URL}/fhir/pdex");
@@ -39,19 +39,24 @@ pub fn authorize_query(scope: &str, changes: &[(&str, Option<&str>)]) -> String 
 }
 
 impl TestApp {
-    /// Where the browser is sent after the member allowed the request.
-    pub async fn allowed(&self, username: &str, query: &str, sensitive: bool) -> Result<String, Fault> {
+    /// Allows an authorization request as this member and returns the URL that the browser is redirected to.
+    pub async fn allowed(
+        &self,
+        username: &str,
+        query: &str,
+        sensitive: bool,
+    ) -> Result<String, AuthorizeError> {
         let read = self.state.store.read(username.to_owned(), |tx, username| {
             Box::pin(async move { tx.login_by_username(username).await })
         });
         let login = read.await.unwrap().unwrap();
-        let request = authorize::read(&self.state, query).await?;
+        let request = authorize::validate(&self.state, query).await?;
         Ok(authorize::allow(&self.state, &request, &login, sensitive)
             .await
             .unwrap())
     }
 
-    /// The code that the demo's app gets for these scopes.
+    /// The authorization code that the demo app gets for these scopes.
     pub async fn code(&self, username: &str, scope: &str) -> String {
         let back = self
             .allowed(username, &authorize_query(scope, &[]), true)
@@ -60,13 +65,13 @@ impl TestApp {
         parameter(&back, "code").unwrap()
     }
 
-    /// The demo app's tokens for these scopes: the whole answer of the token endpoint.
+    /// The token response that the demo app gets for these scopes.
     pub async fn tokens(&self, username: &str, scope: &str) -> Value {
         let code = self.code(username, scope).await;
         self.token_request(&redemption(&code)).await.json(200)
     }
 
-    /// A form sent to the token endpoint.
+    /// Sends a form to the token endpoint.
     pub async fn token_request(&self, fields: &[(&str, &str)]) -> Reply {
         self.post(
             "/oauth/token",
@@ -78,7 +83,7 @@ impl TestApp {
     }
 }
 
-/// What the demo's app sends for a code.
+/// The parameters with which the demo app redeems a code.
 pub fn redemption(code: &str) -> [(&str, &str); 5] {
     [
         ("grant_type", "authorization_code"),
@@ -89,11 +94,10 @@ pub fn redemption(code: &str) -> [(&str, &str); 5] {
     ]
 }
 
-/// A parameter of an address's query.
-pub fn parameter(address: &str, name: &str) -> Option<String> {
-    let address = url::Url::parse(address).unwrap();
-    address
-        .query_pairs()
+/// A parameter in the query of a URL.
+pub fn parameter(url: &str, name: &str) -> Option<String> {
+    let url = url::Url::parse(url).unwrap();
+    url.query_pairs()
         .find(|(n, _)| n == name)
         .map(|(_, value)| value.into_owned())
 }

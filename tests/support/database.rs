@@ -1,5 +1,5 @@
-//! A seeded database per test: the demo's plan is stored once per process, then the file is copied, or the
-//! PostgreSQL database is cloned from it.
+//! A seeded database for each test: the demo plan is stored once per process; then the SQLite file is copied, or the
+//! PostgreSQL database is created from a template.
 
 use super::{config, start, unique};
 use assent::app::App;
@@ -10,13 +10,13 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-/// One test's database.
+/// The database of one test.
 pub struct Database {
     pub url: String,
     server: Option<(String, String)>,
 }
 
-/// Keys and sign-ins of the seeded plan, which every copy shares, and where the seeded databases are.
+/// The folder with the seeded database, and with the keys and sign-ins that all copies share.
 struct Template {
     data: TempDir,
 }
@@ -48,8 +48,8 @@ pub async fn postgres(data: &TempDir) -> Option<Database> {
             let server = server_url()?;
             let data = TempDir::new().unwrap();
             let name = format!("assent_template_{}", std::process::id());
-            admin(&server, &format!("DROP DATABASE IF EXISTS {name}")).await;
-            admin(&server, &format!("CREATE DATABASE {name}")).await;
+            run_as_admin(&server, &format!("DROP DATABASE IF EXISTS {name}")).await;
+            run_as_admin(&server, &format!("CREATE DATABASE {name}")).await;
             seed_into(&database_url(&server, &name), &data).await;
             Some((Template { data }, server, name))
         })
@@ -57,18 +57,18 @@ pub async fn postgres(data: &TempDir) -> Option<Database> {
     let (template, server, source) = template.as_ref()?;
     copy_secrets(template.data.path(), data.path());
     let name = format!("assent_test_{}_{}", std::process::id(), unique());
-    admin(server, &format!("CREATE DATABASE {name} TEMPLATE {source}")).await;
+    run_as_admin(server, &format!("CREATE DATABASE {name} TEMPLATE {source}")).await;
     Some(Database {
         url: database_url(server, &name),
         server: Some((server.clone(), name)),
     })
 }
 
-/// The server for tests; with CI it must be there.
+/// The URL of the PostgreSQL server for tests. CI must provide it.
 pub fn server_url() -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "tests read their own settings")]
+    #[expect(clippy::disallowed_methods, reason = "only tests read this variable")]
     let url = std::env::var("TEST_POSTGRES_URL").ok();
-    #[expect(clippy::disallowed_methods, reason = "tests read their own settings")]
+    #[expect(clippy::disallowed_methods, reason = "only tests read this variable")]
     let ci = std::env::var("CI").is_ok();
     assert!(url.is_some() || !ci, "CI needs TEST_POSTGRES_URL");
     url
@@ -79,7 +79,7 @@ fn database_url(server: &str, name: &str) -> String {
     format!("{base}/{name}")
 }
 
-async fn admin(server: &str, statement: &str) {
+async fn run_as_admin(server: &str, statement: &str) {
     let mut connection = PgConnection::connect(server).await.unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()))
         .execute(&mut connection)
@@ -91,12 +91,12 @@ async fn admin(server: &str, statement: &str) {
 async fn seed_into(url: &str, data: &TempDir) {
     let mut config = config(data);
     url.clone_into(&mut config.database);
-    let app = App::build(config, Clock::standing_at(start())).await.unwrap();
-    seed::run(&app.state, data.path()).await.unwrap();
+    let app = App::build(config, Clock::fixed_at(start())).await.unwrap();
+    seed::fill_plan(&app.state, data.path()).await.unwrap();
     app.state.store.close().await;
     drop(app);
     if let Some(path) = url.strip_prefix("sqlite:") {
-        // Everything into the one file that is copied.
+        // Write the write-ahead log into the file that is copied.
         let mut connection = SqliteConnection::connect(&format!("sqlite://{path}"))
             .await
             .unwrap();
@@ -117,9 +117,10 @@ fn copy_secrets(from: &Path, to: &Path) {
     std::fs::copy(from.join("sign-ins.json"), to.join("sign-ins.json")).unwrap();
 }
 
-/// The tables, in the order of their names.
+/// The tables whose rows are counted.
 const TABLES: [&str; 26] = [
     "assertion",
+    "authorization_code",
     "blob",
     "client",
     "coverage",
@@ -131,9 +132,7 @@ const TABLES: [&str; 26] = [
     "member",
     "member_login",
     "number_alias",
-    "oauth_code",
     "outbox",
-    "person",
     "policy_set",
     "prior_auth",
     "proposal",
@@ -142,6 +141,7 @@ const TABLES: [&str; 26] = [
     "publication",
     "seen_jti",
     "session",
+    "staff_member",
     "submission",
     "subscription",
     "token",
@@ -198,7 +198,7 @@ impl Database {
 
     pub async fn remove(self) {
         if let Some((server, name)) = self.server {
-            admin(&server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+            run_as_admin(&server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
         }
     }
 }

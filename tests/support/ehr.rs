@@ -1,11 +1,11 @@
-//! A partner's system: backend-services tokens, hooks, operations.
+//! An EHR as a client of the server: access tokens of SMART Backend Services, hook calls, FHIR operations.
 
 use super::{PUBLIC_URL, Reply, TestApp};
 use assent::auth::keys::KeyPair;
 use assent::demo::keys;
 use serde_json::{Value, json};
 
-/// A partner with a token.
+/// An EHR with an access token.
 pub struct Ehr<'a> {
     app: &'a TestApp,
     issuer: &'static str,
@@ -15,7 +15,7 @@ pub struct Ehr<'a> {
 
 impl<'a> Ehr<'a> {
     pub async fn sign_in(app: &'a TestApp, client_id: &str, issuer: &'static str) -> Self {
-        let key = keys::partner_key(app.data.path(), client_id).unwrap();
+        let key = keys::client_key(app.data.path(), client_id).unwrap();
         let mut ehr = Self {
             app,
             issuer,
@@ -27,7 +27,7 @@ impl<'a> Ehr<'a> {
         ehr
     }
 
-    /// An access token for a scope.
+    /// Requests an access token for a scope.
     pub async fn token_for(&self, client_id: &str, scope: &str) -> String {
         let assertion = self.jwt(client_id, &format!("{PUBLIC_URL}/oauth/token"));
         let body = form_body(&[
@@ -46,21 +46,21 @@ impl<'a> Ehr<'a> {
         reply.json(200)["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// A JWT of this partner with a new `jti`.
+    /// A signed JWT with a new `jti`.
     pub fn jwt(&self, issuer: &str, audience: &str) -> String {
         let now = self.app.clock.now().timestamp();
-        let jti = self.app.run().uuid();
+        let jti = self.app.messages().uuid();
         self.signed(&json!({
             "iss": issuer, "sub": issuer, "aud": audience, "iat": now, "exp": now + 240, "jti": jti,
         }))
     }
 
-    /// A JWT with these claims.
+    /// A signed JWT with these claims.
     pub fn signed(&self, claims: &Value) -> String {
         self.key.sign(claims).unwrap()
     }
 
-    /// A hook call with a fresh JWT.
+    /// Calls a hook with a new JWT.
     pub async fn hook(&self, service: &str, body: &Value) -> Reply {
         let path = format!("/cds-services/{service}");
         let token = self.jwt(self.issuer, &format!("{PUBLIC_URL}{path}"));
@@ -69,33 +69,36 @@ impl<'a> Ehr<'a> {
             .await
     }
 
-    /// POST of FHIR JSON with the token.
+    /// Posts FHIR JSON with the access token.
     pub async fn post(&self, path: &str, body: &Value) -> Reply {
         self.app
             .post(path, Some(&self.token), "application/fhir+json", body.to_string())
             .await
     }
 
+    /// Calls `Claim/$submit`.
     pub async fn submit(&self, bundle: &Value) -> Reply {
         self.post("/pas/2.2/Claim/$submit", bundle).await
     }
 
-    /// The `ClaimResponse` of a request that is answered 200.
+    /// Calls `Claim/$submit`, expects 200 and returns the `ClaimResponse`.
     pub async fn submitted(&self, bundle: &Value) -> Value {
         self.submit(bundle).await.json(200)["entry"][0]["resource"].clone()
     }
 
+    /// Calls `Claim/$inquire`.
     pub async fn inquire(&self, bundle: &Value) -> Reply {
         self.post("/pas/2.2/Claim/$inquire", bundle).await
     }
 
+    /// Calls `$questionnaire-package`.
     pub async fn package(&self, input: &Value) -> Reply {
         self.post("/dtr/2.2/Questionnaire/$questionnaire-package", input)
             .await
     }
 }
 
-/// `application/x-www-form-urlencoded`.
+/// A body of the type `application/x-www-form-urlencoded`.
 pub fn form_body(fields: &[(&str, &str)]) -> String {
     url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(fields)

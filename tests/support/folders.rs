@@ -1,28 +1,28 @@
-//! The folders of policies and forms of one test: the shipped ones behind links, or copies that it may change.
+//! The folders of policies and forms of one test: links to the shipped folders, or copies that the test may edit.
 
 use std::path::{Path, PathBuf};
 
-/// `rules` and `questionnaires`.
+/// The folders `rules` and `questionnaires`.
 pub struct Folders {
     pub rules: PathBuf,
     pub forms: PathBuf,
 }
 
 impl Folders {
-    /// Links to the shipped ones, in a folder of the test's.
-    pub fn shipped(below: &Path) -> Self {
+    /// Creates links to the shipped folders in a folder of the test.
+    pub fn shipped(parent: &Path) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folders = Self {
-            rules: below.join("rules"),
-            forms: below.join("questionnaires"),
+            rules: parent.join("rules"),
+            forms: parent.join("questionnaires"),
         };
         std::os::unix::fs::symlink(root.join("rules"), &folders.rules).unwrap();
         std::os::unix::fs::symlink(root.join("questionnaires"), &folders.forms).unwrap();
         folders
     }
 
-    /// Copies in the place of the links.
-    pub fn make_own(&self) {
+    /// Replaces the links with copies that the test may edit.
+    pub fn make_editable(&self) {
         for folder in [&self.rules, &self.forms] {
             let shipped = std::fs::read_link(folder).unwrap();
             std::fs::remove_file(folder).unwrap();
@@ -30,7 +30,7 @@ impl Folders {
         }
     }
 
-    /// Replaces a text in a file of the rules.
+    /// Replaces the first occurrence of a text in a rule file.
     pub fn edit(&self, file: &str, from: &str, to: &str) {
         let path = self.rules.join(file);
         let text = std::fs::read_to_string(&path).unwrap();

@@ -1,33 +1,36 @@
-//! `TestApp`: the real router on a real database, seeded like the demo, with a clock that stands still. Each story
-//! runs on SQLite, and on PostgreSQL when `TEST_POSTGRES_URL` names a server. Personas call it as their users would.
+//! `TestApp`: the real router on a real database with the demo plan, and a clock that moves only when the test says so.
+//! Each test inside `both!` runs on SQLite, and on PostgreSQL when `TEST_POSTGRES_URL` names a server. Personas (EHR,
+//! staff, member's app) call it as their users would.
 
-mod again;
 mod browser;
+mod client;
 pub mod consent;
 mod database;
 pub mod ehr;
+mod environment;
 mod folders;
-mod house;
-mod machine;
-mod partner;
-mod phone;
+mod installation;
+mod logs;
+mod member_app;
 pub mod receiver;
+mod reevaluate;
 
-pub use again::evaluate_again;
 pub use browser::Browser;
 pub use database::server_url;
 pub use ehr::Ehr;
+pub use environment::{chromedriver, free_port, setting};
 pub use folders::Folders;
-pub use house::House;
-pub use machine::{chromedriver, setting};
-pub use phone::{Phone, SCOPE, authorize_path};
+pub use installation::Installation;
+pub use logs::CapturedLogs;
+pub use member_app::{MemberApp, SCOPE, authorize_path};
+pub use reevaluate::evaluate_again;
 
-use assent::app::{App, files};
+use assent::app::{App, read_folder};
 use assent::clock::Clock;
-use assent::config::{Config, MailTransport, PasswordWork};
+use assent::config::{Config, MailTransport, PasswordCost};
 use assent::demo::keys::SignIns;
-use assent::demo::{keys, walk::messages::Run};
-use assent::state::{Published, State};
+use assent::demo::{keys, walk::messages::Messages};
+use assent::state::{PolicySet, State};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
@@ -39,12 +42,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-/// Where the test clock stands at first.
+/// The time that the test clock shows at first.
 pub const START: &str = "2026-11-20T15:04:05.123456Z";
-/// What the server is called.
+/// The server's public address.
 pub const PUBLIC_URL: &str = "http://127.0.0.1:8642";
 
-/// One test's own house.
+/// One test's own installation.
 pub struct TestApp {
     pub state: State,
     pub clock: Clock,
@@ -56,7 +59,7 @@ pub struct TestApp {
     leaves_work: Cell<bool>,
 }
 
-/// An answer, read whole.
+/// A response with its whole body.
 pub struct Reply {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -71,7 +74,7 @@ impl Reply {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("no JSON ({e}): {}", self.text))
     }
 
-    /// The expressions of an OperationOutcome.
+    /// The FHIRPath expressions of an OperationOutcome, one per issue, after checking the status.
     #[track_caller]
     pub fn places(&self, expected: u16) -> Vec<String> {
         let outcome = self.json(expected);
@@ -91,37 +94,37 @@ pub fn config(data: &TempDir) -> Config {
     config.data = data.path().to_owned();
     config.mail.transport = MailTransport::Memory;
     config.mail.alerts_to = "um@plan.example".to_owned();
-    config.password_work = PasswordWork::Quick;
+    config.password_cost = PasswordCost::Minimal;
     config.rules = concat!(env!("CARGO_MANIFEST_DIR"), "/rules").into();
     config.forms = concat!(env!("CARGO_MANIFEST_DIR"), "/questionnaires").into();
     config
 }
 
-/// The test clock's first instant.
+/// [`START`] as a time.
 pub fn start() -> DateTime<Utc> {
     START.parse().unwrap()
 }
 
-/// The shipped policies, with texts of some files changed: file, from, to.
-pub fn altered_policies(config: &Config, changes: &[(&str, &str, &str)]) -> Published {
-    let mut rules = files(&config.rules).unwrap();
+/// The shipped policies and forms with changes to some files: file, text to replace, new text.
+pub fn altered_policies(config: &Config, changes: &[(&str, &str, &str)]) -> PolicySet {
+    let mut rules = read_folder(&config.rules).unwrap();
     for (file, from, to) in changes {
         let text = &mut rules.iter_mut().find(|(path, _)| path == file).unwrap().1;
         assert!(text.contains(from), "{file} does not contain {from}");
         *text = text.replace(from, to);
     }
-    Published::load(&rules, &files(&config.forms).unwrap()).unwrap()
+    PolicySet::load(&rules, &read_folder(&config.forms).unwrap()).unwrap()
 }
 
 impl TestApp {
-    /// On a SQLite file of its own.
+    /// A server on its own SQLite file.
     pub async fn sqlite() -> Self {
         let data = TempDir::new().unwrap();
         let database = database::sqlite(&data).await;
         Self::on(data, database).await
     }
 
-    /// On a PostgreSQL database of its own, if there is a server.
+    /// A server on its own PostgreSQL database; none without `TEST_POSTGRES_URL`.
     pub async fn postgres() -> Option<Self> {
         let data = TempDir::new().unwrap();
         let database = database::postgres(&data).await?;
@@ -134,7 +137,7 @@ impl TestApp {
         let folders = Folders::shipped(data.path());
         config.rules.clone_from(&folders.rules);
         config.forms.clone_from(&folders.forms);
-        let clock = Clock::standing_at(start());
+        let clock = Clock::fixed_at(start());
         let app = App::build(config, clock.clone()).await.unwrap();
         let sign_ins = keys::read_sign_ins(data.path()).unwrap();
         let router = assent::http::router(app.state.clone());
@@ -163,7 +166,7 @@ impl TestApp {
         }
     }
 
-    /// GET, with a token or without.
+    /// Sends a GET, with or without an access token.
     pub async fn get(&self, path: &str, token: Option<&str>) -> Reply {
         let mut request = Request::get(path);
         if let Some(token) = token {
@@ -172,7 +175,7 @@ impl TestApp {
         self.call(request.body(Body::empty()).unwrap()).await
     }
 
-    /// POST of a body of any type.
+    /// Sends a POST with a body of any type.
     pub async fn post(&self, path: &str, token: Option<&str>, media: &str, body: impl Into<Body>) -> Reply {
         let mut request = Request::post(path).header(header::CONTENT_TYPE, media);
         if let Some(token) = token {
@@ -181,12 +184,12 @@ impl TestApp {
         self.call(request.body(body.into()).unwrap()).await
     }
 
-    /// The demo EHR with a token for everything.
+    /// The demo EHR with a token for all of its scopes.
     pub async fn ehr(&self) -> Ehr<'_> {
         Ehr::sign_in(self, assent::demo::seed::EHR, "https://ehr.demo.example").await
     }
 
-    /// Another partner.
+    /// Another client.
     pub async fn other_ehr(&self) -> Ehr<'_> {
         Ehr::sign_in(self, assent::demo::seed::OTHER_EHR, "https://ehr.clinic.example").await
     }
@@ -198,47 +201,47 @@ impl TestApp {
         browser
     }
 
-    /// A member's app after sign-in and consent.
-    pub async fn member(&self, username: &str) -> Phone<'_> {
-        Phone::launch(self, username).await
+    /// A member's app after the member signed in and consented.
+    pub async fn member(&self, username: &str) -> MemberApp<'_> {
+        MemberApp::launch(self, username).await
     }
 
-    /// Messages of a run that begins now.
-    pub fn run(&self) -> Run {
-        Run::new(self.clock.now())
+    /// Messages of the end-to-end check for a run that begins now.
+    pub fn messages(&self) -> Messages {
+        Messages::new(self.clock.now())
     }
 
-    /// Does everything that waits.
+    /// Runs all jobs and sends all outbox messages that are due; returns how many.
     pub async fn run_jobs(&self) -> usize {
-        assent::jobs::drain(&self.state).await.unwrap()
+        assent::jobs::run_all_due(&self.state).await.unwrap()
     }
 
-    /// Mails that were sent.
+    /// The emails that were sent.
     pub fn mails(&self) -> Vec<String> {
-        self.state.mail.kept()
+        self.state.mail.sent()
     }
 
-    /// How many rows each table holds: the database as it was, or not.
+    /// How many rows each table holds, to show that the database did not change.
     pub async fn row_counts(&self) -> Vec<(String, i64)> {
         self.database.row_counts().await
     }
 
-    /// One text column of one row.
+    /// Runs one SQL statement.
     pub async fn sql(&self, statement: &str) {
         self.database.execute(statement).await;
     }
 
-    /// One number.
+    /// The number that an SQL query returns.
     pub async fn number(&self, query: &str) -> i64 {
         self.database.number(query).await
     }
 
-    /// The test leaves work undone on purpose.
+    /// Declares that the test leaves jobs or outbox messages unfinished on purpose.
     pub fn leaves_work(&self) {
         self.leaves_work.set(true);
     }
 
-    /// Fails when work is left undone or died, or a stored case does not come out again as it was decided; then removes
+    /// Fails when work is left undone or died, or a stored case does not come out reevaluate as it was decided; then removes
     /// the database.
     pub async fn finish(self) {
         let left = self
@@ -249,7 +252,7 @@ impl TestApp {
                 .await;
         assert!(
             left == 0 || self.leaves_work.get(),
-            "{left} pieces of work are unfinished or dead"
+            "{left} jobs or outbox messages are unfinished or failed"
         );
         evaluate_again(&self).await;
         self.state.store.close().await;
@@ -257,13 +260,13 @@ impl TestApp {
     }
 }
 
-/// A number that no other test of this process has.
+/// A number that no other test of this process gets.
 pub fn unique() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Declares a story that runs on both databases.
+/// Declares tests that run on both databases.
 macro_rules! both {
     ($($(#[$meta:meta])* async fn $name:ident($app:ident: &TestApp) $body:block)*) => {$(
         $(#[$meta])*

@@ -1,4 +1,4 @@
-//! A subscriber on loopback: keeps what it is sent, answers what the test wants.
+//! A subscriber on loopback that stores the notifications it receives and responds with the statuses of the test.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,41 +9,43 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 #[derive(Default)]
-struct Kept {
-    answers: VecDeque<u16>,
-    bodies: Vec<(u16, Value)>,
+struct Exchange {
+    statuses: VecDeque<u16>,
+    received: Vec<(u16, Value)>,
 }
 
 /// A running receiver.
 pub struct Receiver {
     pub url: String,
-    kept: Arc<Mutex<Kept>>,
+    exchange: Arc<Mutex<Exchange>>,
 }
 
 impl Receiver {
-    /// Answers with these statuses in turn, then 200.
-    pub async fn answering(statuses: &[u16]) -> Self {
+    /// A receiver that responds with these statuses in turn, then with 200.
+    pub async fn responding_with(statuses: &[u16]) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let kept = Arc::new(Mutex::new(Kept {
-            answers: statuses.iter().copied().collect(),
-            bodies: Vec::new(),
+        let exchange = Arc::new(Mutex::new(Exchange {
+            statuses: statuses.iter().copied().collect(),
+            received: Vec::new(),
         }));
-        let router = Router::new().route("/hook", post(take)).with_state(kept.clone());
+        let router = Router::new()
+            .route("/hook", post(receive))
+            .with_state(exchange.clone());
         #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, kept }
+        Self { url, exchange }
     }
 
-    /// What came, each with the status that it was answered.
-    pub fn came(&self) -> Vec<(u16, Value)> {
-        self.kept.lock().unwrap().bodies.clone()
+    /// The received bodies, each with the status of the response.
+    pub fn received(&self) -> Vec<(u16, Value)> {
+        self.exchange.lock().unwrap().received.clone()
     }
 }
 
-async fn take(State(kept): State<Arc<Mutex<Kept>>>, Json(body): Json<Value>) -> StatusCode {
-    let mut kept = kept.lock().unwrap();
-    let status = kept.answers.pop_front().unwrap_or(200);
-    kept.bodies.push((status, body));
+async fn receive(State(exchange): State<Arc<Mutex<Exchange>>>, Json(body): Json<Value>) -> StatusCode {
+    let mut exchange = exchange.lock().unwrap();
+    let status = exchange.statuses.pop_front().unwrap_or(200);
+    exchange.received.push((status, body));
     StatusCode::from_u16(status).unwrap()
 }

@@ -1,14 +1,15 @@
-//! `assent policy backtest --with DIR`: every stored case again under another set, against what was said that day and
-//! what people decided since. Reads alone; one page of cases is in memory at a time.
+//! `assent policy backtest --with DIR`: evaluates every stored case again under a candidate policy set and compares the
+//! result with the stored verdicts and with what staff decided since. It only reads; one page of cases is in memory at
+//! a time.
 
-use super::report::{Rows, summary};
+use super::report::{BacktestFile, summary};
 use super::{Folders, check};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::pas::stored;
+use crate::pas::stored_case_documents;
 use crate::prior_auth::PriorAuth;
-use crate::prior_auth::flips::{FlipTable, Line};
-use crate::rules::{Finding, RuleSet, Tests};
+use crate::prior_auth::comparison::{Comparison, ItemComparison};
+use crate::rules::{EmbeddedTests, Finding, RuleSet};
 use crate::store::Store;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
@@ -20,80 +21,80 @@ use uuid::Uuid;
 /// How many cases are read at once.
 const PAGE: i64 = 50;
 
-/// What is compared with what.
+/// Options of `policy backtest`.
 #[derive(Debug, Args)]
 pub struct Backtest {
-    /// The candidate's folder of rules
+    /// Folder of the candidate's rules
     #[arg(long = "with", value_name = "DIR")]
     with: PathBuf,
-    /// The candidate's folder of forms; those of the settings without it
+    /// Folder of the candidate's forms; by default the folder in the settings
     #[arg(long, value_name = "DIR")]
     forms: Option<PathBuf>,
-    /// Cases received on or after this day (UTC)
+    /// Include only cases received on or after this day (UTC)
     #[arg(long, value_name = "DATE")]
     since: Option<NaiveDate>,
-    /// Writes every line of every case into a file
+    /// Write every item of every case to a CSV file
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     csv: Option<PathBuf>,
-    /// The same as a JSON array
+    /// Write every item of every case to a JSON file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// Loads the candidate, runs every case again and tells what would change; exit code 2 when the candidate has findings.
+/// Loads the candidate, evaluates every case and prints what would change; exit code 2 when the candidate has findings.
 pub async fn run(command: Backtest, config: &Config) -> Result<ExitCode> {
     let folders = Folders {
         rules: Some(command.with.clone()),
         forms: command.forms.clone(),
     };
-    let candidate = match folders.load(config, Tests::Run)? {
+    let candidate = match folders.load(config, EmbeddedTests::Run)? {
         Ok(candidate) => candidate,
         Err(findings) => {
-            tell_findings(&findings);
+            print_findings(&findings);
             return Ok(ExitCode::from(2));
         }
     };
-    let mut rows = match (&command.csv, &command.json) {
-        (Some(file), _) => Rows::csv(file)?,
-        (None, Some(file)) => Rows::json(file)?,
-        (None, None) => Rows::none(),
+    let mut file = match (&command.csv, &command.json) {
+        (Some(path), _) => BacktestFile::csv(path)?,
+        (None, Some(path)) => BacktestFile::json(path)?,
+        (None, None) => BacktestFile::none(),
     };
-    let since = since(command.since);
+    let since = start_of_day(command.since);
     let store = Store::open(config).await?;
-    let bar = progress(&store, since).await?;
-    let table = replay(&store, &candidate.rules, since, &mut |step| match step {
-        Step::Case => {
+    let bar = progress_bar(&store, since).await?;
+    let comparison = compare_all(&store, &candidate.rules, since, &mut |progress| match progress {
+        Progress::Case => {
             bar.inc(1);
             Ok(())
         }
-        Step::Line(line) => rows.add(line),
+        Progress::Item(item) => file.add(item),
     })
     .await?;
-    rows.finish()?;
+    file.finish()?;
     bar.finish_and_clear();
     store.close().await;
-    crate::cli::say(&summary(&table, &candidate.hash));
+    crate::cli::print(&summary(&comparison, &candidate.hash));
     Ok(ExitCode::SUCCESS)
 }
 
-#[expect(clippy::print_stderr, reason = "a command speaks to the terminal")]
-fn tell_findings(findings: &[Finding]) {
+#[expect(clippy::print_stderr, reason = "a command writes to the terminal")]
+fn print_findings(findings: &[Finding]) {
     for finding in findings {
-        eprint!("{}", check::lines("error", finding));
+        eprint!("{}", check::finding_text("error", finding));
     }
     eprintln!(
-        "The candidate has {}; no case was run again.",
-        check::counted(findings.len(), "mistake", "mistakes")
+        "The candidate has {}. No case was evaluated.",
+        check::counted(findings.len(), "error", "errors")
     );
 }
 
-/// The first instant of a day in UTC; without a day everything counts.
-fn since(day: Option<NaiveDate>) -> DateTime<Utc> {
+/// The start of a day in UTC; without a day the start of 1970, so that every case is included.
+fn start_of_day(day: Option<NaiveDate>) -> DateTime<Utc> {
     day.map_or(DateTime::UNIX_EPOCH, |day| day.and_time(NaiveTime::MIN).and_utc())
 }
 
-/// A bar on standard error; it is silent where that is no terminal.
-async fn progress(store: &Store, since: DateTime<Utc>) -> Result<ProgressBar> {
+/// A progress bar on standard error; hidden where standard error is not a terminal.
+async fn progress_bar(store: &Store, since: DateTime<Utc>) -> Result<ProgressBar> {
     let cases = store
         .read(since, |tx, since| {
             Box::pin(async move { tx.count_cases_since(*since).await })
@@ -106,68 +107,74 @@ async fn progress(store: &Store, since: DateTime<Utc>) -> Result<ProgressBar> {
     Ok(bar)
 }
 
-/// What happened on the way.
+/// What [`compare_all`] reports while it runs.
 #[derive(Debug)]
-pub enum Step<'a> {
-    /// One case more was looked at.
+pub enum Progress<'a> {
+    /// One more case was read.
     Case,
-    /// One line was run again.
-    Line(&'a Line),
+    /// One item was evaluated.
+    Item(&'a ItemComparison),
 }
 
-/// Runs every case again that was received at or after `since`. Each step is told as it happens.
-pub async fn replay(
+/// Evaluates every case received at or after `since` again and compares the results; `report` is called for each case
+/// and item. A case that cannot be evaluated is counted as skipped.
+pub async fn compare_all(
     store: &Store,
     rules: &RuleSet,
     since: DateTime<Utc>,
-    each: &mut (dyn FnMut(Step<'_>) -> Result<()> + Send),
-) -> Result<FlipTable> {
-    let mut table = FlipTable::default();
-    let mut after = Uuid::nil();
+    report: &mut (dyn FnMut(Progress<'_>) -> Result<()> + Send),
+) -> Result<Comparison> {
+    let mut comparison = Comparison::default();
+    let mut last_id = Uuid::nil();
     loop {
         let page = store
-            .read((after, since), |tx, (after, since)| {
-                Box::pin(async move { tx.stored_cases(*after, *since, PAGE).await })
+            .read((last_id, since), |tx, (last_id, since)| {
+                Box::pin(async move { tx.stored_cases(*last_id, *since, PAGE).await })
             })
             .await?;
         let Some((last, _)) = page.last() else {
-            return Ok(table);
+            return Ok(comparison);
         };
-        after = *last;
+        last_id = *last;
         for (id, stored) in page {
-            let lines = stored.and_then(|(case, text)| run_again(&case, &text, rules));
-            each(Step::Case)?;
-            match lines {
-                Ok(Some(lines)) => {
-                    table.cases += 1;
-                    for line in &lines {
-                        table.add(line);
-                        each(Step::Line(line))?;
+            let items = stored.and_then(|(case, text)| compare_case(&case, &text, rules));
+            report(Progress::Case)?;
+            match items {
+                Ok(Some(items)) => {
+                    comparison.cases += 1;
+                    for item in &items {
+                        comparison.add(item);
+                        report(Progress::Item(item))?;
                     }
                 }
                 Ok(None) => {
-                    let why = "it is older than the facts that are kept with a case";
-                    table.left_out.push((id, why.to_owned()));
+                    let reason = "the case was stored before member facts were kept with cases";
+                    comparison.skipped.push((id, reason.to_owned()));
                 }
                 Err(error) => {
-                    let why = error.log_line().unwrap_or_else(|| error.message());
-                    table.left_out.push((id, why.to_owned()));
+                    let reason = error.log_detail().unwrap_or_else(|| error.message());
+                    comparison.skipped.push((id, reason.to_owned()));
                 }
             }
         }
     }
 }
 
-/// Every line of a case under both sets; none when the case cannot be run again.
-fn run_again(case: &PriorAuth, request_text: &str, rules: &RuleSet) -> Result<Option<Vec<Line>>> {
-    let Some(documents) = stored::documents(case, request_text, rules)? else {
+/// Every item of a case under its stored verdict and under the candidate; `None` when the case was stored without the
+/// facts that an evaluation needs.
+fn compare_case(
+    case: &PriorAuth,
+    request_text: &str,
+    rules: &RuleSet,
+) -> Result<Option<Vec<ItemComparison>>> {
+    let Some(documents) = stored_case_documents(case, request_text, rules)? else {
         return Ok(None);
     };
-    let lines = documents.iter().map(|(sequence, document)| {
+    let items = documents.iter().map(|(sequence, document)| {
         let item = case
             .item(*sequence)
-            .ok_or_else(|| Error::internal("a line of a case was lost"))?;
-        Ok(Line::of(case.id, item, &rules.evaluate(document)))
+            .ok_or_else(|| Error::internal("the request has an item that the case does not have"))?;
+        Ok(ItemComparison::new(case.id, item, &rules.evaluate(document)))
     });
-    lines.collect::<Result<Vec<_>>>().map(Some)
+    items.collect::<Result<Vec<_>>>().map(Some)
 }

@@ -1,55 +1,61 @@
-//! `assent policy check`: every load-time check over all files, all findings at once. Exit code 1 when there is one.
+//! `assent policy check`: runs every load-time check over all rule and form files and prints all findings at once. Exit
+//! code 1 when there are findings.
 
 use super::Folders;
-use crate::cli::say;
+use crate::cli::print;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::rules::{Finding, Tests};
+use crate::rules::{EmbeddedTests, Finding};
 use clap::Args;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// What to check.
+/// Options of `policy check`.
 #[derive(Debug, Args)]
 pub struct Check {
     #[command(flatten)]
     folders: Folders,
-    /// Leaves the embedded tests out
+    /// Do not run the tests inside the policies
     #[arg(long)]
     no_tests: bool,
-    /// Prints one JSON object instead of lines
+    /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
 }
 
-/// Checks and prints.
+/// Checks the files and prints the findings.
 pub fn run(command: &Check, config: &Config) -> Result<ExitCode> {
-    let loaded = command
-        .folders
-        .load(config, if command.no_tests { Tests::Read } else { Tests::Run })?;
-    let (findings, warnings, summary) = match loaded {
+    let embedded_tests = if command.no_tests {
+        EmbeddedTests::CheckOnly
+    } else {
+        EmbeddedTests::Run
+    };
+    let (findings, warnings, summary) = match command.folders.load(config, embedded_tests)? {
         Err(findings) => (findings, Vec::new(), String::new()),
         Ok(set) => {
-            let count = counted(set.rules.policies().count(), "policy is", "policies are");
-            let warnings = set.rules.warnings().iter().map(below_rules).collect();
-            (Vec::new(), warnings, format!("{count} sound. Set {}", set.hash))
+            let count = counted(set.rules.policies().count(), "policy", "policies");
+            let warnings = set.rules.warnings().iter().map(with_folder).collect();
+            let summary = format!("{count} checked, no errors. Policy set {}", set.hash);
+            (Vec::new(), warnings, summary)
         }
     };
     if command.json {
-        let shown = json!({ "findings": all(&findings), "warnings": all(&warnings) });
-        say(&serde_json::to_string_pretty(&shown).map_err(Error::internal)?);
+        let output = json!({ "findings": json_of(&findings), "warnings": json_of(&warnings) });
+        print(&serde_json::to_string_pretty(&output).map_err(Error::internal)?);
     } else {
         for finding in &findings {
-            say(&lines("error", finding));
+            print(&finding_text("error", finding));
         }
         for warning in &warnings {
-            say(&lines("warning", warning));
+            print(&finding_text("warning", warning));
         }
         if findings.is_empty() {
-            say(&summary);
+            print(&summary);
         } else {
-            let count = counted(findings.len(), "mistake", "mistakes");
-            say(&format!("{count}. Nothing is published while there is one"));
+            let count = counted(findings.len(), "error", "errors");
+            print(&format!(
+                "{count}. The policy set cannot be published until every error is fixed"
+            ));
         }
     }
     Ok(if findings.is_empty() {
@@ -60,33 +66,33 @@ pub fn run(command: &Check, config: &Config) -> Result<ExitCode> {
 }
 
 /// A number with its noun.
-pub(super) fn counted(count: usize, one: &str, more: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { more })
+pub(super) fn counted(count: usize, singular: &str, plural: &str) -> String {
+    format!("{count} {}", if count == 1 { singular } else { plural })
 }
 
-/// A warning names its file below the folder of rules; as a finding does, it is shown with the folder.
-fn below_rules(finding: &Finding) -> Finding {
+/// A warning's file is relative to the folder of rules. Findings are shown with the folder, so warnings are too.
+fn with_folder(warning: &Finding) -> Finding {
     Finding {
-        file: format!("rules/{}", finding.file),
-        ..finding.clone()
+        file: format!("rules/{}", warning.file),
+        ..warning.clone()
     }
 }
 
-fn all(findings: &[Finding]) -> Vec<Value> {
-    let one = |f: &Finding| json!({ "file": f.file, "line": f.line, "message": f.message, "mend": f.mend });
-    findings.iter().map(one).collect()
+fn json_of(findings: &[Finding]) -> Vec<Value> {
+    let json = |f: &Finding| json!({ "file": f.file, "line": f.line, "message": f.message, "fix": f.fix });
+    findings.iter().map(json).collect()
 }
 
-/// A finding as two lines: what is wrong and where, then how to mend it.
-pub(super) fn lines(word: &str, finding: &Finding) -> String {
+/// A finding as two lines: file, line and message; then how to fix it.
+pub(super) fn finding_text(severity: &str, finding: &Finding) -> String {
     let place = match finding.line {
         Some(line) => format!("{}:{line}", finding.file),
         None => finding.file.clone(),
     };
-    let mend = if finding.mend.is_empty() {
+    let fix = if finding.fix.is_empty() {
         String::new()
     } else {
-        format!("  mend: {}\n", finding.mend)
+        format!("  fix: {}\n", finding.fix)
     };
-    format!("{place}: {word}: {}\n{mend}", finding.message)
+    format!("{place}: {severity}: {}\n{fix}", finding.message)
 }

@@ -1,15 +1,15 @@
-//! `assent policy explain`: the trace of one case, read out. Of a case document (a fixture) under the rules of the
-//! folders; of a stored case under the set that it was decided under, with whether the same comes out today. It prints
-//! what the trace holds and nothing else of the member.
+//! `assent policy explain`: prints the trace of a case. A case document (such as a fixture) is evaluated under the
+//! rules in the folders. A stored case is evaluated under the policy set under which it was decided, and the result is
+//! compared with the stored verdict. The output contains the trace and no other data of the member.
 
 use super::Folders;
-use super::pinned::pinned;
+use super::stored_set::load_stored_set;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::pas::stored;
-use crate::prior_auth::{PriorAuth, flips};
-use crate::rules::{CaseDocument, Source, Tests, Verdict, readable};
-use crate::state::Published;
+use crate::pas::stored_case_documents;
+use crate::prior_auth::{PriorAuth, comparison};
+use crate::rules::{CaseDocument, EmbeddedTests, Verdict, VerdictSource, trace_text};
+use crate::state::PolicySet;
 use crate::store::Store;
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
@@ -18,142 +18,157 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use uuid::Uuid;
 
-/// Which case.
+/// Options of `policy explain`.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("which").args(["case", "id"]).required(true)))]
 pub struct Explain {
-    /// A case document as JSON, such as a fixture; evaluated under the rules of the folders
+    /// Case document as JSON, such as a fixture; evaluated under the rules in the folders
     #[arg(long = "case", value_name = "FILE")]
     case: Option<PathBuf>,
-    /// A stored case: its id, or an authorization or tracking number
+    /// Stored case: its id, authorization number or tracking number
     #[arg(long, value_name = "CASE")]
     id: Option<String>,
-    /// One line of the case
-    #[arg(long, value_name = "N", conflicts_with = "case")]
+    /// Explain only this item of the stored case
+    #[arg(long, value_name = "SEQUENCE", conflicts_with = "case")]
     item: Option<u32>,
-    /// As JSON, one array
+    /// Print a JSON array instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     folders: Folders,
 }
 
-/// One line, explained.
-pub struct Explained {
-    /// The stored case and its line; none for a document.
-    pub line: Option<(Uuid, u32)>,
-    /// The hash of the set that was asked.
-    pub set: String,
-    /// What came out.
+/// The verdict on one item, with where it comes from.
+pub struct Explanation {
+    /// The stored case and the item's sequence; `None` for a case document.
+    pub item: Option<(Uuid, u32)>,
+    /// The hash of the policy set.
+    pub policy_set: String,
+    /// The verdict with its trace.
     pub verdict: Verdict,
-    /// Whether trace and decision are those that were stored; none for a document.
-    pub as_stored: Option<bool>,
+    /// Whether trace and decision equal the stored ones; `None` for a case document.
+    pub matches_stored: Option<bool>,
 }
 
-/// Evaluates and prints; exit code 2 when a stored case comes out otherwise than it is stored.
+/// Evaluates and prints; exit code 2 when the result for a stored case differs from the stored verdict.
 pub async fn run(command: Explain, config: &Config) -> Result<ExitCode> {
-    let explained = match (&command.case, &command.id) {
-        (Some(file), _) => vec![of_document(file, &command.folders.sound(config, Tests::Read)?)?],
+    let explanations = match (&command.case, &command.id) {
+        (Some(file), _) => {
+            let policy_set = command.folders.load_valid(config, EmbeddedTests::CheckOnly)?;
+            vec![explain_document(file, &policy_set)?]
+        }
         (None, Some(id)) => {
             let store = Store::open(config).await?;
-            let explained = of_case(&store, id).await;
+            let explanations = explain_case(&store, id).await;
             store.close().await;
-            explained?
+            explanations?
         }
-        (None, None) => return Err(Error::malformed("Name a case document or a stored case")),
+        (None, None) => {
+            return Err(Error::malformed(
+                "Give a case document with --case or a stored case with --id",
+            ));
+        }
     };
-    let wanted = |one: &Explained| command.item.is_none() || one.line.map(|(_, n)| n) == command.item;
-    let explained: Vec<Explained> = explained.into_iter().filter(wanted).collect();
-    if explained.is_empty() {
+    let is_wanted = |explanation: &Explanation| {
+        command.item.is_none() || explanation.item.map(|(_, sequence)| sequence) == command.item
+    };
+    let explanations: Vec<Explanation> = explanations.into_iter().filter(is_wanted).collect();
+    if explanations.is_empty() {
         return Err(Error::malformed(
-            "The case has no such line that a rule was asked about",
+            "The case has no such item, or no rule was evaluated for it",
         ));
     }
-    let told = if command.json {
-        let all: Vec<Value> = explained.iter().map(Explained::as_json).collect();
+    let text = if command.json {
+        let all: Vec<Value> = explanations.iter().map(Explanation::to_json).collect();
         serde_json::to_string_pretty(&all).map_err(Error::internal)?
     } else {
-        let all: Vec<String> = explained.iter().map(Explained::as_text).collect();
+        let all: Vec<String> = explanations.iter().map(Explanation::to_text).collect();
         all.join("\n")
     };
-    crate::cli::say(&told);
-    let otherwise = explained.iter().any(|one| one.as_stored == Some(false));
-    Ok(if otherwise {
+    crate::cli::print(&text);
+    let differs = explanations.iter().any(|one| one.matches_stored == Some(false));
+    Ok(if differs {
         ExitCode::from(2)
     } else {
         ExitCode::SUCCESS
     })
 }
 
-fn of_document(file: &Path, published: &Published) -> Result<Explained> {
-    let unread = |why: String| Error::malformed(format!("{}: {why}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|e| unread(e.to_string()))?;
-    let json: Value = serde_json::from_str(&text).map_err(|e| unread(e.to_string()))?;
-    let document = CaseDocument::from_json(json).map_err(unread)?;
-    Ok(Explained {
-        line: None,
-        set: published.hash.clone(),
-        verdict: published.rules.evaluate(&document),
-        as_stored: None,
+fn explain_document(file: &Path, policy_set: &PolicySet) -> Result<Explanation> {
+    let unreadable = |reason: String| Error::malformed(format!("{}: {reason}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|e| unreadable(e.to_string()))?;
+    let json: Value = serde_json::from_str(&text).map_err(|e| unreadable(e.to_string()))?;
+    let document = CaseDocument::from_json(json).map_err(unreadable)?;
+    Ok(Explanation {
+        item: None,
+        policy_set: policy_set.hash.clone(),
+        verdict: policy_set.rules.evaluate(&document),
+        matches_stored: None,
     })
 }
 
-/// Every line of a stored case under the set that it was decided under.
-pub async fn of_case(store: &Store, named: &str) -> Result<Vec<Explained>> {
-    let (case, text) = find(store, named).await?;
-    let set = &case.received.rules;
-    let published = pinned(store, set).await?;
-    let gone = || Error::malformed(format!("The set {set} of this case was never in force here"));
-    let rules = published.ok_or_else(gone)?.rules;
-    let documents = stored::documents(&case, &text, &rules)?;
-    let old = || {
+/// Every item of a stored case, evaluated under the policy set under which it was decided. `case` is an id, an
+/// authorization number or a tracking number. `NotFound` for an unknown case; `Malformed` when it cannot be evaluated.
+pub async fn explain_case(store: &Store, case: &str) -> Result<Vec<Explanation>> {
+    let (case, request_text) = find_case(store, case).await?;
+    let hash = &case.received.policy_set;
+    let policy_set = load_stored_set(store, hash).await?;
+    let unpublished = || {
+        Error::malformed(format!(
+            "Policy set {hash} of this case was never published on this database"
+        ))
+    };
+    let rules = policy_set.ok_or_else(unpublished)?.rules;
+    let documents = stored_case_documents(&case, &request_text, &rules)?;
+    let without_facts = || {
         Error::malformed(
-            "This case is older than the facts that are kept with a case; it cannot be run again",
+            "This case was stored before member facts were kept with cases. It cannot be evaluated again",
         )
     };
-    let explained = documents
-        .ok_or_else(old)?
+    let explanations = documents
+        .ok_or_else(without_facts)?
         .into_iter()
         .map(|(sequence, document)| {
             let verdict = rules.evaluate(&document);
             let stored = case.item(sequence).map(|item| &item.verdict);
-            Explained {
-                line: Some((case.id, sequence)),
-                set: set.clone(),
-                as_stored: stored
+            Explanation {
+                item: Some((case.id, sequence)),
+                policy_set: hash.clone(),
+                matches_stored: stored
                     .map(|s| s.trace_hash == verdict.trace_hash && s.decision == verdict.decision),
                 verdict,
             }
         });
-    Ok(explained.collect())
+    Ok(explanations.collect())
 }
 
-async fn find(store: &Store, named: &str) -> Result<(PriorAuth, String)> {
+/// The case and the text of its request.
+async fn find_case(store: &Store, case: &str) -> Result<(PriorAuth, String)> {
     store
-        .read(named.to_owned(), |tx, named| {
+        .read(case.to_owned(), |tx, case| {
             Box::pin(async move {
-                let id = match Uuid::parse_str(named) {
+                let id = match Uuid::parse_str(case) {
                     Ok(id) => Some(id),
-                    Err(_) => tx.case_by_number(named).await?,
+                    Err(_) => tx.case_by_number(case).await?,
                 };
-                let id = id.ok_or_else(|| Error::not_found("case", named))?;
+                let id = id.ok_or_else(|| Error::not_found("case", case))?;
                 tx.stored_case(id).await
             })
         })
         .await
 }
 
-impl Explained {
-    /// The head, the trace, and whether it is the stored one.
-    pub fn as_text(&self) -> String {
+impl Explanation {
+    /// Item, policy set and policy; the trace; whether it equals the stored one.
+    pub fn to_text(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
-        if let Some((case, line)) = self.line {
-            let _ = writeln!(text, "case {case}, line {line}");
+        if let Some((case, sequence)) = self.item {
+            let _ = writeln!(text, "case {case}, item {sequence}");
         }
-        let _ = writeln!(text, "set {}", self.set);
+        let _ = writeln!(text, "policy set {}", self.policy_set);
         match &self.verdict.source {
-            Source::Policy {
+            VerdictSource::Policy {
                 policy,
                 version,
                 hash,
@@ -161,29 +176,33 @@ impl Explained {
             } => {
                 let _ = writeln!(text, "policy {policy}@{version} {hash}: {title}");
             }
-            Source::List { file, line, .. } if !file.is_empty() => {
-                let _ = writeln!(text, "{} ({file}:{line})", flips::policy(&self.verdict.source));
+            VerdictSource::List { file, line, .. } if !file.is_empty() => {
+                let _ = writeln!(
+                    text,
+                    "{} ({file}:{line})",
+                    comparison::source_name(&self.verdict.source)
+                );
             }
             source => {
-                let _ = writeln!(text, "{}", flips::policy(source));
+                let _ = writeln!(text, "{}", comparison::source_name(source));
             }
         }
-        text += &readable(&self.verdict);
-        match self.as_stored {
+        text += &trace_text(&self.verdict);
+        match self.matches_stored {
             None => {}
-            Some(true) => text += "This is what was stored.\n",
-            Some(false) => text += "This is NOT what was stored.\n",
+            Some(true) => text += "This equals the stored verdict.\n",
+            Some(false) => text += "This DIFFERS from the stored verdict.\n",
         }
         text
     }
 
-    fn as_json(&self) -> Value {
+    fn to_json(&self) -> Value {
         json!({
-            "case": self.line.map(|(case, _)| case),
-            "item": self.line.map(|(_, item)| item),
-            "set": self.set,
+            "case": self.item.map(|(case, _)| case),
+            "item": self.item.map(|(_, sequence)| sequence),
+            "policySet": self.policy_set,
             "verdict": self.verdict,
-            "asStored": self.as_stored,
+            "matchesStored": self.matches_stored,
         })
     }
 }

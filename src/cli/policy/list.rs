@@ -1,79 +1,87 @@
-//! `assent policy list`: the index of policies.
+//! `assent policy list`: a table of the policies.
 
-use super::{Folders, is_meant};
-use crate::cli::say;
+use super::{Folders, is_selected};
+use crate::cli::print;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::rules::{Policy, Tests};
+use crate::rules::{EmbeddedTests, Policy};
 use clap::Args;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// What to list.
+const COLUMNS: [&str; 9] = [
+    "policy",
+    "version",
+    "status",
+    "from",
+    "to",
+    "lines of business",
+    "codes",
+    "tests",
+    "title",
+];
+
+/// Options of `policy list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// A policy's name, a part of it, or name@version
+    /// Policy name, a part of it, or name@version; by default every policy
     name: Option<String>,
-    /// Prints one JSON object instead of a table
+    /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     folders: Folders,
 }
 
-/// Lists policies by name and version.
+/// Prints the policies, sorted by name and version.
 pub fn run(command: &List, config: &Config) -> Result<ExitCode> {
-    let published = command.folders.sound(config, Tests::Read)?;
-    let set = &published.rules;
-    let mut meant: Vec<&Policy> = set
+    let policy_set = command.folders.load_valid(config, EmbeddedTests::CheckOnly)?;
+    let mut policies: Vec<&Policy> = policy_set
+        .rules
         .policies()
-        .filter(|policy| is_meant(command.name.as_deref(), policy))
+        .filter(|policy| is_selected(command.name.as_deref(), policy))
         .collect();
-    meant.sort_by_key(|policy| (policy.name(), policy.version()));
+    policies.sort_by_key(|policy| (policy.name(), policy.version()));
     if command.json {
-        let all: Vec<Value> = meant.iter().map(|policy| json_of(policy)).collect();
-        let shown = json!({ "hash": published.hash, "policies": all });
-        say(&serde_json::to_string_pretty(&shown).map_err(Error::internal)?);
-        return Ok(ExitCode::SUCCESS);
+        let policies: Vec<Value> = policies.iter().map(|policy| json_of(policy)).collect();
+        let output = json!({ "hash": policy_set.hash, "policies": policies });
+        print(&serde_json::to_string_pretty(&output).map_err(Error::internal)?);
+    } else {
+        print_table(&policies);
     }
-    let head = [
-        "policy", "version", "status", "from", "to", "lines", "codes", "tests", "title",
-    ]
-    .map(str::to_owned);
-    let rows: Vec<[String; 9]> = std::iter::once(head)
-        .chain(meant.iter().map(|policy| row(policy)))
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_table(policies: &[&Policy]) {
+    let rows: Vec<[String; 9]> = std::iter::once(COLUMNS.map(str::to_owned))
+        .chain(policies.iter().map(|policy| row(policy)))
         .collect();
-    let widths: Vec<usize> = (0..9)
-        .map(|column| {
-            rows.iter()
-                .filter_map(|row| row.get(column))
-                .map(String::len)
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(String::len).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
     for row in &rows {
         let cells: Vec<String> = row
             .iter()
             .zip(&widths)
             .map(|(cell, width)| format!("{cell:width$}"))
             .collect();
-        say(&cells.join("  "));
+        print(&cells.join("  "));
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn row(policy: &Policy) -> [String; 9] {
-    let window = policy.effective();
+    let effective = policy.effective();
     [
         policy.name().to_owned(),
         policy.version().to_owned(),
-        policy.status().word().to_owned(),
-        window.from.to_string(),
-        window.to.map(|to| to.to_string()).unwrap_or_default(),
+        policy.status().code().to_owned(),
+        effective.from.to_string(),
+        effective.to.map(|to| to.to_string()).unwrap_or_default(),
         policy
-            .lines()
-            .map_or_else(|| "any".to_owned(), |lines| lines.join(" ")),
+            .lines_of_business()
+            .map_or_else(|| "any".to_owned(), |lobs| lobs.join(" ")),
         policy.codes().count().to_string(),
         policy.test_count().to_string(),
         policy.title().to_owned(),
@@ -81,13 +89,25 @@ fn row(policy: &Policy) -> [String; 9] {
 }
 
 fn json_of(policy: &Policy) -> Value {
-    let window = policy.effective();
+    let effective = policy.effective();
     let codes: Vec<Value> = policy
         .codes()
         .map(|(system, code)| json!({ "system": system, "code": code }))
         .collect();
-    json!({ "policy": policy.name(), "version": policy.version(), "status": policy.status().word(),
-        "title": policy.title(), "owner": policy.owner(), "file": policy.file(), "hash": policy.hash(),
-        "from": window.from, "to": window.to, "lines": policy.lines(), "states": policy.states(),
-        "codes": codes, "forms": policy.forms(), "tests": policy.test_count() })
+    json!({
+        "policy": policy.name(),
+        "version": policy.version(),
+        "status": policy.status().code(),
+        "title": policy.title(),
+        "owner": policy.owner(),
+        "file": policy.file(),
+        "hash": policy.hash(),
+        "from": effective.from,
+        "to": effective.to,
+        "lines_of_business": policy.lines_of_business(),
+        "states": policy.states(),
+        "codes": codes,
+        "forms": policy.forms(),
+        "tests": policy.test_count(),
+    })
 }

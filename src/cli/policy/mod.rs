@@ -1,43 +1,43 @@
-//! `assent policy …`: what a policy analyst does with rule files. All but `explain --id` and `backtest` need nothing
-//! but the files.
+//! `assent policy …`: commands for policy analysts. Only `explain --id` and `backtest` use the database; the others
+//! need only the rule and form files.
 
 pub mod backtest;
 mod check;
 pub mod explain;
 mod list;
 mod new;
-pub mod pinned;
 mod report;
+pub mod stored_set;
 mod test;
 
-use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::rules::{Finding, Loading, Tests};
-use crate::state::{Published, SetFiles};
+use crate::publication;
+use crate::rules::{EmbeddedTests, Finding, LoadOptions};
+use crate::state::{PolicySet, PolicySetFiles, findings_text};
 use clap::Subcommand;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// What to do with policies.
+/// Subcommands of `policy`.
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
-    /// Finds every mistake in the rule files, each with its line and how to mend it
+    /// Find every error in the rule and form files, with file, line and how to fix it
     Check(check::Check),
-    /// Runs the tests inside the policies
+    /// Run the tests inside the policies
     Test(test::Test),
-    /// Lists the policies
+    /// List the policies
     List(list::List),
-    /// Writes a draft that passes 'check', with its form, fixture and first tests
+    /// Create a draft policy that passes 'check', with its form, fixture and first tests
     New(new::New),
-    /// Shows why: the trace of a case document or of a stored case
+    /// Explain a verdict: print the trace of a case document or of a stored case
     Explain(explain::Explain),
-    /// Runs every stored case again under another set and tells what would change
+    /// Evaluate every stored case under a candidate policy set and report what would change
     Backtest(backtest::Backtest),
 }
 
-/// Runs one command.
+/// Runs a subcommand and returns its exit code.
 pub async fn run(command: PolicyCommand, config: &Config) -> Result<ExitCode> {
     match command {
         PolicyCommand::Check(command) => check::run(&command, config),
@@ -49,54 +49,56 @@ pub async fn run(command: PolicyCommand, config: &Config) -> Result<ExitCode> {
     }
 }
 
-/// Other folders than those of the settings.
+/// Folders to use instead of those in the settings.
 #[derive(Debug, clap::Args)]
 pub struct Folders {
-    /// The folder of rules, over the settings
+    /// Folder of rules to use instead of the one in the settings
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
-    /// The folder of questionnaires, over the settings
+    /// Folder of forms to use instead of the one in the settings
     #[arg(long, value_name = "DIR")]
     forms: Option<PathBuf>,
 }
 
 impl Folders {
-    /// The folder of rules.
     fn rules<'a>(&'a self, config: &'a Config) -> &'a PathBuf {
         self.rules.as_ref().unwrap_or(&config.rules)
     }
 
-    /// The folder of questionnaires.
     fn forms<'a>(&'a self, config: &'a Config) -> &'a PathBuf {
         self.forms.as_ref().unwrap_or(&config.forms)
     }
 
-    /// Reads the folders and checks them as a server does before it publishes them.
-    fn load(&self, config: &Config, tests: Tests) -> Result<std::result::Result<Published, Vec<Finding>>> {
-        let loading = Loading {
+    /// Reads and checks the folders as a server does before it publishes them.
+    fn load(
+        &self,
+        config: &Config,
+        embedded_tests: EmbeddedTests,
+    ) -> Result<std::result::Result<PolicySet, Vec<Finding>>> {
+        let options = LoadOptions {
             today: Some(Clock::System.now().date_naive()),
-            tests,
-            ..Loading::default()
+            embedded_tests,
+            ..LoadOptions::default()
         };
-        let (rules, forms) = (app::files(self.rules(config))?, app::files(self.forms(config))?);
-        Ok(Published::check(SetFiles::new(&rules, &forms), &loading))
+        let rules = publication::read_folder(self.rules(config))?;
+        let forms = publication::read_folder(self.forms(config))?;
+        Ok(PolicySet::from_files(
+            PolicySetFiles::new(&rules, &forms),
+            &options,
+        ))
     }
 
-    /// The same for commands that work with a sound set only.
-    fn sound(&self, config: &Config, tests: Tests) -> Result<Published> {
-        self.load(config, tests)?.map_err(|findings| {
-            let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
-            Error::malformed(all.join("\n"))
-        })
+    /// Like `load`, for commands that need a policy set without errors. `Malformed` lists the findings.
+    fn load_valid(&self, config: &Config, embedded_tests: EmbeddedTests) -> Result<PolicySet> {
+        self.load(config, embedded_tests)?
+            .map_err(|findings| Error::malformed(findings_text(&findings)))
     }
 }
 
-/// Whether a policy is meant by a name on the command line: the whole name, a part of it, or `name@version`.
-fn is_meant(wanted: Option<&str>, policy: &crate::rules::Policy) -> bool {
-    wanted.is_none_or(|wanted| {
-        let (name, version) = wanted
-            .split_once('@')
-            .map_or((wanted, None), |(n, v)| (n, Some(v)));
+/// Whether a name on the command line selects a policy: no name, its name or a part of it, or `name@version`.
+fn is_selected(name: Option<&str>, policy: &crate::rules::Policy) -> bool {
+    name.is_none_or(|name| {
+        let (name, version) = name.split_once('@').map_or((name, None), |(n, v)| (n, Some(v)));
         policy.name().contains(name) && version.is_none_or(|v| v == policy.version())
     })
 }
@@ -106,17 +108,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_names_the_set_as_the_server_does() {
+    fn a_command_computes_the_same_hash_as_the_server() {
         let config = Config::defaults().unwrap();
-        let own = Folders {
+        let folders = Folders {
             rules: None,
             forms: None,
         };
-        let loaded = own.sound(&config, Tests::Read).unwrap();
+        let loaded = folders.load_valid(&config, EmbeddedTests::CheckOnly).unwrap();
         let (rules, forms) = (
-            app::files(&config.rules).unwrap(),
-            app::files(&config.forms).unwrap(),
+            publication::read_folder(&config.rules).unwrap(),
+            publication::read_folder(&config.forms).unwrap(),
         );
-        assert_eq!(loaded.hash, SetFiles::new(&rules, &forms).hash());
+        assert_eq!(loaded.hash, PolicySetFiles::new(&rules, &forms).hash());
     }
 }

@@ -1,12 +1,12 @@
-//! `assent policy new NAME`: a skeleton that passes `check`, with its form, its fixture, its list rows and one criterion
-//! whose tests show it met, not met and unknown. It is a draft: it answers nothing until somebody approves it.
+//! `assent policy new NAME`: creates a draft policy that passes `check`, with its form, its fixture and one criterion
+//! whose tests show it met, not met and unknown. A draft answers nothing until somebody approves and activates it.
 
 use super::Folders;
-use crate::cli::say;
+use crate::cli::print;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::rules::code_mistake;
+use crate::rules::billing_code_error;
 use chrono::NaiveDate;
 use clap::Args;
 use serde_json::{Value, json};
@@ -15,39 +15,46 @@ use std::process::ExitCode;
 
 const HCPCS: &str = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
 
-/// What to write.
+/// Options of `policy new`.
 #[derive(Debug, Args)]
 pub struct New {
-    /// Area and name, such as dme.walking-aid
+    /// Name of the policy: an area, a dot and a short name, such as dme.walking-aid
     name: String,
-    /// HCPCS codes that it answers for, such as E0143 or K0813-K0816
+    /// HCPCS code or range of codes, such as E0143 or K0813-K0816 (repeatable)
     #[arg(long = "code", required = true, value_name = "CODE")]
     codes: Vec<String>,
-    /// The line of business
-    #[arg(long, default_value = "MA")]
-    line: String,
-    /// What people read above it; the name without an area when left out
+    /// Line of business
+    #[arg(long, default_value = "MA", value_name = "LINE-OF-BUSINESS")]
+    line_of_business: String,
+    /// Title; by default the short name
     #[arg(long)]
     title: Option<String>,
     #[command(flatten)]
     folders: Folders,
 }
 
-/// The names that the files are made of.
+/// The values from which the files are made.
 struct Names<'a> {
+    /// `dme` of `dme.walking-aid`.
     area: &'a str,
+    /// `walking-aid` of `dme.walking-aid`; also the form's name.
     short: &'a str,
     version: String,
     title: String,
     today: NaiveDate,
 }
 
-/// Writes the files and names them. Nothing is overwritten.
+/// Creates the files and prints their paths. `Malformed` when a name, title or code is not valid or a file exists
+/// already; nothing is written then.
 pub fn run(command: &New, config: &Config) -> Result<ExitCode> {
     let today = Clock::System.now().date_naive();
     let names = names(command, today)?;
-    if let Some(why) = command.codes.iter().find_map(|code| code_mistake(HCPCS, code)) {
-        return Err(Error::malformed(why));
+    if let Some(reason) = command
+        .codes
+        .iter()
+        .find_map(|code| billing_code_error(HCPCS, code))
+    {
+        return Err(Error::malformed(reason));
     }
     let (rules, forms) = (command.folders.rules(config), command.folders.forms(config));
     let policy = rules.join("policies").join(names.area).join(names.short);
@@ -66,25 +73,27 @@ pub fn run(command: &New, config: &Config) -> Result<ExitCode> {
     for (path, _) in &files {
         if path.exists() {
             return Err(Error::malformed(format!(
-                "{} is there already; nothing was written",
+                "{} exists already. Nothing was written",
                 path.display()
             )));
         }
     }
     for (path, text) in &files {
         write(path, text)?;
-        say(&path.display().to_string());
+        print(&path.display().to_string());
     }
-    say(&format!(
-        "A draft answers nothing. Write its criteria and tests, record the approval, set the status to active and give\n\
-         each code a row in a file of lists/. Until then: assent policy check, assent policy test {}",
+    print(&format!(
+        "\nThe draft answers nothing yet. Next steps:\n  \
+         1. Write its criteria and tests. Check them with 'assent policy check' and 'assent policy test {}'.\n  \
+         2. Record the approval under 'approved' and set 'status: active'.\n  \
+         3. Add a row for each code to a file in lists/.",
         names.short
     ));
     Ok(ExitCode::SUCCESS)
 }
 
 fn names(command: &New, today: NaiveDate) -> Result<Names<'_>> {
-    let word = |text: &str| {
+    let is_valid = |text: &str| {
         text.len() > 1
             && text.starts_with(|c: char| c.is_ascii_lowercase())
             && text
@@ -94,16 +103,19 @@ fn names(command: &New, today: NaiveDate) -> Result<Names<'_>> {
     let (area, short) = command
         .name
         .split_once('.')
-        .filter(|(area, short)| word(area) && word(short))
+        .filter(|(area, short)| is_valid(area) && is_valid(short))
         .ok_or_else(|| {
-            Error::malformed("A name is an area, a dot and a name, each of two or more small letters, digits and hyphens, a letter first: dme.walking-aid")
+            Error::malformed(
+                "The policy name must be an area, a dot and a short name, such as dme.walking-aid. Each part \
+                 starts with a letter and has two or more lowercase letters, digits and hyphens",
+            )
         })?;
     if command
         .title
         .as_ref()
         .is_some_and(|title| title.trim().is_empty() || title.contains(['\n', '\r']))
     {
-        return Err(Error::malformed("A title is one line of text"));
+        return Err(Error::malformed("The title must be one line of text"));
     }
     let title = command.title.clone().unwrap_or_else(|| short.replace('-', " "));
     let version = today.format("%Y.1").to_string();
@@ -124,92 +136,46 @@ fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).map_err(failed)
 }
 
-/// A text as YAML takes it in quotes: JSON's way is one of them.
+/// A text as a quoted YAML scalar: JSON strings are valid YAML.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
 fn policy_text(command: &New, names: &Names<'_>) -> String {
     let codes: Vec<String> = command.codes.iter().map(|code| quoted(code)).collect();
-    let (name, form) = (&command.name, format!("{}|1.0.0", names.short));
-    format!(
-        r#"# yaml-language-server: $schema=../../../schema/pa-policy-1.schema.json
-# {title}: what is approved by rule, what goes to a person. docs/policies.md explains each key.
-format: pa-policy/1
-policy: {name}
-version: "{version}"
-status: draft                  # draft | shadow | active | retired
-effective: {{ basis: received, from: {today}, to: null }}
-title: {title_quoted}
-owner: um-policy
-# approved: {{ by: UM committee, on: {today}, record: … }}
-sources:
-  - {{ id: plan, cite: "Plan medical policy, section 1", url: "https://plan.example/policies", checked: {today} }}
+    let tomorrow = names.today.succ_opt().unwrap_or(names.today);
+    let values = [
+        ("@TITLE@", names.title.clone()),
+        ("@QUOTED_TITLE@", quoted(&names.title)),
+        ("@NAME@", command.name.clone()),
+        ("@SHORT@", names.short.to_owned()),
+        ("@FORM@", format!("{}|1.0.0", names.short)),
+        ("@VERSION@", names.version.clone()),
+        ("@HCPCS@", HCPCS.to_owned()),
+        ("@CODES@", codes.join(", ")),
+        ("@LINE_OF_BUSINESS@", command.line_of_business.clone()),
+        ("@TODAY@", names.today.to_string()),
+        ("@TOMORROW@", tomorrow.to_string()),
+    ];
+    fill_template(include_str!("new_policy.yaml"), &values)
+}
 
-scope:
-  codes:
-    - {{ system: "{HCPCS}", any: [{codes}] }}
-  lines: [{line}]
-  states: [any]
-
-facts:
-  indication: {{ answer: "{short}.indication", as: boolean }}
-
-criteria:
-  indication:
-    text: "The condition that this service treats is documented"
-    cite: "plan, section 1"
-    all: [ {{ fact: indication, equals: true }} ]
-
-coverage:
-  - when: {{ all: [ {{ fact: member.transition-until, on_or_after: received }} ] }}
-    answer: {{ covered: covered, pa: no-auth, reason: "New member in an active course of treatment" }}
-  - when: {{ all: [ {{ fact: member.gold-card, exists: true, if_missing: not-met }} ] }}
-    answer: {{ covered: covered, pa: no-auth, reason: [ {{ code: gold-card, text: "The ordering practitioner is exempt" }} ] }}
-  - answer:
-      covered: covered
-      pa: auth-needed
-      doc: [clinical]
-      doc_purpose: [withpa]
-      questionnaires: ["{form}"]
-      reason: "This service needs authorization"
-      expires: "60 days"
-
-decision:
-  approve:
-    when: {{ all: [ {{ criterion: indication }} ] }}
-    grant: {{ units: as-asked, period: "60 days", reason: "Meets the plan's policy" }}
-  otherwise:
-    pend: {{ queue: clinical-review, reason: clinical-review }}
-    ask_for:
-      indication: {{ questionnaire: "{form}", text: "The condition that the service treats" }}
-
-tests:
-  - name: a documented condition is approved
-    given: {{ base: fixtures/{short}.json }}
-    expect: {{ coverage: auth-needed, decision: approve, criteria: {{ indication: met }} }}
-  - name: without the condition a person decides
-    given: {{ base: fixtures/{short}.json, change: [ {{ op: replace, path: /answers/{short}.indication, value: [false] }} ] }}
-    expect: {{ decision: pend, criteria: {{ indication: not-met }}, ask: [] }}
-  - name: no answer asks for one
-    given: {{ base: fixtures/{short}.json, change: [ {{ op: remove, path: /answers/{short}.indication }} ] }}
-    expect: {{ decision: pend, criteria: {{ indication: unknown }}, ask: [indication] }}
-  - name: a new member in transition needs no authorization
-    given: {{ base: fixtures/{short}.json, change: [ {{ op: add, path: /member/transition_until, value: "{tomorrow}" }} ] }}
-    expect: {{ coverage: no-auth, decision: not-required }}
-  - name: an exempt practitioner needs no authorization
-    given: {{ base: fixtures/{short}.json, change: [ {{ op: add, path: /member/gold_card, value: ["1234567893"] }} ] }}
-    expect: {{ coverage: no-auth, decision: not-required }}
-"#,
-        title = names.title,
-        title_quoted = quoted(&names.title),
-        version = names.version,
-        today = names.today,
-        tomorrow = names.today.succ_opt().unwrap_or(names.today),
-        codes = codes.join(", "),
-        line = command.line,
-        short = names.short,
-    )
+/// Replaces the placeholders of a template. Values are not searched for placeholders.
+fn fill_template(template: &str, values: &[(&str, String)]) -> String {
+    let mut text = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some(start) = rest.find('@') {
+        let (before, from_at) = rest.split_at(start);
+        text.push_str(before);
+        if let Some((name, value)) = values.iter().find(|(name, _)| from_at.starts_with(name)) {
+            text.push_str(value);
+            rest = from_at.get(name.len()..).unwrap_or_default();
+        } else {
+            text.push('@');
+            rest = from_at.get(1..).unwrap_or_default();
+        }
+    }
+    text + rest
 }
 
 fn fixture(command: &New, names: &Names<'_>) -> Result<String> {
@@ -218,27 +184,28 @@ fn fixture(command: &New, names: &Names<'_>) -> Result<String> {
     pretty(&json!({
         "kind": "pas",
         "received": format!("{}T15:00:00Z", names.today),
-        "member": { "line": command.line, "age": 70 },
+        "member": { "line_of_business": command.line_of_business, "age": 70 },
         "item": { "sequence": 1, "codes": [{ "system": HCPCS, "code": code }] },
         "res": {},
         "answers": { format!("{}.indication", names.short): [true] }
     }))
 }
 
-/// A form with one question, as `questionnaires/README.md` wants it.
+/// A form with one question, as `questionnaires/README.md` requires.
 fn questionnaire(names: &Names<'_>) -> Result<String> {
-    let mut form: Value = serde_json::from_str(include_str!("form.json")).map_err(Error::internal)?;
-    for (member, value) in [
+    let mut form: Value =
+        serde_json::from_str(include_str!("new_questionnaire.json")).map_err(Error::internal)?;
+    for (field, value) in [
         ("id", json!(names.short)),
         (
             "name",
-            json!(names.short.split('-').map(capital).collect::<String>()),
+            json!(names.short.split('-').map(capitalized).collect::<String>()),
         ),
         ("title", json!(names.title)),
         ("date", json!(names.today.to_string())),
     ] {
         if let Some(form) = form.as_object_mut() {
-            form.insert(member.into(), value);
+            form.insert(field.into(), value);
         }
     }
     if let Some(link_id) = form.pointer_mut("/item/0/linkId") {
@@ -247,7 +214,7 @@ fn questionnaire(names: &Names<'_>) -> Result<String> {
     pretty(&form)
 }
 
-fn capital(word: &str) -> String {
+fn capitalized(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map_or_else(String::new, |first| {
         first.to_ascii_uppercase().to_string() + letters.as_str()
@@ -266,20 +233,21 @@ mod tests {
     use clap::Parser;
 
     #[derive(Parser)]
-    struct Line {
+    struct TestCommand {
         #[command(flatten)]
         new: New,
     }
 
-    /// What becomes of a name and a title.
-    fn named(name: &str, title: &str) -> bool {
-        let line = Line::try_parse_from(["new", name, "--code", "E0143", "--title", title]).unwrap();
-        names(&line.new, NaiveDate::MIN).is_ok()
+    /// Whether a name and a title are accepted.
+    fn is_accepted(name: &str, title: &str) -> bool {
+        let command =
+            TestCommand::try_parse_from(["new", name, "--code", "E0143", "--title", title]).unwrap();
+        names(&command.new, NaiveDate::MIN).is_ok()
     }
 
     #[test]
-    fn a_name_that_its_form_cannot_have_is_refused_before_anything_is_written() {
-        assert!(named("dme.walking-aid", "Wheeled \"walkers\"") && named("dme.tens2", "TENS"));
+    fn names_and_titles_that_the_files_cannot_have_are_refused() {
+        assert!(is_accepted("dme.walking-aid", "Wheeled \"walkers\"") && is_accepted("dme.tens2", "TENS"));
         for name in [
             "walking-aid",
             "dme.x",
@@ -288,8 +256,11 @@ mod tests {
             "d.walking",
             "dme.Walker",
         ] {
-            assert!(!named(name, "Walkers"), "{name}");
+            assert!(!is_accepted(name, "Walkers"), "{name}");
         }
-        assert!(!named("dme.walking-aid", "Walkers\nstatus: active") && !named("dme.walking-aid", " "));
+        assert!(
+            !is_accepted("dme.walking-aid", "Walkers\nstatus: active")
+                && !is_accepted("dme.walking-aid", " ")
+        );
     }
 }

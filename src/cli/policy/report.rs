@@ -1,84 +1,84 @@
-//! How a back-test is told: a summary for the terminal, and each line of each case as CSV or JSON.
+//! The output of a back-test: a summary for the terminal, and every item of every case as CSV or JSON.
 
 use crate::error::{Error, Result};
-use crate::prior_auth::flips::{Flip, FlipTable, Line};
+use crate::prior_auth::comparison::{Change, Comparison, ItemComparison};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use uuid::Uuid;
 
-/// How many case ids of one kind the summary names; the files name all.
-const NAMED: usize = 10;
+/// How many case ids the summary lists per kind of change; the files list all.
+const MAX_IDS: usize = 10;
 
-/// The columns of the CSV.
+/// The columns of the CSV file.
 const COLUMNS: [&str; 13] = [
     "case",
     "item",
-    "flips",
+    "changes",
     "policy_before",
     "policy_after",
     "decision_before",
     "decision_after",
     "coverage_before",
     "coverage_after",
-    "new_asks",
-    "people",
+    "newly_requested",
+    "staff_decision",
     "error_before",
     "error_after",
 ];
 
-/// Where the lines go.
-pub struct Rows(Kind);
+/// The file to which items are written, if any.
+pub struct BacktestFile(Format);
 
-enum Kind {
+enum Format {
     None,
     Csv(Box<csv::Writer<File>>),
-    Json { file: BufWriter<File>, first: bool },
+    Json { file: BufWriter<File>, is_empty: bool },
 }
 
-impl Rows {
-    /// Nowhere.
+impl BacktestFile {
+    /// Writes nothing.
     pub fn none() -> Self {
-        Self(Kind::None)
+        Self(Format::None)
     }
 
-    /// Into a new CSV file.
+    /// Creates a CSV file. `Malformed` when it cannot be written.
     pub fn csv(path: &Path) -> Result<Self> {
         let mut file = csv::Writer::from_writer(create(path)?);
-        file.write_record(COLUMNS).map_err(unwritten)?;
-        Ok(Self(Kind::Csv(Box::new(file))))
+        file.write_record(COLUMNS).map_err(write_error)?;
+        Ok(Self(Format::Csv(Box::new(file))))
     }
 
-    /// Into a new JSON file, one array.
+    /// Creates a JSON file with one array. `Malformed` when it cannot be written.
     pub fn json(path: &Path) -> Result<Self> {
         let file = BufWriter::new(create(path)?);
-        Ok(Self(Kind::Json { file, first: true }))
+        Ok(Self(Format::Json { file, is_empty: true }))
     }
 
-    /// Writes one line.
-    pub fn add(&mut self, line: &Line) -> Result<()> {
+    /// Writes one item.
+    pub fn add(&mut self, item: &ItemComparison) -> Result<()> {
         match &mut self.0 {
-            Kind::None => Ok(()),
-            Kind::Csv(file) => file.write_record(record(line)).map_err(unwritten),
-            Kind::Json { file, first } => {
-                let before = if std::mem::take(first) { "[\n" } else { ",\n" };
-                let text = serde_json::to_string(line).map_err(Error::internal)?;
-                write!(file, "{before}{text}").map_err(unwritten)
+            Format::None => Ok(()),
+            Format::Csv(file) => file.write_record(csv_record(item)).map_err(write_error),
+            Format::Json { file, is_empty } => {
+                let separator = if std::mem::take(is_empty) { "[\n" } else { ",\n" };
+                let text = serde_json::to_string(item).map_err(Error::internal)?;
+                write!(file, "{separator}{text}").map_err(write_error)
             }
         }
     }
 
-    /// Writes what is left.
+    /// Completes the file.
     pub fn finish(self) -> Result<()> {
         match self.0 {
-            Kind::None => Ok(()),
-            Kind::Csv(mut file) => file.flush().map_err(unwritten),
-            Kind::Json { mut file, first } => {
-                let end = if first { "[]\n" } else { "\n]\n" };
+            Format::None => Ok(()),
+            Format::Csv(mut file) => file.flush().map_err(write_error),
+            Format::Json { mut file, is_empty } => {
+                let end = if is_empty { "[]\n" } else { "\n]\n" };
                 file.write_all(end.as_bytes())
                     .and_then(|()| file.flush())
-                    .map_err(unwritten)
+                    .map_err(write_error)
             }
         }
     }
@@ -88,74 +88,81 @@ fn create(path: &Path) -> Result<File> {
     File::create(path).map_err(|e| Error::malformed(format!("{} cannot be written: {e}", path.display())))
 }
 
-fn unwritten(error: impl std::fmt::Display) -> Error {
-    Error::malformed(format!("The lines cannot be written: {error}"))
+fn write_error(error: impl std::fmt::Display) -> Error {
+    Error::malformed(format!("The back-test file cannot be written: {error}"))
 }
 
-fn record(line: &Line) -> [String; 13] {
-    let (before, after) = (&line.before, &line.after);
-    let flips: Vec<&str> = line.flips().into_iter().map(Flip::words).collect();
-    let asks: Vec<&str> = line.new_asks.iter().map(String::as_str).collect();
+fn csv_record(item: &ItemComparison) -> [String; 13] {
+    let (before, after) = (&item.before, &item.after);
+    let changes: Vec<&str> = item.changes().into_iter().map(Change::description).collect();
+    let requested: Vec<&str> = item.newly_requested.iter().map(String::as_str).collect();
     [
-        line.case.to_string(),
-        line.item.to_string(),
-        flips.join("; "),
+        item.case.to_string(),
+        item.item.to_string(),
+        changes.join("; "),
         before.policy.clone(),
         after.policy.clone(),
         before.decision.to_owned(),
         after.decision.to_owned(),
         before.coverage.clone(),
         after.coverage.clone(),
-        asks.join("; "),
-        line.people.word().to_owned(),
+        requested.join("; "),
+        item.staff_decision.as_str().to_owned(),
         before.error.clone().unwrap_or_default(),
         after.error.clone().unwrap_or_default(),
     ]
 }
 
-/// The whole table in words. Cases that a physician denied are named all, others the first few.
-pub fn summary(table: &FlipTable, candidate: &str) -> String {
+/// The whole comparison as text. Cases that a physician denied are all listed, others only the first few.
+pub fn summary(comparison: &Comparison, candidate: &str) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "{} cases with {} lines were run again under {candidate}.",
-        table.cases, table.lines
+        "{} cases with {} items were evaluated under {candidate}.",
+        comparison.cases, comparison.items
     );
-    if !table.left_out.is_empty() {
-        let _ = writeln!(text, "{} cases cannot be run again:", table.left_out.len());
-        for (case, why) in table.left_out.iter().take(NAMED) {
-            let _ = writeln!(text, "  {case}: {why}");
+    if !comparison.skipped.is_empty() {
+        let _ = writeln!(text, "{} cases cannot be evaluated:", comparison.skipped.len());
+        for (case, reason) in comparison.skipped.iter().take(MAX_IDS) {
+            let _ = writeln!(text, "  {case}: {reason}");
         }
     }
-    if table.is_empty() {
+    if comparison.is_empty() {
         text += "Nothing would change.\n";
     }
-    for (flip, cases) in &table.flips {
-        let _ = writeln!(text, "{:<24}{:>7}  {}", flip.words(), cases.len(), some(cases));
+    for (change, cases) in &comparison.changes {
+        let _ = writeln!(
+            text,
+            "{:<24}{:>7}  {}",
+            change.description(),
+            cases.len(),
+            first_ids(cases)
+        );
     }
-    let against = &table.against_people;
+    let approvals = &comparison.new_approvals;
     let _ = writeln!(
         text,
-        "Of {} lines that people had to decide and the candidate would approve, people approved {} as asked, denied {}; \
-         {} are still open.",
-        against.lines(),
-        against.approved.len(),
-        against.denied.len(),
-        against.open.len()
+        "The candidate would approve {} items that staff had to decide: staff approved {} of them as requested and \
+         denied {}; {} are still open.",
+        approvals.total(),
+        approvals.approved.len(),
+        approvals.denied.len(),
+        approvals.open.len()
     );
-    for (what, cases) in [
+    let denied = [
         (
-            "Denied by a physician, and the candidate would approve:",
-            &against.denied,
+            "Denied by a physician, but the candidate would approve:",
+            &approvals.denied,
         ),
         (
-            "Denied by a physician, and the candidate asks for no authorization:",
-            &table.denied_and_not_required,
+            "Denied by a physician, but the candidate would not require authorization:",
+            &comparison.denied_and_not_required,
         ),
-    ] {
+    ];
+    for (heading, cases) in denied {
         if !cases.is_empty() {
-            let _ = writeln!(text, "{what}");
+            let _ = writeln!(text, "{heading}");
         }
         for case in cases {
             let _ = writeln!(text, "  {case}");
@@ -164,8 +171,8 @@ pub fn summary(table: &FlipTable, candidate: &str) -> String {
     text
 }
 
-fn some(cases: &[Uuid]) -> String {
-    let named: Vec<String> = cases.iter().take(NAMED).map(Uuid::to_string).collect();
-    let more = if cases.len() > NAMED { ", …" } else { "" };
-    format!("{}{more}", named.join(", "))
+fn first_ids(cases: &[Uuid]) -> String {
+    let ids: Vec<String> = cases.iter().take(MAX_IDS).map(Uuid::to_string).collect();
+    let more = if cases.len() > MAX_IDS { ", …" } else { "" };
+    format!("{}{more}", ids.join(", "))
 }

@@ -1,204 +1,217 @@
-//! `assent policy test [NAME]`: the tests inside the policies, what they show of each criterion, and the trace of each
-//! that fails. `--mutate` asks what the tests would not notice. Exit code 1 when a test fails or a mutant lives.
+//! `assent policy test [NAME]`: runs the tests inside the policies, counts the outcomes of each criterion, and prints
+//! the trace of each failed test. With `--mutate` it also reports changes of the policy that no test detects. Exit code
+//! 1 when a test fails, a criterion lacks an outcome, or a mutant is not detected.
 
 use super::check::counted;
-use super::{Folders, is_meant};
-use crate::cli::say;
+use super::{Folders, is_selected};
+use crate::cli::print;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::rules::{Mutant, Policy, RuleSet, Seen, TestReport, Tests, readable};
+use crate::rules::{EmbeddedTests, Mutant, OutcomeCounts, Policy, RuleSet, TestReport, trace_text};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// What to test.
+/// Options of `policy test`.
 #[derive(Debug, Args)]
 pub struct Test {
-    /// A policy's name, a part of it, or name@version
+    /// Policy name, a part of it, or name@version; by default every policy
     name: Option<String>,
-    /// Moves every threshold, unit, code and if_missing by one step and reports what no test notices
+    /// Change every threshold, unit, code and `if_missing` by one step, and report the changes that no test detects
     #[arg(long)]
     mutate: bool,
-    /// Lists the tests that pass, too
+    /// Also list the tests that pass
     #[arg(long, short)]
     verbose: bool,
-    /// Prints one JSON object instead of lines
+    /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     folders: Folders,
 }
 
-/// What came out for one policy.
-struct Tested<'a> {
+/// The results for one policy.
+struct PolicyResult<'a> {
     policy: &'a Policy,
     reports: Vec<TestReport>,
     mutants: Vec<Mutant>,
 }
 
-impl Tested<'_> {
-    fn is_sound(&self, set: &RuleSet) -> bool {
+impl PolicyResult<'_> {
+    fn passed(&self, rules: &RuleSet) -> bool {
         self.reports.iter().all(TestReport::passed)
             && self.mutants.iter().all(|m| m.killed_by.is_some())
-            && set
-                .seen(self.policy, &self.reports)
+            && rules
+                .outcome_counts(self.policy, &self.reports)
                 .values()
-                .all(|s| s.missing().is_empty())
+                .all(|counts| counts.missing_outcomes().is_empty())
     }
 }
 
-/// Tests and prints.
+/// Runs the tests and prints the results. `Malformed` when no policy has the name.
 pub fn run(command: &Test, config: &Config) -> Result<ExitCode> {
-    let set = command.folders.sound(config, Tests::Read)?.rules;
-    let tested: Vec<Tested<'_>> = set
+    let rules = command
+        .folders
+        .load_valid(config, EmbeddedTests::CheckOnly)?
+        .rules;
+    let results: Vec<PolicyResult<'_>> = rules
         .policies()
-        .filter(|policy| is_meant(command.name.as_deref(), policy))
-        .map(|policy| Tested {
+        .filter(|policy| is_selected(command.name.as_deref(), policy))
+        .map(|policy| PolicyResult {
             policy,
-            reports: set.run_tests_of(policy),
+            reports: rules.run_policy_tests(policy),
             mutants: if command.mutate {
-                set.mutants(policy)
+                rules.mutants(policy)
             } else {
                 Vec::new()
             },
         })
         .collect();
-    if tested.is_empty() {
+    if results.is_empty() {
         return Err(Error::malformed(
-            "No policy has that name; 'assent policy list' names them",
+            "No policy has that name. To list the policies, run 'assent policy list'",
         ));
     }
     if command.json {
-        say(&json_of(&set, &tested)?);
+        let policies: Vec<Value> = results.iter().map(|result| json_of(&rules, result)).collect();
+        let output = json!({ "policies": policies });
+        print(&serde_json::to_string_pretty(&output).map_err(Error::internal)?);
     } else {
-        for one in &tested {
-            say(&text_of(&set, one, command));
+        for result in &results {
+            print(&result_text(&rules, result, command.verbose));
         }
-        say(&summary(&tested, command.mutate));
+        print(&summary(&results, command.mutate));
     }
-    let sound = tested.iter().all(|t| t.is_sound(&set));
-    Ok(if sound {
+    let passed = results.iter().all(|result| result.passed(&rules));
+    Ok(if passed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-fn summary(tested: &[Tested<'_>], mutated: bool) -> String {
-    let reports = || tested.iter().flat_map(|t| &t.reports);
-    let failed = reports().filter(|r| !r.passed()).count();
+fn summary(results: &[PolicyResult<'_>], mutate: bool) -> String {
+    let reports = || results.iter().flat_map(|result| &result.reports);
+    let failed = reports().filter(|report| !report.passed()).count();
     let mut text = format!(
-        "{} of {}, {failed} failed",
+        "{} of {}: {failed} failed",
         counted(reports().count(), "test", "tests"),
-        counted(tested.len(), "policy", "policies")
+        counted(results.len(), "policy", "policies")
     );
-    if mutated {
-        let mutants = || tested.iter().flat_map(|t| &t.mutants);
-        let living = mutants().filter(|m| m.killed_by.is_none()).count();
+    if mutate {
+        let mutants = || results.iter().flat_map(|result| &result.mutants);
+        let undetected = mutants().filter(|m| m.killed_by.is_none()).count();
         text += &format!(
-            "; {}, {living} noticed by no test",
+            "; {}: {undetected} not detected by any test",
             counted(mutants().count(), "mutant", "mutants")
         );
     }
     text
 }
 
-fn text_of(set: &RuleSet, tested: &Tested<'_>, command: &Test) -> String {
-    let policy = tested.policy;
+fn result_text(rules: &RuleSet, result: &PolicyResult<'_>, verbose: bool) -> String {
+    let policy = result.policy;
     let mut text = format!(
-        "{} {}: {} tests\n",
+        "{} {}: {}\n",
         policy.name(),
         policy.version(),
-        tested.reports.len()
+        counted(result.reports.len(), "test", "tests")
     );
-    for report in &tested.reports {
+    for report in &result.reports {
         if !report.passed() {
-            text += &failure(report);
-        } else if command.verbose {
-            text += &format!("  ok  {}\n", report.name);
+            text += &failure_text(report);
+        } else if verbose {
+            text += &format!("  passed  {}\n", report.name);
         }
     }
-    let seen = set.seen(policy, &tested.reports);
-    let width = seen
+    let outcomes = rules.outcome_counts(policy, &result.reports);
+    let width = outcomes
         .keys()
-        .map(|name| name.len())
+        .map(|criterion| criterion.len())
         .max()
         .unwrap_or(0)
         .max("criterion".len());
     text += &format!("  {:width$}  met  not-met  unknown\n", "criterion");
-    for (name, seen) in &seen {
-        text += &coverage_line(name, *seen, width);
+    for (criterion, counts) in &outcomes {
+        text += &outcome_row(criterion, *counts, width);
     }
-    for mutant in tested.mutants.iter().filter(|m| m.killed_by.is_none()) {
+    for mutant in result.mutants.iter().filter(|m| m.killed_by.is_none()) {
         let line = mutant.line.map(|l| format!(":{l}")).unwrap_or_default();
-        text += &format!("  lives  rules/{}{line}: {}\n", policy.file(), mutant.what);
+        text += &format!(
+            "  not detected  rules/{}{line}: {}\n",
+            policy.file(),
+            mutant.change
+        );
     }
     text
 }
 
-fn coverage_line(name: &str, seen: Seen, width: usize) -> String {
-    let gap = if seen.missing().is_empty() {
+fn outcome_row(criterion: &str, counts: OutcomeCounts, width: usize) -> String {
+    let note = if counts.missing_outcomes().is_empty() {
         ""
     } else {
-        "  <- never seen in every outcome"
+        "  <- the tests do not show every outcome"
     };
     format!(
-        "  {name:width$}  {:3}  {:7}  {:7}{gap}\n",
-        seen.met, seen.not_met, seen.unknown
+        "  {criterion:width$}  {:3}  {:7}  {:7}{note}\n",
+        counts.met, counts.not_met, counts.unknown
     )
 }
 
-/// What was wanted and what came, then the trace that led there.
-fn failure(report: &TestReport) -> String {
-    let place = report
-        .line
-        .map(|l| format!("rules/{}:{l}", report.file))
-        .unwrap_or_else(|| format!("rules/{}", report.file));
+/// A failed test: each difference between expected and actual result, then the trace.
+fn failure_text(report: &TestReport) -> String {
+    let place = report.line.map_or_else(
+        || format!("rules/{}", report.file),
+        |l| format!("rules/{}:{l}", report.file),
+    );
     let mut text = format!("  FAILED  {} ({place})\n", report.name);
-    for d in &report.differences {
-        text += &format!("    - {}: {}\n    + {}: {}\n", d.of, d.wanted, d.of, d.came);
+    for difference in &report.differences {
+        text += &format!(
+            "    {}: expected {}\n    {}: actual   {}\n",
+            difference.subject, difference.expected, difference.subject, difference.actual
+        );
     }
-    for line in report
-        .verdict
-        .iter()
-        .flat_map(|v| readable(v).lines().map(str::to_owned).collect::<Vec<_>>())
-    {
-        text += &format!("      {line}\n");
+    if let Some(verdict) = &report.verdict {
+        for line in trace_text(verdict).lines() {
+            text += &format!("      {line}\n");
+        }
     }
     text
 }
 
-fn json_of(set: &RuleSet, tested: &[Tested<'_>]) -> Result<String> {
-    let policies: Vec<_> = tested
-        .iter()
-        .map(|t| {
-            let tests: Vec<_> = t
-                .reports
-                .iter()
-                .map(|r| {
-                    let differences: Vec<_> = r
-                        .differences
-                        .iter()
-                        .map(|d| json!({ "of": d.of, "wanted": d.wanted, "came": d.came }))
-                        .collect();
-                    json!({ "name": r.name, "line": r.line, "passed": r.passed(), "differences": differences })
-                })
-                .collect();
-            let criteria: serde_json::Map<_, _> = set
-                .seen(t.policy, &t.reports)
-                .into_iter()
-                .map(|(name, s)| {
-                    (name.to_owned(), json!({ "met": s.met, "not-met": s.not_met, "unknown": s.unknown }))
-                })
-                .collect();
-            let mutants: Vec<_> = t
-                .mutants
-                .iter()
-                .map(|m| json!({ "what": m.what, "line": m.line, "killed_by": m.killed_by }))
-                .collect();
-            json!({ "policy": t.policy.name(), "version": t.policy.version(), "file": t.policy.file(),
-                "tests": tests, "criteria": criteria, "mutants": mutants })
+fn json_of(rules: &RuleSet, result: &PolicyResult<'_>) -> Value {
+    let test = |report: &TestReport| {
+        let differences: Vec<Value> = report
+            .differences
+            .iter()
+            .map(|d| json!({ "subject": d.subject, "expected": d.expected, "actual": d.actual }))
+            .collect();
+        json!({
+            "name": report.name,
+            "line": report.line,
+            "passed": report.passed(),
+            "differences": differences,
+        })
+    };
+    let criteria: serde_json::Map<_, _> = rules
+        .outcome_counts(result.policy, &result.reports)
+        .into_iter()
+        .map(|(criterion, counts)| {
+            let counts = json!({ "met": counts.met, "not-met": counts.not_met, "unknown": counts.unknown });
+            (criterion.to_owned(), counts)
         })
         .collect();
-    serde_json::to_string_pretty(&json!({ "policies": policies })).map_err(Error::internal)
+    let mutants: Vec<Value> = result
+        .mutants
+        .iter()
+        .map(|m| json!({ "change": m.change, "line": m.line, "killed_by": m.killed_by }))
+        .collect();
+    json!({
+        "policy": result.policy.name(),
+        "version": result.policy.version(),
+        "file": result.policy.file(),
+        "tests": result.reports.iter().map(test).collect::<Vec<Value>>(),
+        "criteria": criteria,
+        "mutants": mutants,
+    })
 }

@@ -1,53 +1,53 @@
-//! A plain HTTP client: JSON for partners, a jar of cookies and the forms of pages for people.
+//! A plain HTTP client for the end-to-end check: JSON for client systems, cookies and HTML forms for people.
 
 use crate::error::{Error, Result};
 use reqwest::{Client, Method, StatusCode, header, redirect};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A client of one server.
+/// An HTTP client of one server.
 pub struct Http {
     base: String,
     client: Client,
 }
 
-/// An answer, read whole.
-pub struct Answer {
-    /// Its status.
+/// A complete HTTP reply.
+pub struct Reply {
+    /// HTTP status.
     pub status: StatusCode,
-    /// `Location`, if any.
+    /// `Location`, if the reply has one.
     pub location: Option<String>,
     /// The body.
     pub text: String,
     cookies: Vec<String>,
 }
 
-impl Answer {
-    /// The body as JSON when the status is the one expected; else what came instead.
+impl Reply {
+    /// The body as JSON if the status is the expected one; otherwise an error that says what was received.
     pub fn json(&self, status: u16) -> Result<Value, String> {
         if self.status.as_u16() != status {
             let start: String = self.text.chars().take(600).collect();
-            return Err(format!("expected {status}, got {}: {start}", self.status));
+            return Err(format!("expected HTTP {status}, got {}: {start}", self.status));
         }
-        serde_json::from_str(&self.text).map_err(|e| format!("the answer is no JSON: {e}"))
+        serde_json::from_str(&self.text).map_err(|e| format!("the reply is not JSON: {e}"))
     }
 }
 
-/// A person's browser: cookies, no script.
+/// The cookies of one person's browser.
 #[derive(Default)]
-pub struct Jar(BTreeMap<String, String>);
+pub struct CookieJar(BTreeMap<String, String>);
 
-/// A form of a page: where it goes and what it carries.
+/// An HTML form.
 #[derive(Debug)]
 pub struct Form {
-    /// Its address.
+    /// Where it is sent: a path or a URL.
     pub action: String,
-    /// Hidden fields with their values.
+    /// Its hidden fields with their values.
     pub fields: Vec<(String, String)>,
 }
 
 impl Http {
-    /// A client of the server at `base`.
+    /// A client of the server at this URL.
     pub fn new(base: &str) -> Result<Self> {
         crate::app::install_crypto();
         let client = Client::builder()
@@ -61,24 +61,24 @@ impl Http {
         })
     }
 
-    /// The server's address.
+    /// The server's URL, without a trailing slash.
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// GET, with a token or without.
-    pub async fn get(&self, path: &str, token: Option<&str>) -> Result<Answer, String> {
+    /// GET with an optional access token.
+    pub async fn get(&self, path: &str, token: Option<&str>) -> Result<Reply, String> {
         let mut request = self.client.request(Method::GET, self.url(path));
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        answer(request).await
+        send(request).await
     }
 
-    /// POST of JSON.
-    pub async fn post(&self, path: &str, token: &str, body: &Value) -> Result<Answer, String> {
+    /// POST of a FHIR resource or a hook.
+    pub async fn post(&self, path: &str, token: &str, body: &Value) -> Result<Reply, String> {
         let request = self.client.post(self.url(path)).bearer_auth(token);
-        answer(
+        send(
             request
                 .header(header::CONTENT_TYPE, "application/fhir+json")
                 .body(body.to_string()),
@@ -86,27 +86,32 @@ impl Http {
         .await
     }
 
-    /// POST of a form, as OAuth wants it.
-    pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Result<Answer, String> {
-        answer(self.client.post(self.url(path)).form(fields)).await
+    /// POST of form fields, as OAuth requires.
+    pub async fn post_form(&self, path: &str, fields: &[(&str, &str)]) -> Result<Reply, String> {
+        send(self.client.post(self.url(path)).form(fields)).await
     }
 
-    /// GET of a page, following redirects inside the server.
-    pub async fn page(&self, jar: &mut Jar, path: &str) -> Result<Answer, String> {
+    /// GET of a page. Follows redirects within the server.
+    pub async fn page(&self, jar: &mut CookieJar, path: &str) -> Result<Reply, String> {
         let mut path = path.to_owned();
         for _ in 0..8 {
-            let got = answer(self.with_cookies(self.client.get(self.url(&path)), jar)).await?;
-            jar.keep(&got);
-            match got.location.as_deref().and_then(|l| self.inside(l)) {
-                Some(next) if got.status.is_redirection() => path = next,
-                _ => return Ok(got),
+            let reply = send(self.with_cookies(self.client.get(self.url(&path)), jar)).await?;
+            jar.store(&reply);
+            match reply.location.as_deref().and_then(|l| self.local_path(l)) {
+                Some(next) if reply.status.is_redirection() => path = next,
+                _ => return Ok(reply),
             }
         }
-        Err("the pages redirect in a circle".to_owned())
+        Err("the page redirects more than 8 times".to_owned())
     }
 
-    /// POST of a page's form with more fields; answers with what came, a redirect included.
-    pub async fn send(&self, jar: &mut Jar, form: &Form, more: &[(&str, &str)]) -> Result<Answer, String> {
+    /// POST of a page's form with more fields. Does not follow a redirect.
+    pub async fn submit(
+        &self,
+        jar: &mut CookieJar,
+        form: &Form,
+        more: &[(&str, &str)],
+    ) -> Result<Reply, String> {
         let mut fields: Vec<(&str, &str)> = form
             .fields
             .iter()
@@ -118,34 +123,34 @@ impl Http {
             .client
             .post(self.url(&form.action))
             .header(header::ORIGIN, &self.base);
-        let got = answer(self.with_cookies(request.form(&fields), jar)).await?;
-        jar.keep(&got);
-        Ok(got)
+        let reply = send(self.with_cookies(request.form(&fields), jar)).await?;
+        jar.store(&reply);
+        Ok(reply)
     }
 
-    /// Signs in on the page at `path` and answers with the page that comes after it.
+    /// Signs in on the page at `path` and returns the page that follows.
     pub async fn sign_in(
         &self,
-        jar: &mut Jar,
+        jar: &mut CookieJar,
         path: &str,
         login: &str,
         password: &str,
-    ) -> Result<Answer, String> {
+    ) -> Result<Reply, String> {
         let page = self.page(jar, path).await?;
-        let form = form_with(&page.text, "password")?;
-        let got = self
-            .send(jar, &form, &[("login", login), ("password", password)])
+        let form = form_with_field(&page.text, "password")?;
+        let reply = self
+            .submit(jar, &form, &[("login", login), ("password", password)])
             .await?;
-        match got.location.as_deref() {
-            Some(next) if got.status.is_redirection() => match self.inside(next) {
+        match reply.location.as_deref() {
+            Some(next) if reply.status.is_redirection() => match self.local_path(next) {
                 Some(inside) => self.page(jar, &inside).await,
-                None => Ok(got),
+                None => Ok(reply),
             },
-            _ => Err(format!("the sign-in of {login} was answered {}", got.status)),
+            _ => Err(format!("sign-in of {login} returned HTTP {}", reply.status)),
         }
     }
 
-    fn with_cookies(&self, request: reqwest::RequestBuilder, jar: &Jar) -> reqwest::RequestBuilder {
+    fn with_cookies(&self, request: reqwest::RequestBuilder, jar: &CookieJar) -> reqwest::RequestBuilder {
         if jar.0.is_empty() {
             return request;
         }
@@ -165,8 +170,8 @@ impl Http {
         }
     }
 
-    /// The path of an address of this server.
-    fn inside(&self, location: &str) -> Option<String> {
+    /// The path of a URL of this server; `None` for other servers.
+    fn local_path(&self, location: &str) -> Option<String> {
         if location.starts_with('/') {
             return Some(location.to_owned());
         }
@@ -176,9 +181,9 @@ impl Http {
     }
 }
 
-impl Jar {
-    fn keep(&mut self, answer: &Answer) {
-        for cookie in &answer.cookies {
+impl CookieJar {
+    fn store(&mut self, reply: &Reply) {
+        for cookie in &reply.cookies {
             let pair = cookie.split(';').next().unwrap_or("");
             if let Some((name, value)) = pair.split_once('=') {
                 self.0.insert(name.trim().to_owned(), value.trim().to_owned());
@@ -187,8 +192,8 @@ impl Jar {
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, String> {
-    let response = request.send().await.map_err(|e| format!("no answer: {e}"))?;
+async fn send(request: reqwest::RequestBuilder) -> Result<Reply, String> {
+    let response = request.send().await.map_err(|e| format!("no reply: {e}"))?;
     let text_of = |name| {
         response
             .headers()
@@ -205,8 +210,8 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, String> {
     let text = response
         .text()
         .await
-        .map_err(|e| format!("the answer broke off: {e}"))?;
-    Ok(Answer {
+        .map_err(|e| format!("the reply ended early: {e}"))?;
+    Ok(Reply {
         status,
         location,
         text,
@@ -214,15 +219,15 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, String> {
     })
 }
 
-/// The form of a page that has a field of this name.
-pub fn form_with(html: &str, field: &str) -> Result<Form, String> {
+/// The form of a page that has a field with this name.
+pub fn form_with_field(html: &str, field: &str) -> Result<Form, String> {
     let wanted = format!("name=\"{field}\"");
     let form = html
         .split("<form")
         .skip(1)
         .filter_map(|rest| rest.split("</form>").next())
         .find(|form| form.contains(&wanted))
-        .ok_or_else(|| format!("the page has no form with {field}"))?;
+        .ok_or_else(|| format!("the page has no form with the field {field}"))?;
     let opening = form.split('>').next().unwrap_or("");
     let fields = form
         .split("<input")
@@ -242,7 +247,7 @@ pub fn form_with(html: &str, field: &str) -> Result<Form, String> {
     })
 }
 
-/// An attribute's value, with the entities that templates write undone.
+/// The value of an HTML attribute, with the character references that templates write decoded.
 pub fn attribute(tag: &str, name: &str) -> Option<String> {
     let start = format!(" {name}=\"");
     let padded = format!(" {}", tag.replace(['\n', '\t'], " "));

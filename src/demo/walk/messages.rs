@@ -1,29 +1,29 @@
-//! The walk's own messages, written to the guides: a hook with two orders, PAS request bundles, an inquiry, a
-//! subscription. Ids and dates are new in every run.
+//! Synthetic messages of an EHR for the end-to-end check, tests and benchmarks, built from the guides: a CRD hook with
+//! two orders, PAS requests, an inquiry, a subscription. Also readers for the replies' extensions and parameters.
 
-mod people;
+mod parties;
 
 use crate::clock::{new_id, new_number};
 use crate::demo::seed::SENDER;
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use people::{coverage, insurer, patient, practitioner, requester};
+use parties::{coverage, insurer, patient, practitioner, requester};
 use serde_json::{Value, json};
 
 const HCPCS: &str = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
 const SD: &str = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition";
 const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
 
-/// One run's names and days.
-pub struct Run {
-    /// New in every run.
+/// Builds the messages of one run.
+pub struct Messages {
+    /// Unique in every run; part of trace numbers and Claim identifiers.
     pub tag: String,
-    /// Today.
+    /// The date of the orders and requests.
     pub today: NaiveDate,
     now: DateTime<Utc>,
 }
 
-impl Run {
-    /// A run that begins now.
+impl Messages {
+    /// A run that starts at this time.
     pub fn new(now: DateTime<Utc>) -> Self {
         Self {
             tag: new_number("W"),
@@ -37,23 +37,23 @@ impl Run {
         new_id(self.now).to_string()
     }
 
-    /// Seconds since 1970, as JWTs count.
+    /// The system time as a JWT `NumericDate`: seconds since 1970.
     pub fn seconds(&self) -> i64 {
         crate::clock::Clock::System.now().timestamp()
     }
 
-    fn day(&self, from_today: i64) -> NaiveDate {
-        let days = Days::new(from_today.unsigned_abs());
-        let moved = if from_today < 0 {
+    fn date(&self, days_from_today: i64) -> NaiveDate {
+        let days = Days::new(days_from_today.unsigned_abs());
+        let date = if days_from_today < 0 {
             self.today - days
         } else {
             self.today + days
         };
-        debug_assert!(moved != self.today || from_today == 0);
-        moved
+        debug_assert!(date != self.today || days_from_today == 0);
+        date
     }
 
-    /// An oximetry result of a week ago.
+    /// An Observation of oxygen saturation, taken a week ago.
     pub fn oximetry(&self, percent: u32) -> Value {
         json!({
             "resourceType": "Observation",
@@ -64,13 +64,13 @@ impl Run {
             }] }],
             "code": { "coding": [{ "system": "http://loinc.org", "code": "59408-5" }] },
             "subject": { "reference": "Patient/p1" },
-            "effectiveDateTime": format!("{}T15:30:00Z", self.day(-7)),
+            "effectiveDateTime": format!("{}T15:30:00Z", self.date(-7)),
             "valueQuantity": { "value": percent, "unit": "%", "system": "http://unitsofmeasure.org", "code": "%" },
         })
     }
 
-    /// `order-sign` with a home oxygen concentrator and a mammography that carries no billing code.
-    pub fn hook(&self) -> Value {
+    /// The draft orders of the hook: home oxygen, and a mammography without a billing code.
+    fn draft_orders(&self) -> [Value; 2] {
         let oxygen = json!({
             "resourceType": "ServiceRequest",
             "id": "oxygen",
@@ -94,13 +94,20 @@ impl Run {
             "authoredOn": self.today,
             "requester": { "reference": "Practitioner/dr1" },
         });
+        [oxygen, mammography]
+    }
+
+    /// A call of the CRD hook `order-sign` with two orders: a home oxygen concentrator, and a mammography without a
+    /// billing code.
+    pub fn order_sign_hook(&self) -> Value {
         let ehr = "https://ehr.demo.example/fhir";
-        let orders: Vec<Value> = [oxygen, mammography]
+        let orders: Vec<Value> = self
+            .draft_orders()
             .into_iter()
             .map(|order| {
-                let kind = order.get("resourceType").and_then(Value::as_str).unwrap_or("");
+                let resource_type = order.get("resourceType").and_then(Value::as_str).unwrap_or("");
                 let id = order.get("id").and_then(Value::as_str).unwrap_or("");
-                json!({ "fullUrl": format!("{ehr}/{kind}/{id}"), "resource": order })
+                json!({ "fullUrl": format!("{ehr}/{resource_type}/{id}"), "resource": order })
             })
             .collect();
         json!({
@@ -130,16 +137,16 @@ impl Run {
         })
     }
 
-    /// The input of `$questionnaire-package`.
-    pub fn package_input(assertion: &str) -> Value {
+    /// The input of DTR's `$questionnaire-package` for a coverage-assertion-id.
+    pub fn questionnaire_package_input(assertion: &str) -> Value {
         json!({ "resourceType": "Parameters", "parameter": [
             { "name": "coverage", "resource": coverage() },
             { "name": "context", "valueString": assertion },
         ] })
     }
 
-    /// The answers of the home-oxygen form, completed.
-    pub fn answers(&self, form: &str) -> Value {
+    /// A completed QuestionnaireResponse for the home oxygen form with this canonical URL.
+    pub fn oxygen_answers(&self, form: &str) -> Value {
         let origin = json!({
             "url": "http://hl7.org/fhir/us/davinci-dtr/StructureDefinition/information-origin",
             "extension": [
@@ -166,8 +173,10 @@ impl Run {
         })
     }
 
-    /// A request for twelve months of home oxygen, with answers and an oximetry of so many percent.
-    pub fn oxygen(&self, form: &str, assertion: Option<&str>, percent: u32, priority: &str) -> Value {
+    /// A PAS request for twelve months of home oxygen with an oxygen saturation of `percent`. `form` is the canonical
+    /// URL of the answered form (empty: no answers), `assertion` the coverage-assertion-id, `priority` a code of
+    /// `processpriority`.
+    pub fn oxygen_request(&self, form: &str, assertion: Option<&str>, percent: u32, priority: &str) -> Value {
         let mut item = self.item(1, HCPCS, "E1390");
         set(
             &mut item,
@@ -196,17 +205,17 @@ impl Run {
                 }]),
             );
         }
-        let mut more = vec![order, practitioner(), self.oximetry(percent)];
+        let mut resources = vec![order, practitioner(), self.oximetry(percent)];
         let mut supporting = vec!["Observation/spo2"];
         if !form.is_empty() {
-            more.push(self.answers(form));
+            resources.push(self.oxygen_answers(form));
             supporting.push("QuestionnaireResponse/answers");
         }
-        self.bundle(priority, &[item], &supporting, more)
+        self.bundle(priority, &[item], &supporting, resources)
     }
 
-    /// A referral: one consultation.
-    pub fn referral(&self) -> Value {
+    /// A PAS request for a referral to one consultation.
+    pub fn referral_request(&self) -> Value {
         self.bundle(
             "normal",
             &[self.item(1, "https://codesystem.x12.org/005010/1365", "3")],
@@ -215,8 +224,8 @@ impl Run {
         )
     }
 
-    /// A surgery of two items.
-    pub fn surgery(&self) -> Value {
+    /// A PAS request for a surgery with two items.
+    pub fn surgery_request(&self) -> Value {
         let cpt = "http://www.ama-assn.org/go/cpt";
         self.bundle(
             "normal",
@@ -226,8 +235,8 @@ impl Run {
         )
     }
 
-    /// Home care: a visit that needs authorization, a supply that does not.
-    pub fn home_care(&self) -> Value {
+    /// A PAS request for home care: a visit that needs authorization, and a supply that does not.
+    pub fn home_care_request(&self) -> Value {
         self.bundle(
             "normal",
             &[self.item(1, HCPCS, "G0154"), self.item(2, HCPCS, "B4184")],
@@ -236,15 +245,16 @@ impl Run {
         )
     }
 
-    /// Four faults in one bundle: no timestamp, two equal sequences, an item without a place, a dangling coverage.
-    pub fn four_faults(&self) -> Value {
+    /// A PAS request with four errors: no timestamp, two items with the same sequence, an item without a location, and
+    /// a coverage reference that does not resolve.
+    pub fn request_with_four_errors(&self) -> Value {
         let mut second = self.item(1, HCPCS, "E1390");
-        if let Some(members) = second.as_object_mut() {
-            members.remove("locationCodeableConcept");
+        if let Some(fields) = second.as_object_mut() {
+            fields.remove("locationCodeableConcept");
         }
         let mut bundle = self.bundle("normal", &[self.item(1, HCPCS, "E1390"), second], &[], Vec::new());
-        if let Some(members) = bundle.as_object_mut() {
-            members.remove("timestamp");
+        if let Some(fields) = bundle.as_object_mut() {
+            fields.remove("timestamp");
         }
         if let Some(coverage) = bundle.pointer_mut("/entry/0/resource/insurance/0/coverage") {
             set(coverage, "reference", json!("Coverage/nowhere"));
@@ -265,14 +275,14 @@ impl Run {
             "sequence": sequence,
             "category": { "coding": [{ "system": "https://codesystem.x12.org/005010/1365", "code": "1" }] },
             "productOrService": { "coding": [{ "system": system, "code": code }] },
-            "servicedDate": self.day(3),
+            "servicedDate": self.date(3),
             "locationCodeableConcept": { "coding": [{
                 "system": "https://www.cms.gov/Medicare/Coding/place-of-service-codes/Place_of_Service_Code_Set",
                 "code": "12" }] },
         })
     }
 
-    fn bundle(&self, priority: &str, items: &[Value], supporting: &[&str], more: Vec<Value>) -> Value {
+    fn bundle(&self, priority: &str, items: &[Value], supporting: &[&str], resources: Vec<Value>) -> Value {
         let information: Vec<Value> = (1..)
             .zip(supporting)
             .map(|(sequence, reference)| {
@@ -291,12 +301,12 @@ impl Run {
             set(&mut claim, "supportingInfo", json!(information));
         }
         let parties = [patient(), coverage(), insurer(), requester()];
-        let resources = std::iter::once(claim).chain(parties).chain(more);
+        let resources = std::iter::once(claim).chain(parties).chain(resources);
         let entries: Vec<Value> = resources
             .map(|resource| {
-                let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or("").to_owned();
+                let resource_type = resource.get("resourceType").and_then(Value::as_str).unwrap_or("").to_owned();
                 let id = resource.get("id").and_then(Value::as_str).unwrap_or("").to_owned();
-                json!({ "fullUrl": format!("https://ehr.demo.example/fhir/{kind}/{id}"), "resource": resource })
+                json!({ "fullUrl": format!("https://ehr.demo.example/fhir/{resource_type}/{id}"), "resource": resource })
             })
             .collect();
         json!({
@@ -335,7 +345,7 @@ impl Run {
         })
     }
 
-    /// An inquiry by authorization or tracking number.
+    /// A PAS inquiry by authorization or tracking number.
     pub fn inquiry(&self, number: &str) -> Value {
         let mut claim = self.claim("normal");
         let absent = "http://terminology.hl7.org/CodeSystem/data-absent-reason";
@@ -355,7 +365,7 @@ impl Run {
         bundle
     }
 
-    /// A subscription of the demo's sending system.
+    /// A PAS subscription of the demo's sending system.
     pub fn subscription(endpoint: &str) -> Value {
         let backport = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition";
         json!({
@@ -379,12 +389,12 @@ impl Run {
 }
 
 fn set(object: &mut Value, name: &str, value: Value) {
-    if let Some(members) = object.as_object_mut() {
-        members.insert(name.to_owned(), value);
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(name.to_owned(), value);
     }
 }
 
-/// The parameter with this name.
+/// The first parameter of a `Parameters` resource with this name.
 pub fn parameter<'a>(parameters: &'a Value, name: &str) -> Option<&'a Value> {
     parameters
         .get("parameter")?
@@ -393,8 +403,8 @@ pub fn parameter<'a>(parameters: &'a Value, name: &str) -> Option<&'a Value> {
         .find(|p| p.get("name").and_then(Value::as_str) == Some(name))
 }
 
-/// The sub-extension with this url, anywhere directly below `element.extension`.
-pub fn part<'a>(element: &'a Value, url: &str) -> Option<&'a Value> {
+/// The first extension of an element (or of an extension) with this url.
+pub fn extension<'a>(element: &'a Value, url: &str) -> Option<&'a Value> {
     element
         .get("extension")?
         .as_array()?
@@ -402,33 +412,23 @@ pub fn part<'a>(element: &'a Value, url: &str) -> Option<&'a Value> {
         .find(|e| e.get("url").and_then(Value::as_str) == Some(url))
 }
 
-/// The X12 review action of a response item.
-pub fn action(item: &Value) -> Option<&str> {
-    review(item)?
+/// The X12 review action code (A1, A3, A4, NA …) of a ClaimResponse item.
+pub fn review_action_code(item: &Value) -> Option<&str> {
+    review_action_part(item, &format!("{SD}/extension-reviewActionCode"))?
         .pointer("/valueCodeableConcept/coding/0/code")?
         .as_str()
 }
 
-fn review(item: &Value) -> Option<&Value> {
-    let extension = item.pointer("/adjudication/0")?;
-    part(
-        part(extension, &format!("{SD}/extension-reviewAction"))?,
-        &format!("{SD}/extension-reviewActionCode"),
-    )
-}
-
-/// A named part of a response item's review action (`number`, `reasonCode`).
-pub fn action_part<'a>(item: &'a Value, name: &str) -> Option<&'a Value> {
-    part(
-        part(
-            item.pointer("/adjudication/0")?,
-            &format!("{SD}/extension-reviewAction"),
-        )?,
+/// A named part of a ClaimResponse item's review action, such as `number` or `reasonCode`.
+pub fn review_action_part<'a>(item: &'a Value, name: &str) -> Option<&'a Value> {
+    let adjudication = item.pointer("/adjudication/0")?;
+    extension(
+        extension(adjudication, &format!("{SD}/extension-reviewAction"))?,
         name,
     )
 }
 
-/// An item extension of PAS.
-pub fn item_part<'a>(item: &'a Value, name: &str) -> Option<&'a Value> {
-    part(item, &format!("{SD}/{name}"))
+/// The PAS extension with this name on an item of a Claim or ClaimResponse.
+pub fn item_extension<'a>(item: &'a Value, name: &str) -> Option<&'a Value> {
+    extension(item, &format!("{SD}/{name}"))
 }

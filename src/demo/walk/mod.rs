@@ -1,12 +1,13 @@
-//! The walk: the whole thread sent over HTTP, as partners, reviewers and a member's app would. It knows nothing of
-//! the server's types: it builds its own messages, reads the answers by path, and goes red when an answer is not what
-//! stands in the step. Every run makes new ids and dates.
+//! The end-to-end check (`assent walk`): sends the messages of an EHR, a reviewer and a member's app to a server over
+//! HTTP and verifies every reply. It uses none of the server's types for messages: it builds its own JSON, reads
+//! replies by path, and a step fails when a reply differs from what the step expects. Every run has new ids and dates.
 
-mod after;
 mod ehr;
+mod follow_up;
 pub mod http;
 mod member;
 pub mod messages;
+mod requests;
 mod review;
 mod subscriber;
 
@@ -16,164 +17,173 @@ use crate::config::{Config, MailTransport};
 use crate::demo::{keys, seed};
 use crate::error::{Error, Result};
 use crate::publication;
-use crate::state::Published;
+use crate::state::PolicySet;
 use crate::store;
 use http::Http;
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use subscriber::Subscriber;
 
-/// What a step came to: a few readable lines, or what was wrong.
+/// Result of a step: a summary of a few lines, or what was wrong.
 type Outcome = std::result::Result<String, String>;
 
-/// One step of the walk.
+/// One step of the end-to-end check.
 #[derive(Debug, Clone, Serialize)]
 pub struct Step {
-    /// What it does.
+    /// What the step does.
     pub name: String,
-    /// Whether every answer was what stands here.
-    pub ok: bool,
-    /// The answers in a few lines, or the first one that was wrong.
+    /// Whether every reply was as expected.
+    pub passed: bool,
+    /// A summary of the replies in a few lines, or the first reply that was wrong.
     pub detail: String,
-    /// Milliseconds.
-    pub ms: u128,
+    /// How long the step took, in milliseconds.
+    pub duration_ms: u128,
 }
 
-/// All steps.
+/// All steps, in order.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// In their order.
+    /// In the order in which they ran.
     pub steps: Vec<Step>,
 }
 
 impl Report {
-    /// Whether every step is green.
-    pub fn green(&self) -> bool {
-        self.steps.iter().all(|step| step.ok)
+    /// Whether every step passed.
+    pub fn passed(&self) -> bool {
+        self.steps.iter().all(|step| step.passed)
     }
 }
 
-/// What the steps hand on to each other.
-struct Walk {
+/// One run of the check: its clients, and what steps pass on to later steps.
+struct Check {
     http: Http,
+    /// The demo's data folder.
     data: PathBuf,
     sign_ins: keys::SignIns,
     subscriber: Subscriber,
-    run: messages::Run,
+    messages: messages::Messages,
+    /// The coverage-assertion-id of the oxygen order.
     assertion: Option<String>,
+    /// The canonical URL of the oxygen form.
     form: Option<String>,
+    /// The EHR's access token.
     token: Option<String>,
-    /// Case ids by a name of the walk's.
-    cases: std::collections::BTreeMap<&'static str, String>,
-    bundles: std::collections::BTreeMap<&'static str, Value>,
+    /// Case ids by the request's name in this check.
+    cases: BTreeMap<&'static str, String>,
+    /// First `ClaimResponses` by the request's name in this check.
+    responses: BTreeMap<&'static str, Value>,
+    /// How many mails there were before the check.
     mails_before: usize,
+    /// The reviewer's text of the denial.
     denial_text: String,
 }
 
-/// Walks against a running server; keys and passwords lie under `data`.
-pub async fn against(server: &str, data: &Path, tell: impl Fn(&Step)) -> Result<Report> {
-    let missing = || {
+/// Checks a running server. `data` is the demo's data folder with its keys and sign-ins; `on_step` is called after each
+/// step. `Malformed` when the folder has no sign-ins.
+pub async fn check_server(server: &str, data: &Path, on_step: impl Fn(&Step)) -> Result<Report> {
+    let sign_ins = keys::read_sign_ins(data).ok_or_else(|| {
         Error::malformed(format!(
-            "{} holds no sign-ins; is it the demo's data folder?",
+            "{} contains no sign-ins.json. Pass the data folder of the running demo with --data",
             data.display()
         ))
-    };
-    let sign_ins = keys::read_sign_ins(data).ok_or_else(missing)?;
-    let mut walk = Walk {
+    })?;
+    let mut check = Check {
         http: Http::new(server)?,
         data: data.to_owned(),
         sign_ins,
         subscriber: Subscriber::start().await?,
-        run: messages::Run::new(Clock::System.now()),
+        messages: messages::Messages::new(Clock::System.now()),
         assertion: None,
         form: None,
         token: None,
-        cases: std::collections::BTreeMap::new(),
-        bundles: std::collections::BTreeMap::new(),
+        cases: BTreeMap::new(),
+        responses: BTreeMap::new(),
         mails_before: mails(data).len(),
         denial_text: String::new(),
     };
-    let mut report = Report { steps: Vec::new() };
-    macro_rules! step {
-        ($name:literal, $call:expr) => {{
-            let started = Instant::now();
-            let outcome: Outcome = $call.await;
-            let (ok, detail) = match outcome {
-                Ok(detail) => (true, detail),
-                Err(wrong) => (false, wrong),
-            };
-            let step = Step {
-                name: $name.to_owned(),
-                ok,
-                detail,
-                ms: started.elapsed().as_millis(),
-            };
-            tell(&step);
-            report.steps.push(step);
-        }};
+    let mut steps = Vec::new();
+    let mut add = |step: Step| {
+        on_step(&step);
+        steps.push(step);
+    };
+    let name = "1 EHR: coverage and prior authorization requirements of two orders";
+    add(run_step(name, ehr::order_sign(&mut check)).await);
+    let name = "2 EHR: form with pre-filled answers";
+    add(run_step(name, ehr::form_package(&mut check)).await);
+    let name = "3 EHR: a request that is approved immediately";
+    add(run_step(name, requests::approved(&mut check)).await);
+    let name = "4 EHR: pended requests, and one with four errors";
+    add(run_step(name, requests::pended(&mut check)).await);
+    let name = "5 Reviewers: queue, a nurse's denial is refused, a physician decides";
+    add(run_step(name, review::decide(&mut check)).await);
+    let name = "6 EHR and member: subscription notifications and email notices";
+    add(run_step(name, follow_up::notifications(&mut check)).await);
+    let name = "7 Member: an app reads the authorizations, then the member removes it";
+    add(run_step(name, member::app_access(&mut check)).await);
+    let name = "8 EHR: inquiries return the current decisions";
+    add(run_step(name, follow_up::inquiries(&mut check)).await);
+    check.subscriber.stop().await;
+    Ok(Report { steps })
+}
+
+async fn run_step(name: &str, step: impl Future<Output = Outcome>) -> Step {
+    let started = Instant::now();
+    let (passed, detail) = match step.await {
+        Ok(detail) => (true, detail),
+        Err(detail) => (false, detail),
+    };
+    Step {
+        name: name.to_owned(),
+        passed,
+        detail,
+        duration_ms: started.elapsed().as_millis(),
     }
-    step!(
-        "1 EHR: what is covered, what needs authorization",
-        ehr::hook(&mut walk)
-    );
-    step!("2 EHR: the form with a draft answer", ehr::package(&mut walk));
-    step!(
-        "3 EHR: a request that is approved at once",
-        ehr::approved_at_once(&mut walk)
-    );
-    step!("4 EHR: pends, clocks, lists, four faults", ehr::pended(&mut walk));
-    step!(
-        "5 Reviewer: queue, a nurse's denial refused, a physician decides",
-        review::decide(&mut walk)
-    );
-    step!("6 Subscription and mail", after::told(&mut walk));
-    step!(
-        "7 Member: an app reads the authorization and loses its access",
-        member::app(&mut walk)
-    );
-    step!("8 EHR: inquiry tells the same", after::inquire(&mut walk));
-    walk.subscriber.stop().await;
-    Ok(report)
 }
 
-/// Walks against a server of its own, in this process, with a fresh store: a temporary SQLite file, or a new schema
-/// of the PostgreSQL database that the config names, dropped afterwards.
-pub async fn own(config: Config, tell: impl Fn(&Step)) -> Result<Report> {
-    let published = publication::of_folders(&config, &Clock::System).await?;
-    own_with(config, published, tell).await
+/// Starts a server in this process with an empty database and checks it. The database is a temporary SQLite file, or a
+/// new schema of the PostgreSQL database in the settings; it is removed afterwards.
+pub async fn check_own_server(config: Config, on_step: impl Fn(&Step)) -> Result<Report> {
+    let policy_set = publication::load_folders(&config, &Clock::System).await?;
+    check_own_server_with(config, policy_set, on_step).await
 }
 
-/// The same under given policies.
-pub async fn own_with(mut config: Config, published: Published, tell: impl Fn(&Step)) -> Result<Report> {
+/// Like [`check_own_server`], with the given policy set instead of the folders.
+pub async fn check_own_server_with(
+    mut config: Config,
+    policy_set: PolicySet,
+    on_step: impl Fn(&Step),
+) -> Result<Report> {
     let run = crate::clock::new_id(Clock::System.now()).simple().to_string();
     let data = std::env::temp_dir().join(format!("assent-walk-{run}"));
-    store::private_folder(&data)?;
+    store::create_private_folder(&data)?;
     let server_url = config.database.clone();
     let schema = format!("walk_{run}");
-    let on_server = server_url.starts_with("postgres");
-    config.database = if on_server {
+    let is_postgres = server_url.starts_with("postgres");
+    config.database = if is_postgres {
         store::create_schema(&server_url, &schema).await?
     } else {
         format!("sqlite:{}", data.join("walk.db").display())
     };
     config.data.clone_from(&data);
     config.mail.transport = MailTransport::File;
-    let report = serve_and_walk(config, published, &data, tell).await;
-    if on_server {
+    let report = serve_and_check(config, policy_set, &data, on_step).await;
+    if is_postgres {
         store::drop_schema(&server_url, &schema).await?;
     }
-    // A folder that cannot be removed harms nobody: it is in the system's place for temporary files.
+    // A failure is harmless: the operating system cleans up its folder for temporary files.
     let _ = std::fs::remove_dir_all(&data);
     report
 }
 
-async fn serve_and_walk(
+async fn serve_and_check(
     mut config: Config,
-    published: Published,
+    policy_set: PolicySet,
     data: &Path,
-    tell: impl Fn(&Step),
+    on_step: impl Fn(&Step),
 ) -> Result<Report> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
@@ -182,23 +192,23 @@ async fn serve_and_walk(
     config.listen = address;
     config.public_url = format!("http://{address}");
     let server = config.public_url.clone();
-    let app = App::build_with(config, Clock::System, published).await?;
-    seed::run(&app.state, data).await?;
+    let app = App::build_with(config, Clock::System, policy_set).await?;
+    seed::fill_plan(&app.state, data).await?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = app.serve(listener, async {
         let _ = stopped.await;
     });
-    let walking = async {
-        let report = against(&server, data, tell).await;
+    let checking = async {
+        let report = check_server(&server, data, on_step).await;
         let _ = stop.send(());
         report
     };
-    let (served, report) = tokio::join!(serving, walking);
+    let (served, report) = tokio::join!(serving, checking);
     served?;
     report
 }
 
-/// Every mail that the file transport wrote.
+/// Every mail that the file transport wrote, oldest first.
 fn mails(data: &Path) -> Vec<String> {
     let Ok(folder) = std::fs::read_dir(data.join("mail")) else {
         return Vec::new();
@@ -215,15 +225,15 @@ fn mails(data: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The text at a JSON pointer.
-fn at<'a>(value: &'a Value, pointer: &str) -> std::result::Result<&'a str, String> {
+/// The text at a JSON pointer of a reply.
+fn text_at<'a>(value: &'a Value, pointer: &str) -> std::result::Result<&'a str, String> {
     value
         .pointer(pointer)
         .and_then(Value::as_str)
-        .ok_or_else(|| format!("the answer has no text at {pointer}"))
+        .ok_or_else(|| format!("the reply has no text at {pointer}"))
 }
 
-/// An answer that must be so.
-fn expect(held: bool, wrong: impl FnOnce() -> String) -> std::result::Result<(), String> {
-    if held { Ok(()) } else { Err(wrong()) }
+/// Fails the step with a message unless the condition is true.
+fn require(condition: bool, message: impl FnOnce() -> String) -> std::result::Result<(), String> {
+    if condition { Ok(()) } else { Err(message()) }
 }

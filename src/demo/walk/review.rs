@@ -1,190 +1,209 @@
-//! The reviewer's step, in a browser without script: the queue, a case, a nurse's denial that is refused twice, a
-//! physician's denial and approval.
+//! Step 5, the reviewers in a browser without scripts: the queue, the decision clocks on case pages, a nurse's denial
+//! that is refused twice, and a physician's denial and approval.
 
-use super::http::{Answer, Form, Jar, attribute, form_with};
-use super::{Outcome, Walk, expect};
+use super::http::{CookieJar, Form, Reply, attribute, form_with_field};
+use super::{Check, Outcome, require};
 use chrono::{DateTime, Utc};
 
+/// Seconds from receipt to the due time of a standard request: 7 days.
+const STANDARD_SECONDS: i64 = 7 * 24 * 3600;
+/// Seconds from receipt to the due time of an urgent request: 72 hours.
+const URGENT_SECONDS: i64 = 72 * 3600;
+
 /// Step 5.
-pub async fn decide(walk: &mut Walk) -> Outcome {
+pub async fn decide(check: &mut Check) -> Outcome {
     let case = |name: &str| {
-        walk.cases
+        check
+            .cases
             .get(name)
             .cloned()
-            .ok_or(format!("there is no case {name}"))
+            .ok_or_else(|| format!("request {name} was not submitted in an earlier step"))
     };
     let (standard, urgent, surgery) = (case("standard")?, case("urgent")?, case("surgery")?);
 
-    let mut nurse = Jar::default();
-    let queue = sign_in(walk, &mut nurse, "nora").await?;
-    let places = [&urgent, &standard, &surgery].map(|id| queue.text.find(id.as_str()));
-    let [Some(first), Some(second), Some(third)] = places else {
-        return Err("a pended case is not in the queue".to_owned());
-    };
-    expect(first < second && second < third, || {
-        "the queue is not in the order of due times".to_owned()
-    })?;
+    let mut nurse = CookieJar::default();
+    let queue = sign_in(check, &mut nurse, "nora").await?;
+    verify_queue_order(&queue, [&urgent, &standard, &surgery])?;
+    let standard_page = case_page(check, &mut nurse, &standard).await?;
+    verify_case_pages(&standard_page, &case_page(check, &mut nurse, &urgent).await?)?;
+    refuse_denial_by_nurse(check, &mut nurse, &standard, &standard_page).await?;
 
-    let page = walk
-        .http
-        .page(&mut nurse, &format!("/staff/cases/{standard}"))
-        .await?;
-    for wanted in ["91", "saturation", "rest-awake-room-air"] {
-        expect(page.text.contains(wanted), || {
-            format!("the case page does not show {wanted}")
-        })?;
-    }
-    let standard_clock = clock(&page)?;
-    expect(standard_clock == 7 * 24 * 3600, || {
-        format!("standard: due {standard_clock} s after receipt")
-    })?;
-    let urgent_page = walk
-        .http
-        .page(&mut nurse, &format!("/staff/cases/{urgent}"))
-        .await?;
-    let urgent_clock = clock(&urgent_page)?;
-    expect(urgent_clock == 72 * 3600, || {
-        format!("stat: due {urgent_clock} s after receipt")
-    })?;
-
-    refused_to_a_nurse(walk, &mut nurse, &standard, &page).await?;
-
-    let mut physician = Jar::default();
-    sign_in(walk, &mut physician, "paul").await?;
-    let text = format!(
+    let mut physician = CookieJar::default();
+    sign_in(check, &mut physician, "paul").await?;
+    let denial_text = format!(
         "Resting saturation of 91 percent on room air does not meet NCD 240.2 section B (run {}).",
-        walk.run.tag
+        check.messages.tag
     );
-    let page = walk
-        .http
-        .page(&mut physician, &format!("/staff/cases/{standard}"))
-        .await?;
-    let form = form_with(&page.text, "version")?;
-    let denial = [
-        ("line", "1"),
-        ("decision", "deny"),
-        ("reason", "0F"),
-        ("criterion", "qualifying"),
-        ("text", text.as_str()),
-    ];
-    decided(
-        &walk.http.send(&mut physician, &form, &denial).await?,
-        "the denial",
-    )?;
-    let page = walk
-        .http
-        .page(&mut physician, &format!("/staff/cases/{urgent}"))
-        .await?;
-    let form = form_with(&page.text, "version")?;
-    let approval = [
-        ("line", "1"),
-        ("decision", "approve"),
-        ("note", "Discussed with the treating physician"),
-    ];
-    decided(
-        &walk.http.send(&mut physician, &form, &approval).await?,
-        "the approval",
-    )?;
-
-    // What the first reviewer saw is stale now.
-    let stale = walk
-        .http
-        .send(
-            &mut physician,
-            &form,
-            &[
-                ("line", "1"),
-                ("decision", "deny"),
-                ("reason", "0F"),
-                ("text", text.as_str()),
-            ],
-        )
-        .await?;
-    expect(stale.status.as_u16() == 409, || {
-        format!("a decision on a stale case was answered {}", stale.status)
-    })?;
-    walk.denial_text = text;
-    Ok("stat case first; due 604800 s and 259200 s after receipt\na nurse's denial: 403 by page and by raw POST, nothing \
-        written\nphysician: one denied with reason 0F, one approved; a stale decision: 409"
-        .to_owned())
+    decide_as_physician(check, &mut physician, &standard, &urgent, &denial_text).await?;
+    check.denial_text = denial_text;
+    Ok(format!(
+        "the urgent case is first in the queue; due times are {STANDARD_SECONDS} s and {URGENT_SECONDS} s after receipt\n\
+         a nurse's denial got HTTP 403 from the page and from a direct POST, and changed nothing\n\
+         a physician denied one case with reason 0F and approved one; a decision on an outdated page got HTTP 409"
+    ))
 }
 
-async fn sign_in(walk: &Walk, jar: &mut Jar, who: &str) -> Result<Answer, String> {
-    let password = walk
+async fn sign_in(check: &Check, jar: &mut CookieJar, username: &str) -> Result<Reply, String> {
+    let password = check
         .sign_ins
-        .get(who)
+        .get(username)
         .map(|s| s.password.clone())
-        .ok_or(format!("no sign-in for {who}"))?;
-    let page = walk.http.sign_in(jar, "/staff", who, &password).await?;
-    expect(page.status.is_success(), || {
-        format!("after sign-in came {}", page.status)
+        .ok_or_else(|| format!("the data folder has no sign-in for {username}"))?;
+    let page = check.http.sign_in(jar, "/staff", username, &password).await?;
+    require(page.status.is_success(), || {
+        format!("after sign-in the page returned HTTP {}", page.status)
     })?;
     Ok(page)
 }
 
-/// Seconds from receipt to due time, as the case page states both.
-fn clock(page: &Answer) -> Result<i64, String> {
-    let instant = |marker: &str| -> Result<DateTime<Utc>, String> {
+async fn case_page(check: &Check, jar: &mut CookieJar, case: &str) -> Result<Reply, String> {
+    check.http.page(jar, &format!("/staff/cases/{case}")).await
+}
+
+/// The cases are in the queue in this order, which is the order of their due times.
+fn verify_queue_order(queue: &Reply, cases: [&str; 3]) -> Result<(), String> {
+    let positions = cases.map(|id| queue.text.find(id));
+    let [Some(first), Some(second), Some(third)] = positions else {
+        return Err("a pended case is not in the queue".to_owned());
+    };
+    require(first < second && second < third, || {
+        "the queue is not sorted by due time".to_owned()
+    })
+}
+
+/// The standard case shows the test result and its condition; both cases have the right decision clock.
+fn verify_case_pages(standard: &Reply, urgent: &Reply) -> Result<(), String> {
+    for text in ["91", "saturation", "rest-awake-room-air"] {
+        require(standard.text.contains(text), || {
+            format!("the case page does not show {text}")
+        })?;
+    }
+    let clock = seconds_to_due(standard)?;
+    require(clock == STANDARD_SECONDS, || {
+        format!("the standard case is due {clock} s after receipt, not {STANDARD_SECONDS} s")
+    })?;
+    let clock = seconds_to_due(urgent)?;
+    require(clock == URGENT_SECONDS, || {
+        format!("the urgent case is due {clock} s after receipt, not {URGENT_SECONDS} s")
+    })
+}
+
+/// Seconds from receipt to due time, from the two `time` elements of a case page.
+fn seconds_to_due(page: &Reply) -> Result<i64, String> {
+    let time = |marker: &str| -> Result<DateTime<Utc>, String> {
         let tag = page
             .text
             .split("<time")
             .skip(1)
             .filter_map(|rest| rest.split('>').next())
             .find(|tag| tag.contains(marker))
-            .ok_or_else(|| format!("the page shows no {marker} time"))?;
-        let text = attribute(tag, "datetime").ok_or("a time without datetime")?;
+            .ok_or_else(|| format!("the case page has no time element with {marker}"))?;
+        let text = attribute(tag, "datetime").ok_or("a time element has no datetime")?;
         DateTime::parse_from_rfc3339(&text)
             .map(|t| t.to_utc())
             .map_err(|e| format!("{text}: {e}"))
     };
-    Ok((instant("data-due")? - instant("data-received")?).num_seconds())
+    Ok((time("data-due")? - time("data-received")?).num_seconds())
 }
 
-/// Twice 403, and the case has no more events than before.
-async fn refused_to_a_nurse(walk: &Walk, nurse: &mut Jar, case: &str, page: &Answer) -> Result<(), String> {
-    let form = form_with(&page.text, "version")?;
-    let version = field(&form, "version")?;
-    expect(!page.text.contains("value=\"deny\""), || {
+/// A nurse's denial gets HTTP 403 from the page's form and from a direct POST, and adds no event to the case.
+async fn refuse_denial_by_nurse(
+    check: &Check,
+    nurse: &mut CookieJar,
+    case: &str,
+    page: &Reply,
+) -> Result<(), String> {
+    let form = form_with_field(&page.text, "version")?;
+    let version = hidden_field(&form, "version")?;
+    require(!page.text.contains("value=\"deny\""), || {
         "the nurse's page offers a denial".to_owned()
     })?;
     let denial = [
-        ("line", "1"),
+        ("item", "1"),
         ("decision", "deny"),
         ("reason", "0F"),
         ("text", "This does not meet the criteria at all."),
     ];
-    let by_page = walk.http.send(nurse, &form, &denial).await?;
-    expect(by_page.status.as_u16() == 403, || {
-        format!("a nurse's denial was answered {}", by_page.status)
+    let reply = check.http.submit(nurse, &form, &denial).await?;
+    require(reply.status.as_u16() == 403, || {
+        format!("a nurse's denial got HTTP {}, not 403", reply.status)
     })?;
-    let raw = Form {
+    let direct = Form {
         action: format!("/staff/cases/{case}/decide"),
         fields: form.fields.clone(),
     };
-    let by_post = walk.http.send(nurse, &raw, &denial).await?;
-    expect(by_post.status.as_u16() == 403, || {
-        format!("a nurse's raw POST was answered {}", by_post.status)
+    let reply = check.http.submit(nurse, &direct, &denial).await?;
+    require(reply.status.as_u16() == 403, || {
+        format!(
+            "a nurse's denial by direct POST got HTTP {}, not 403",
+            reply.status
+        )
     })?;
-    let after = walk.http.page(nurse, &format!("/staff/cases/{case}")).await?;
-    let after = field(&form_with(&after.text, "version")?, "version")?;
-    expect(after == version, || "a refused denial left an event".to_owned())
+    let page = case_page(check, nurse, case).await?;
+    let version_after = hidden_field(&form_with_field(&page.text, "version")?, "version")?;
+    require(version_after == version, || {
+        "a refused denial added an event to the case".to_owned()
+    })
 }
 
-fn field(form: &Form, name: &str) -> Result<String, String> {
-    let found = form
+/// A physician denies the standard case and approves the urgent one; a second decision from the same, now outdated page
+/// gets HTTP 409.
+async fn decide_as_physician(
+    check: &Check,
+    physician: &mut CookieJar,
+    standard: &str,
+    urgent: &str,
+    denial_text: &str,
+) -> Result<(), String> {
+    let page = case_page(check, physician, standard).await?;
+    let form = form_with_field(&page.text, "version")?;
+    let denial = [
+        ("item", "1"),
+        ("decision", "deny"),
+        ("reason", "0F"),
+        ("criterion", "qualifying"),
+        ("text", denial_text),
+    ];
+    let reply = check.http.submit(physician, &form, &denial).await?;
+    verify_accepted(&reply, "the denial")?;
+
+    let page = case_page(check, physician, urgent).await?;
+    let form = form_with_field(&page.text, "version")?;
+    let approval = [
+        ("item", "1"),
+        ("decision", "approve"),
+        ("note", "Discussed with the treating physician"),
+    ];
+    let reply = check.http.submit(physician, &form, &approval).await?;
+    verify_accepted(&reply, "the approval")?;
+
+    let second_decision = [
+        ("item", "1"),
+        ("decision", "deny"),
+        ("reason", "0F"),
+        ("text", denial_text),
+    ];
+    let reply = check.http.submit(physician, &form, &second_decision).await?;
+    require(reply.status.as_u16() == 409, || {
+        format!(
+            "a decision on an outdated page got HTTP {}, not 409",
+            reply.status
+        )
+    })
+}
+
+fn hidden_field(form: &Form, name: &str) -> Result<String, String> {
+    let value = form
         .fields
         .iter()
         .find(|(n, _)| n == name)
         .map(|(_, value)| value.clone());
-    found.ok_or_else(|| format!("the form has no {name}"))
+    value.ok_or_else(|| format!("the form has no hidden field {name}"))
 }
 
-fn decided(answer: &Answer, what: &str) -> Result<(), String> {
-    expect(
-        answer.status.is_redirection() || answer.status.is_success(),
-        || {
-            let start: String = answer.text.chars().take(300).collect();
-            format!("{what} was answered {}: {start}", answer.status)
-        },
-    )
+fn verify_accepted(reply: &Reply, decision: &str) -> Result<(), String> {
+    require(reply.status.is_redirection() || reply.status.is_success(), || {
+        let start: String = reply.text.chars().take(300).collect();
+        format!("{decision} got HTTP {}: {start}", reply.status)
+    })
 }

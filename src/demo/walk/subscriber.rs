@@ -1,4 +1,5 @@
-//! The EHR's side of a subscription: a listener on loopback that answers the first event with 500 and takes the rest.
+//! The EHR's endpoint for subscription notifications: an HTTP listener on the loopback interface that replies 500 to
+//! the first event notification and accepts everything else.
 
 use crate::error::{Error, Result};
 use axum::extract::State;
@@ -11,33 +12,33 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// What arrived.
+/// The notifications that arrived.
 #[derive(Debug, Default)]
-struct Arrived {
-    taken: Vec<Value>,
-    turned_away: usize,
+struct Received {
+    accepted: Vec<Value>,
+    rejected: usize,
 }
 
 /// A running listener.
 pub struct Subscriber {
-    /// Its address.
+    /// The URL for `Subscription.channel.endpoint`.
     pub url: String,
-    arrived: Arc<Mutex<Arrived>>,
+    received: Arc<Mutex<Received>>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
 
 impl Subscriber {
-    /// Listens on a free port of loopback.
+    /// Listens on a free port of the loopback interface.
     pub async fn start() -> Result<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .map_err(Error::unavailable)?;
         let address = listener.local_addr().map_err(Error::unavailable)?;
-        let arrived: Arc<Mutex<Arrived>> = Arc::default();
+        let received: Arc<Mutex<Received>> = Arc::default();
         let router = Router::new()
-            .route("/hook", post(take))
-            .with_state(arrived.clone());
+            .route("/hook", post(receive))
+            .with_state(received.clone());
         let (stop, stopped) = oneshot::channel::<()>();
         #[expect(clippy::disallowed_methods, reason = "stopped by Subscriber::stop")]
         let running = tokio::spawn(async move {
@@ -48,58 +49,59 @@ impl Subscriber {
         });
         Ok(Self {
             url: format!("http://{address}/hook"),
-            arrived,
+            received,
             stop,
             running,
         })
     }
 
-    /// What was taken, of one type (`handshake`, `event-notification`), once there are `count`, or after `patience`.
-    pub async fn wait(&self, kind: &str, count: usize, patience: Duration) -> Vec<Value> {
-        let until = Instant::now() + patience;
+    /// The accepted notifications of one type (`handshake`, `event-notification`). Waits until there are `count` of
+    /// them, at most for `timeout`.
+    pub async fn wait(&self, kind: &str, count: usize, timeout: Duration) -> Vec<Value> {
+        let deadline = Instant::now() + timeout;
         loop {
-            let found: Vec<Value> = self
-                .look()
-                .taken
+            let notifications: Vec<Value> = self
+                .received()
+                .accepted
                 .iter()
-                .filter(|b| kind_of(b) == Some(kind))
+                .filter(|bundle| notification_type(bundle) == Some(kind))
                 .cloned()
                 .collect();
-            if found.len() >= count || Instant::now() > until {
-                return found;
+            if notifications.len() >= count || Instant::now() > deadline {
+                return notifications;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// How many were answered with 500.
-    pub fn turned_away(&self) -> usize {
-        self.look().turned_away
+    /// How many notifications got HTTP 500.
+    pub fn rejected(&self) -> usize {
+        self.received().rejected
     }
 
-    fn look(&self) -> std::sync::MutexGuard<'_, Arrived> {
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
+    fn received(&self) -> std::sync::MutexGuard<'_, Received> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the listener.
+    /// Stops the listener.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.running.await;
     }
 }
 
-async fn take(State(arrived): State<Arc<Mutex<Arrived>>>, Json(body): Json<Value>) -> StatusCode {
-    let mut arrived = arrived.lock().unwrap_or_else(PoisonError::into_inner);
-    if kind_of(&body) == Some("event-notification") && arrived.turned_away == 0 {
-        arrived.turned_away += 1;
+async fn receive(State(received): State<Arc<Mutex<Received>>>, Json(bundle): Json<Value>) -> StatusCode {
+    let mut received = received.lock().unwrap_or_else(PoisonError::into_inner);
+    if notification_type(&bundle) == Some("event-notification") && received.rejected == 0 {
+        received.rejected += 1;
         return StatusCode::INTERNAL_SERVER_ERROR;
     }
-    arrived.taken.push(body);
+    received.accepted.push(bundle);
     StatusCode::OK
 }
 
-/// `type` of a notification's status.
-fn kind_of(bundle: &Value) -> Option<&str> {
+/// `type` of the notification's status: `handshake` or `event-notification`.
+fn notification_type(bundle: &Value) -> Option<&str> {
     super::messages::parameter(bundle.pointer("/entry/0/resource")?, "type")?
         .get("valueCode")?
         .as_str()

@@ -1,23 +1,24 @@
-//! What a questionnaire must fulfil before it is served: the hard rules of `dtr-std-questionnaire` 2.2.0, SDC 4 and
-//! FHIR's own invariants, at every depth (validators apply the profile's item rules to the first level only).
-//! Nothing here looks at how a form is filled.
+//! Checks of a questionnaire when it is loaded: the mandatory rules of `dtr-std-questionnaire` 2.2.0 and SDC 4, and the
+//! invariants of FHIR R4, for items at every depth (validators apply the profile's item rules to the first level only).
+//! `prefill.yaml` is checked in `forms::prefill`.
 
 mod items;
 
 use crate::fhir;
+use crate::ig::dtr::extension_url;
 use items::Item;
 use serde_json::Value;
 use std::collections::HashMap;
 
-const DTR: &str = "http://hl7.org/fhir/us/davinci-dtr/StructureDefinition/";
-/// DTR's mark for one response per request.
+/// The DTR extension for a form that needs one response per order.
 pub(super) const REQUEST_SPECIFIC: &str =
     "http://hl7.org/fhir/us/davinci-dtr/StructureDefinition/request-specific";
 const VERSION_ALGORITHM: &str = "http://hl7.org/fhir/StructureDefinition/artifact-versionAlgorithm";
 const XHTML: &str = "<div xmlns=\"http://www.w3.org/1999/xhtml\">";
 
-/// Root extensions that every client handles and that need no expression, with how often they may stand.
-const ON_ROOT: [(&str, usize); 7] = [
+/// The root extensions that a form may use, with their maximum number: every client supports them, and none needs an
+/// expression.
+const ROOT_EXTENSIONS: [(&str, usize); 7] = [
     (VERSION_ALGORITHM, 1),
     (
         "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-performerType",
@@ -42,104 +43,107 @@ const ON_ROOT: [(&str, usize); 7] = [
     ),
 ];
 
-/// Everything wrong with a form that stands in the folder `name/version`; one sentence each.
+/// Checks the form of the folder `name/version`. Each finding is `element: message` or a message about the whole form.
 pub(super) fn questionnaire(form: &Value, name: &str, version: &str) -> Vec<String> {
-    let mut found = Findings::default();
+    let mut findings = Findings::default();
     if fhir::resource_type(form) != Some("Questionnaire") {
-        found.note("", "is no Questionnaire");
-        return found.messages;
+        findings.add("", "resourceType must be Questionnaire");
+        return findings.messages;
     }
-    root(form, name, version, &mut found);
-    root_extensions(form, &mut found);
-    let questions = questions(form, &mut found);
+    check_root(form, name, version, &mut findings);
+    check_root_extensions(form, &mut findings);
+    let questions = questions(form, &mut findings);
     super::form::walk(form, &mut |item| {
         let item = Item {
             json: item,
             form,
             questions: &questions,
         };
-        item.check(&mut found);
+        item.check(&mut findings);
     });
-    found.messages
+    findings.messages
 }
 
+/// The findings so far.
 #[derive(Default)]
 struct Findings {
     messages: Vec<String>,
 }
 
 impl Findings {
-    fn note(&mut self, place: &str, message: &str) {
-        let space = if place.is_empty() { "" } else { ": " };
-        self.messages.push(format!("{place}{space}{message}"));
+    /// Adds a finding about `element`: an element name or a link id; empty for the whole form.
+    fn add(&mut self, element: &str, message: &str) {
+        let separator = if element.is_empty() { "" } else { ": " };
+        self.messages.push(format!("{element}{separator}{message}"));
     }
 
-    fn require(&mut self, held: bool, place: &str, message: &str) {
-        if !held {
-            self.note(place, message);
+    /// Adds a finding unless `holds`.
+    fn require(&mut self, holds: bool, element: &str, message: &str) {
+        if !holds {
+            self.add(element, message);
         }
     }
 }
 
-fn root(form: &Value, name: &str, version: &str, found: &mut Findings) {
+fn check_root(form: &Value, name: &str, version: &str, findings: &mut Findings) {
     let text = |path: &[&str]| fhir::text(form, path);
-    let folder = name
+    let name_is_valid = name
         .bytes()
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    found.require(
-        folder && !name.is_empty(),
+    findings.require(
+        name_is_valid && !name.is_empty(),
         "",
-        "the folder's name has other signs than a-z, 0-9 and -",
+        "the folder name may contain only a-z, 0-9 and -",
     );
-    found.require(
+    findings.require(
         form.get("url").is_none(),
         "url",
-        "is made from the public address: leave it out",
+        "must be left out: it is completed from the public address",
     );
-    found.require(text(&["id"]) == Some(name), "id", "is not the folder's name");
-    found.require(
+    findings.require(text(&["id"]) == Some(name), "id", "must be the folder name");
+    findings.require(
         super::Version::read(version).is_some(),
         "version",
-        "the folder's version is not like 1.0.0",
+        "the version in the folder name must have the form 1.0.0",
     );
-    found.require(
+    findings.require(
         text(&["version"]) == Some(version),
         "version",
-        "is not the folder's version",
+        "must be the version in the folder name",
     );
-    found.require(
+    findings.require(
         text(&["name"]).is_some_and(is_computable),
         "name",
         "must match [A-Z][A-Za-z0-9_]+",
     );
-    found.require(
+    findings.require(
         text(&["title"]).is_some_and(|t| !t.trim().is_empty()),
         "title",
         "is missing",
     );
     let status = text(&["status"]).is_some_and(|s| ["draft", "active", "retired"].contains(&s));
-    found.require(status, "status", "must be draft, active or retired");
+    findings.require(status, "status", "must be draft, active or retired");
     let subject: Vec<_> = fhir::list(form, "subjectType")
         .filter_map(Value::as_str)
         .collect();
-    found.require(subject == ["Patient"], "subjectType", "must be Patient, once");
+    findings.require(subject == ["Patient"], "subjectType", "must be Patient only");
     let narrative =
         text(&["text", "div"]).is_some_and(|div| div.starts_with(XHTML) && div.ends_with("</div>"));
-    found.require(
+    findings.require(
         narrative && text(&["text", "status"]).is_some(),
         "text",
-        "a narrative in XHTML is missing",
+        "must have a status and an XHTML narrative",
     );
-    found.require(
+    findings.require(
         fhir::list(form, "item").next().is_some(),
         "item",
-        "a standard form has items",
+        "is missing: a standard form has at least one item",
     );
     let contained = fhir::list(form, "contained").all(|r| fhir::resource_type(r) == Some("ValueSet"));
-    found.require(contained, "contained", "may hold value sets only");
+    findings.require(contained, "contained", "may contain ValueSet resources only");
 }
 
-/// `cnl-0`.
+/// Invariant `cnl-0`.
 fn is_computable(name: &str) -> bool {
     let mut letters = name.bytes();
     letters.next().is_some_and(|b| b.is_ascii_uppercase())
@@ -147,85 +151,87 @@ fn is_computable(name: &str) -> bool {
         && letters.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-fn root_extensions(form: &Value, found: &mut Findings) {
+fn check_root_extensions(form: &Value, findings: &mut Findings) {
     for url in fhir::list(form, "extension").filter_map(|e| fhir::text(e, &["url"])) {
-        let known = ON_ROOT.iter().any(|(u, _)| *u == url);
-        found.require(
+        let known = ROOT_EXTENSIONS.iter().any(|(u, _)| *u == url);
+        findings.require(
             known,
             "extension",
-            &format!("{url} is not one that this server serves on a form"),
+            &format!("{url} is not supported on a questionnaire"),
         );
     }
-    for (url, most) in ON_ROOT {
-        let often = fhir::extensions(form, url).count();
-        found.require(often <= most, "extension", &format!("{url} occurs {often} times"));
+    for (url, maximum) in ROOT_EXTENSIONS {
+        let count = fhir::extensions(form, url).count();
+        let message = format!("{url} is used {count} times; allowed: {maximum}");
+        findings.require(count <= maximum, "extension", &message);
     }
     let algorithm = fhir::extension(form, VERSION_ALGORITHM);
     let semver = algorithm.is_some_and(|e| {
         fhir::text(e, &["valueCoding", "system"]) == Some("http://hl7.org/fhir/version-algorithm")
             && fhir::text(e, &["valueCoding", "code"]) == Some("semver")
     });
-    found.require(
+    findings.require(
         semver,
         "extension",
-        "artifact-versionAlgorithm semver is missing (sdc-2)",
+        "artifact-versionAlgorithm with code semver is missing (sdc-2)",
     );
-    audience(form, found);
+    check_audience(form, findings);
 }
 
-/// `dtrq-6`, and the codes of both extensions.
-fn audience(form: &Value, found: &mut Findings) {
-    let audiences: Vec<_> = fhir::extensions(form, &format!("{DTR}questionnaireAudience"))
+/// Invariant `dtrq-6`, and the codes of the two extensions that it concerns.
+fn check_audience(form: &Value, findings: &mut Findings) {
+    let audiences: Vec<_> = fhir::extensions(form, &extension_url("questionnaireAudience"))
         .map(|e| fhir::text(e, &["valueCode"]).unwrap_or(""))
         .collect();
     let known = audiences
         .iter()
         .all(|a| ["clinical", "admin", "patient"].contains(a));
-    found.require(
+    findings.require(
         known,
         "extension",
         "questionnaireAudience must be clinical, admin or patient",
     );
-    let Some(time) = fhir::extension(form, &format!("{DTR}estimated-completion-time")) else {
+    let Some(time) = fhir::extension(form, &extension_url("estimated-completion-time")) else {
         return;
     };
     let part = |name| fhir::extension(time, name).and_then(|e| fhir::text(e, &["valueCode"]));
-    found.require(
-        part("totalTime").is_some_and(is_time),
+    findings.require(
+        part("totalTime").is_some_and(is_completion_time),
         "extension",
-        "totalTime is missing or unknown",
+        "totalTime is missing or not a valid code",
     );
     let clinical = part("clinicalTime");
-    found.require(
-        clinical.is_none_or(is_time),
+    findings.require(
+        clinical.is_none_or(is_completion_time),
         "extension",
-        "clinicalTime is unknown",
+        "clinicalTime is not a valid code",
     );
-    let wanted = audiences.iter().any(|a| ["clinical", "patient"].contains(a));
-    found.require(
-        !wanted || clinical.is_some(),
+    let required = audiences.iter().any(|a| ["clinical", "patient"].contains(a));
+    findings.require(
+        !required || clinical.is_some(),
         "extension",
-        "clinicalTime is missing (dtrq-6)",
+        "clinicalTime is missing; the audience includes clinical or patient (dtrq-6)",
     );
 }
 
-fn is_time(code: &str) -> bool {
+/// Codes of estimated completion times.
+fn is_completion_time(code: &str) -> bool {
     ["under-1min", "under-3min", "under-5min", "over-5min"].contains(&code)
 }
 
-/// The items by link id; notes missing, long and repeated ids.
-fn questions<'a>(form: &'a Value, found: &mut Findings) -> HashMap<&'a str, &'a Value> {
+/// The items by link id. Adds findings for missing, long and repeated link ids.
+fn questions<'a>(form: &'a Value, findings: &mut Findings) -> HashMap<&'a str, &'a Value> {
     let mut questions = HashMap::new();
     super::form::walk(form, &mut |item| match fhir::text(item, &["linkId"]) {
-        None | Some("") => found.note("item", "linkId is missing"),
+        None | Some("") => findings.add("item", "linkId is missing"),
         Some(id) => {
-            found.require(
+            findings.require(
                 id.chars().count() <= 255,
                 id,
-                "linkId is longer than 255 signs (que-15)",
+                "linkId is longer than 255 characters (que-15)",
             );
-            let first = questions.insert(id, item).is_none();
-            found.require(first, id, "linkId occurs more than once (que-2)");
+            let is_new = questions.insert(id, item).is_none();
+            findings.require(is_new, id, "linkId is used more than once (que-2)");
         }
     });
     questions
@@ -241,45 +247,48 @@ pub(super) mod tests {
         serde_json::from_str(text).unwrap()
     }
 
-    fn found(change: impl Fn(&mut Value)) -> Vec<String> {
+    fn findings(change: impl Fn(&mut Value)) -> Vec<String> {
         let mut form = form();
         change(&mut form);
         questionnaire(&form, "pneumatic-compression", "1.0.0")
     }
 
-    /// Asserts that this change leads to this finding and to no other.
-    pub(in crate::forms::check) fn only(change: impl Fn(&mut Value), message: &str) {
-        let found = found(change);
+    /// Asserts that the changed form has exactly one finding, which contains `message`.
+    pub(in crate::forms::check) fn assert_only_finding(change: impl Fn(&mut Value), message: &str) {
+        let findings = findings(change);
         assert!(
-            found.len() == 1 && found[0].contains(message),
-            "{message}: {found:?}"
+            findings.len() == 1 && findings[0].contains(message),
+            "{message}: {findings:?}"
         );
     }
 
     #[test]
-    fn a_sound_form_has_no_findings() {
-        assert_eq!(found(|_| {}), Vec::<String>::new());
+    fn a_valid_form_has_no_findings() {
+        assert_eq!(findings(|_| {}), Vec::<String>::new());
     }
 
     #[test]
-    fn the_root_rules_of_the_profile_are_kept() {
-        only(|f| f["url"] = json!("https://x.example/q"), "url: is made from");
-        only(|f| f["subjectType"] = json!(["Patient", "Group"]), "subjectType");
-        only(|f| f["version"] = json!("1.0.1"), "version: is not the folder's");
-        only(|f| f["name"] = json!("pneumatic compression"), "name");
-        only(
+    fn the_rules_for_the_root_are_checked() {
+        assert_only_finding(
+            |f| f["url"] = json!("https://x.example/q"),
+            "url: must be left out",
+        );
+        assert_only_finding(|f| f["subjectType"] = json!(["Patient", "Group"]), "subjectType");
+        assert_only_finding(|f| f["version"] = json!("1.0.1"), "version: must be the version");
+        assert_only_finding(|f| f["name"] = json!("pneumatic compression"), "name");
+        assert_only_finding(
             |f| f["text"] = json!({ "status": "generated", "div": "words" }),
             "narrative",
         );
-        only(
+        assert_only_finding(
             |f| f["extension"][0]["valueCoding"]["code"] = json!("alpha"),
             "sdc-2",
         );
-        only(
+        assert_only_finding(
             |f| f["extension"][2]["extension"] = json!([f["extension"][2]["extension"][0]]),
             "dtrq-6",
         );
-        only(
+        assert_only_finding(
             |f| f["extension"][4] = json!({ "url": "https://x.example/e", "valueBoolean": true }),
             "x.example/e",
         );
@@ -287,14 +296,14 @@ pub(super) mod tests {
             let again = f["extension"][4].clone();
             f["extension"].as_array_mut().unwrap().push(again);
         };
-        only(twice, "occurs 2 times");
+        assert_only_finding(twice, "is used 2 times");
     }
 
     #[test]
-    fn an_expression_is_refused_since_no_library_ships_with_it() {
+    fn an_expression_is_a_finding_since_forms_have_no_libraries() {
         let url = "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-initialExpression";
         let expression = json!([{ "url": url, "valueExpression": { "language": "text/cql" } }]);
-        only(
+        assert_only_finding(
             |f| f["item"][1]["extension"] = expression.clone(),
             "sdc-questionnaire-initialExpression",
         );

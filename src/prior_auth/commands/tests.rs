@@ -1,9 +1,9 @@
-//! The guards of a decision.
+//! Who may decide, and when a command is refused.
 
 use super::*;
-use crate::deadlines::Due;
+use crate::deadlines::DueTime;
 use crate::prior_auth::{Credential, CredentialKind, Role};
-use crate::rules::{CoverageAnswer, Pend, Source};
+use crate::rules::{CoverageAnswer, Pend, VerdictSource};
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -12,12 +12,12 @@ fn at(text: &str) -> DateTime<Utc> {
 fn pended() -> PriorAuth {
     let now = at("2026-10-01T14:05:00Z");
     let verdict = Verdict {
-        source: Source::NoBillingCode,
+        source: VerdictSource::NoBillingCode,
         coverage: CoverageAnswer::indeterminate("test"),
         decision: Decision::Pend(Pend {
             queue: "dme-nurse".to_owned(),
             reason: "clinical-review".to_owned(),
-            ask: Vec::new(),
+            documents_needed: Vec::new(),
         }),
         criteria: std::collections::BTreeMap::new(),
         trace: Vec::new(),
@@ -28,25 +28,25 @@ fn pended() -> PriorAuth {
         client: Uuid::nil(),
         member: Uuid::nil(),
         coverage: Uuid::nil(),
-        line: "MA".to_owned(),
+        line_of_business: "MA".to_owned(),
         zone: chrono_tz::America::New_York,
         channel: "pas-2.2".to_owned(),
         urgent: false,
-        due: Due {
-            work: now,
+        due: DueTime {
+            internal: now,
             legal: now,
-            rule: "test".to_owned(),
+            clock: "test".to_owned(),
             source: "test".to_owned(),
         },
         request: Uuid::nil(),
-        rules: String::new(),
+        policy_set: String::new(),
         requester_npi: None,
-        requester: String::new(),
+        requester_name: String::new(),
         senders: Vec::new(),
         assertion: None,
-        facts: None,
+        member_facts: None,
     };
-    let item = ItemOpening {
+    let item = NewItem {
         sequence: 1,
         system: String::new(),
         code: "E1390".to_owned(),
@@ -58,7 +58,7 @@ fn pended() -> PriorAuth {
         gold_card: Vec::new(),
         shadow: Vec::new(),
     };
-    let events = PriorAuth::open(Opening {
+    let events = PriorAuth::open(NewCase {
         id: Uuid::nil(),
         at: now,
         received,
@@ -88,7 +88,7 @@ fn reviewer(role: Role, kind: Option<CredentialKind>, expires: Option<&str>) -> 
 fn deny<'a>(by: &'a Reviewer, seen: u32, reason: &str) -> Deny<'a> {
     Deny {
         by,
-        seen,
+        version_seen: seen,
         sequence: 1,
         reason_code: "0F".to_owned(),
         reason: reason.to_owned(),
@@ -115,7 +115,7 @@ fn only_a_physician_with_a_valid_license_denies() {
     ];
     for by in refused {
         let answer = case.deny(&deny(&by, case.version, REASON), now);
-        assert!(matches!(answer, Err(Refused::NotPermitted(_))), "{by:?}");
+        assert!(matches!(answer, Err(CommandError::NotPermitted(_))), "{by:?}");
     }
     let physician = reviewer(
         Role::Physician,
@@ -135,29 +135,29 @@ fn only_a_physician_with_a_valid_license_denies() {
 }
 
 #[test]
-fn a_denial_needs_a_code_and_words() {
+fn a_denial_needs_a_code_and_a_reason() {
     let (case, now) = (pended(), at("2026-10-02T10:00:00Z"));
     let physician = reviewer(Role::Physician, Some(CredentialKind::Physician), None);
-    let thin = case.deny(&deny(&physician, case.version, "  too short  "), now);
-    assert!(matches!(thin, Err(Refused::Incomplete("reason", _))));
+    let too_short = case.deny(&deny(&physician, case.version, "  too short  "), now);
+    assert!(matches!(too_short, Err(CommandError::Incomplete("reason", _))));
     let uncoded = Deny {
         reason_code: String::new(),
         ..deny(&physician, case.version, REASON)
     };
     assert!(matches!(
         case.deny(&uncoded, now),
-        Err(Refused::Incomplete("reason_code", _))
+        Err(CommandError::Incomplete("reason_code", _))
     ));
 }
 
 #[test]
-fn a_stale_command_is_refused_and_the_same_decision_twice_is_one() {
+fn a_command_on_an_old_version_is_refused_and_the_same_decision_twice_changes_nothing() {
     let (mut case, now) = (pended(), at("2026-10-02T10:00:00Z"));
     let physician = reviewer(Role::Physician, Some(CredentialKind::Physician), None);
     let seen = case.version;
     assert!(matches!(
         case.deny(&deny(&physician, seen - 1, REASON), now),
-        Err(Refused::Stale(_))
+        Err(CommandError::OutOfDate)
     ));
     let events = case.deny(&deny(&physician, seen, REASON), now).unwrap();
     for event in &events {
@@ -168,32 +168,32 @@ fn a_stale_command_is_refused_and_the_same_decision_twice_is_one() {
         &deny(&physician, seen, "Another reason that is long enough to count."),
         now,
     );
-    assert_eq!(other, Err(Refused::AlreadyDecided));
+    assert_eq!(other, Err(CommandError::AlreadyDecided));
 }
 
 #[test]
-fn a_nurse_approves_as_asked_and_refers_up() {
+fn a_nurse_approves_as_requested_and_refers_to_a_physician() {
     let (mut case, now) = (pended(), at("2026-10-02T10:00:00Z"));
     let nurse = reviewer(Role::Nurse, Some(CredentialKind::Nurse), None);
     let question = "Is the test recent enough?".to_owned();
-    let up = case
+    let referred = case
         .refer(
             Refer {
                 by: &nurse,
-                seen: case.version,
+                version_seen: case.version,
                 sequence: 1,
                 question,
             },
             now,
         )
         .unwrap();
-    for event in &up {
+    for event in &referred {
         case.apply(event);
     }
     assert_eq!(case.status(), "physician-review");
     let approve = Approve {
         by: &nurse,
-        seen: case.version,
+        version_seen: case.version,
         sequence: 1,
         number: "PA-2".to_owned(),
         end: None,
@@ -207,7 +207,7 @@ fn a_nurse_approves_as_asked_and_refers_up() {
 }
 
 #[test]
-fn a_changed_event_breaks_the_chain() {
+fn a_changed_event_has_another_hash() {
     let case = pended();
     let physician = reviewer(Role::Physician, Some(CredentialKind::Physician), None);
     let event = case

@@ -1,6 +1,6 @@
-//! The case document: everything that rules may look at, as one JSON, with an index by type and code built once.
-//! The same shape serves a hook, a request and a stored case, so a policy can be run again over what it saw.
-//! Nothing here reads a clock: the instant of receipt is handed in.
+//! The case document: everything that policies evaluate, as one JSON object, with an index of resources by type and
+//! code. Hooks, requests and stored cases have the same shape, so a policy can be evaluated again over the same data.
+//! This module does not read the clock; callers pass the time of receipt.
 
 use crate::fhir::coding::{codings, normal_system};
 use crate::fhir::dates::{self, DateRange, instant_text};
@@ -14,17 +14,17 @@ use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::fmt;
 
-/// Where the facts come from.
+/// What a case document was built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaseKind {
-    /// A CDS hook: an order that is being written.
+    /// An order at a CDS hook.
     Hook,
-    /// A request for authorization, also when it is run again.
+    /// A PAS request, or a stored case that is evaluated again.
     Pas,
 }
 
 impl CaseKind {
-    fn word(self) -> &'static str {
+    fn code(self) -> &'static str {
         match self {
             Self::Hook => "hook",
             Self::Pas => "pas",
@@ -32,52 +32,54 @@ impl CaseKind {
     }
 }
 
-/// What a case document is made of.
+/// What a case document is built from.
 #[derive(Debug, Clone)]
 pub struct CaseInput<'a> {
-    /// Where it comes from.
+    /// A hook or a request.
     pub kind: CaseKind,
-    /// The instant of receipt.
+    /// The time of receipt.
     pub received: DateTime<Utc>,
-    /// The plan's zone: days are days there.
+    /// The plan's time zone. Days begin and end in it.
     pub zone: Tz,
-    /// `normal`, `stat`, …
+    /// `Claim.priority` or the order's priority: `normal`, `stat`, …
     pub priority: &'a str,
-    /// What rules may know of the member.
+    /// The facts about the member.
     pub member: MemberFacts,
-    /// The line or order, from `item_of_claim` or `item_of_order`.
+    /// The item or order, from `claim_item_facts` or `order_item_facts`.
     pub item: Value,
-    /// Every resource of the bundle or prefetch; a Bundle among them is opened.
+    /// The resources of the request or prefetch. The entries of a Bundle count as resources.
     pub resources: Vec<&'a Value>,
 }
 
-/// What rules may know of the member: no name, no number, no birth date.
+/// What policies may know about the member. It has no name, no member number and no birth date.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MemberFacts {
     /// The line of business: `MA`, `MEDICAID-MC`, `CHIP`, `QHP`, `ERISA`.
-    pub line: String,
+    pub line_of_business: String,
     /// The state of the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Whole years at receipt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age: Option<u32>,
-    /// The first day of the coverage.
+    /// The first day of coverage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage_from: Option<NaiveDate>,
-    /// The last day on which treatment begun elsewhere goes on without authorization.
+    /// The last day of the transition period, in which treatment that began before enrollment continues without
+    /// authorization (42 CFR 422.112(b)(8)(i)(B)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transition_until: Option<NaiveDate>,
-    /// NPIs that are exempt from authorization for this very item.
+    /// NPIs that are exempt from authorization for this item (gold cards).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gold_card: Vec<String>,
 }
 
-/// One case as JSON (`kind, received, zone, today, priority, member, item, res, answers`), with its index.
+/// One case as a JSON object (`kind, received, zone, today, priority, member, item, res, answers`), with its index.
 #[derive(Clone)]
 pub struct CaseDocument {
     json: Value,
+    /// Places in `res[type]`, by resource type and by the key of a code.
     by_code: HashMap<String, HashMap<String, Vec<usize>>>,
     zone: Tz,
     received_day: NaiveDate,
@@ -86,7 +88,7 @@ pub struct CaseDocument {
 }
 
 impl fmt::Debug for CaseDocument {
-    // The content belongs to a member and stays out of logs.
+    // The content is PHI and must not appear in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CaseDocument")
             .field("weight", &self.weight)
@@ -95,11 +97,11 @@ impl fmt::Debug for CaseDocument {
 }
 
 impl CaseDocument {
-    /// Makes the document, without answers: whose forms count depends on the policy that will be asked.
+    /// Builds the document without answers: which forms count depends on the policy that applies.
     pub(in crate::rules) fn build(input: CaseInput<'_>) -> Self {
         let mut resources = Vec::new();
         for resource in &input.resources {
-            open(resource, &mut resources);
+            add_resources(resource, &mut resources);
         }
         let mut res: Map<String, Value> = Map::new();
         for resource in resources {
@@ -111,7 +113,7 @@ impl CaseDocument {
         }
         let received_day = input.received.with_timezone(&input.zone).date_naive();
         let members = [
-            ("kind", json!(input.kind.word())),
+            ("kind", json!(input.kind.code())),
             ("received", json!(instant_text(input.received))),
             ("zone", json!(input.zone.name())),
             ("today", json!(received_day.to_string())),
@@ -128,8 +130,8 @@ impl CaseDocument {
         Self::indexed(Value::Object(json), input.zone, received_day)
     }
 
-    /// The same document with the answers of these forms (`name|version`), as its responses give them, and no others.
-    pub(in crate::rules) fn answered(mut self, forms: &[&str]) -> Self {
+    /// The document with the answers from its responses to these forms (`name|version`), and no other answers.
+    pub(in crate::rules) fn with_answers(mut self, forms: &[&str]) -> Self {
         let responses: Vec<&Value> = self.of_type("QuestionnaireResponse").iter().collect();
         let answers = responses::answers(&responses, forms);
         let replaced = self.json.get("answers").map_or(0, weight);
@@ -140,16 +142,16 @@ impl CaseDocument {
         self
     }
 
-    /// Takes a stored document or a fixture. It must be an object with `received`, an instant; `zone` defaults to
-    /// UTC and `today` to the day of receipt there.
+    /// Reads a stored document or a fixture: an object whose `received` is an instant. `zone` defaults to UTC, `today`
+    /// to the day of receipt in that zone.
     pub fn from_json(mut json: Value) -> Result<Self, String> {
         let received = text(&json, &["received"]).ok_or("the case document has no 'received'")?;
-        let received = dates::instant(received).ok_or("'received' of the case document is no instant")?;
+        let received = dates::instant(received).ok_or("'received' of the case document is not an instant")?;
         let zone: Tz = match text(&json, &["zone"]) {
             None => Tz::UTC,
             Some(name) => name
                 .parse()
-                .map_err(|_| "'zone' of the case document is no time zone")?,
+                .map_err(|_| "'zone' of the case document is not a time zone")?,
         };
         let received_day = received.with_timezone(&zone).date_naive();
         if let Value::Object(members) = &mut json {
@@ -197,29 +199,29 @@ impl CaseDocument {
         }
     }
 
-    /// The plan's zone.
+    /// The plan's time zone.
     pub(in crate::rules) fn zone(&self) -> Tz {
         self.zone
     }
 
-    /// The day of receipt in the plan's zone.
+    /// The day of receipt in the plan's time zone.
     pub(in crate::rules) fn received_day(&self) -> NaiveDate {
         self.received_day
     }
 
-    /// The first day of the service, if the item names one.
+    /// The first day of service, if the item has one.
     pub(in crate::rules) fn service_start(&self) -> Option<NaiveDate> {
         self.service.map(|s| s.first)
     }
 
-    /// How many JSON values the document holds: what a path with a filter costs at most.
+    /// The number of JSON values in the document: an upper limit for the cost of a path with one filter.
     pub(in crate::rules) fn weight(&self) -> usize {
         self.weight
     }
 
-    /// The line of business; empty when the document names none.
-    pub(in crate::rules) fn line(&self) -> &str {
-        text(&self.json, &["member", "line"]).unwrap_or("")
+    /// The line of business, or an empty text if the document has none.
+    pub(in crate::rules) fn line_of_business(&self) -> &str {
+        text(&self.json, &["member", "line_of_business"]).unwrap_or("")
     }
 
     /// The state of the plan.
@@ -227,12 +229,12 @@ impl CaseDocument {
         text(&self.json, &["member", "state"])
     }
 
-    /// The codes of the item, systems in their stored spelling.
+    /// The (system, code) pairs of the item, systems in their stored spelling.
     pub(in crate::rules) fn codes(&self) -> Vec<(String, String)> {
         item_codes(self.json.get("item").unwrap_or(&Value::Null))
     }
 
-    /// Every resource of one type, in order.
+    /// The resources of one type, in order.
     pub(in crate::rules) fn of_type(&self, kind: &str) -> &[Value] {
         let all = self
             .json
@@ -242,7 +244,7 @@ impl CaseDocument {
         all.map_or(&[], Vec::as_slice)
     }
 
-    /// The places, among the resources of one type, of those that carry one of these codes (keys of `code_key`).
+    /// The places of the resources of one type that have one of these codes. `keys` come from `code_key`.
     pub(in crate::rules) fn places_of<'s>(
         &self,
         kind: &str,
@@ -257,7 +259,7 @@ impl CaseDocument {
         places
     }
 
-    /// The answers to one question.
+    /// The answers to the question with a link id.
     pub(in crate::rules) fn answers(&self, link_id: &str) -> &[Value] {
         let all = self
             .json
@@ -268,7 +270,7 @@ impl CaseDocument {
     }
 }
 
-/// The codes of item facts.
+/// The (system, code) pairs in an item's facts.
 pub(in crate::rules) fn item_codes(item: &Value) -> Vec<(String, String)> {
     list(item, "codes")
         .filter_map(|c| {
@@ -281,10 +283,11 @@ pub(in crate::rules) fn item_codes(item: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-fn open<'a>(resource: &'a Value, into: &mut Vec<&'a Value>) {
+/// Adds a resource, or the resources in a Bundle.
+fn add_resources<'a>(resource: &'a Value, into: &mut Vec<&'a Value>) {
     if resource_type(resource) == Some("Bundle") {
         for entry in list(resource, "entry").filter_map(|e| e.get("resource")) {
-            open(entry, into);
+            add_resources(entry, into);
         }
     } else if resource.is_object() {
         into.push(resource);
@@ -310,7 +313,7 @@ mod tests {
             zone: chrono_tz::America::New_York,
             priority: "normal",
             member: MemberFacts {
-                line: "MA".into(),
+                line_of_business: "MA".into(),
                 age: Some(71),
                 ..MemberFacts::default()
             },
@@ -320,13 +323,13 @@ mod tests {
     }
 
     #[test]
-    fn days_are_days_of_the_plans_zone() {
+    fn today_is_the_day_of_receipt_in_the_plans_time_zone() {
         let document = CaseDocument::build(input(vec![]));
         assert_eq!(document.as_json()["today"], "2026-09-30");
     }
 
     #[test]
-    fn a_bundle_among_the_resources_is_opened() {
+    fn entries_of_a_bundle_count_as_resources() {
         let bundle = json!({ "resourceType": "Bundle", "entry": [
             { "resource": { "resourceType": "Bundle", "entry": [{ "resource": { "resourceType": "Observation", "id": "o" } }] } },
             { "resource": { "resourceType": "Condition", "id": "c" } }
@@ -338,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_document_is_read_back_as_it_was() {
+    fn a_stored_document_is_read_back_unchanged() {
         let document = CaseDocument::build(input(vec![]));
         let again = CaseDocument::from_json(document.as_json().clone()).unwrap();
         assert_eq!(document.as_json(), again.as_json());
@@ -346,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_without_receipt_is_refused() {
+    fn a_document_without_time_of_receipt_is_refused() {
         assert!(
             CaseDocument::from_json(json!({}))
                 .unwrap_err()

@@ -1,45 +1,46 @@
-//! Which policy or list row answers for an item: a hash of (system, code), then line, state and date; the most
-//! specific scope wins. Looking up is constant in the number of rows.
+//! The index: which policy or list row applies to an item. A hash of (system, code) finds candidates; line of
+//! business, state and day select among them, and the most specific scope wins. The cost does not grow with the number
+//! of rows.
 
 use crate::fhir::coding::is_billing_system;
 use crate::rules::evaluate::case_document::CaseDocument;
 use crate::rules::format::codes::CodeTable;
-use crate::rules::format::policy_file::{Basis, Status};
-use crate::rules::load::tables::{Row, holds_on};
+use crate::rules::format::policy_file::{EffectiveDateBasis, PolicyStatus};
+use crate::rules::load::tables::{ListRow, contains_day};
 use crate::rules::policy::Policy;
 
-/// What answers for an item.
-pub(in crate::rules) enum Answering<'a> {
+/// What applies to an item.
+pub(in crate::rules) enum ApplicableRule<'a> {
     Policy(&'a Policy),
-    /// The answer of a row that names a policy stands in on days for which the policy has no version.
-    Row(&'a Row),
+    /// Also a row that names a policy, on days when no version of the policy is effective.
+    Row(&'a ListRow),
     NoBillingCode,
-    /// No row speaks for the line on that day.
-    Nothing,
+    /// No row has the line of business on that day.
+    None,
 }
 
-/// Policies and rows by code.
+/// Policies and rows by code. Numbers are places in the lists of policies and rows of the rule set.
 #[derive(Debug, Default)]
 pub(in crate::rules) struct Index {
     policies: CodeTable,
     shadows: CodeTable,
     rows: CodeTable,
-    /// Rows whose code is `*`.
-    others: Vec<u32>,
+    /// Rows with the code `*`.
+    rows_for_all_codes: Vec<u32>,
 }
 
-/// How special a scope is: a named state before any, a named line before any, a code before a range.
-type Rank = (bool, bool, bool);
+/// How specific a scope is, greatest last: a named state, a named line of business, a code instead of a range.
+type Specificity = (bool, bool, bool);
 
 impl Index {
-    /// Indexes the active policies, the shadow ones and every row.
-    pub(in crate::rules) fn build(policies: &[Policy], rows: &[Row]) -> Self {
+    /// Indexes active policies, shadow versions and all rows.
+    pub(in crate::rules) fn build(policies: &[Policy], rows: &[ListRow]) -> Self {
         let mut index = Self::default();
         for (n, policy) in (0..).zip(policies) {
             let table = match policy.status() {
-                Status::Active => &mut index.policies,
-                Status::Shadow => &mut index.shadows,
-                Status::Draft | Status::Retired => continue,
+                PolicyStatus::Active => &mut index.policies,
+                PolicyStatus::Shadow => &mut index.shadows,
+                PolicyStatus::Draft | PolicyStatus::Retired => continue,
             };
             for (system, code) in policy.codes() {
                 table.insert(system, code, n);
@@ -47,7 +48,7 @@ impl Index {
         }
         for (n, row) in (0..).zip(rows) {
             if &*row.code == "*" {
-                index.others.push(n);
+                index.rows_for_all_codes.push(n);
             } else {
                 index.rows.insert(&row.system, &row.code, n);
             }
@@ -56,43 +57,44 @@ impl Index {
             policies: index.policies.sealed(),
             shadows: index.shadows.sealed(),
             rows: index.rows.sealed(),
-            others: index.others,
+            rows_for_all_codes: index.rows_for_all_codes,
         }
     }
 
-    /// What answers for the document's item. `demanding` says whether a row's answer asks for anything: of several
-    /// codes of one item, the one that asks wins.
-    pub(in crate::rules) fn answering<'a>(
+    /// What applies to the document's item. If the item has several codes, a row for which `has_requirement` is true
+    /// goes before a row that requires nothing.
+    pub(in crate::rules) fn applicable_rule<'a>(
         &self,
         document: &CaseDocument,
         policies: &'a [Policy],
-        rows: &'a [Row],
-        demanding: impl Fn(&Row) -> bool,
-    ) -> Answering<'a> {
+        rows: &'a [ListRow],
+        has_requirement: impl Fn(&ListRow) -> bool,
+    ) -> ApplicableRule<'a> {
         let codes = billing_codes(document);
         if codes.is_empty() {
-            return Answering::NoBillingCode;
+            return ApplicableRule::NoBillingCode;
         }
         if let Some(policy) = best_policy(&self.policies, &codes, document, policies) {
-            return Answering::Policy(policy);
+            return ApplicableRule::Policy(policy);
         }
-        let (line, state) = (document.line(), document.state());
-        let speaking = |n: &u32| {
+        let (lob, state) = (document.line_of_business(), document.state());
+        let applicable = |n: &u32| {
             let row = rows.get(*n as usize)?;
-            row.speaks_for(line, state, document.received_day())
-                .then_some(row)
+            row.applies_to(lob, state, document.received_day()).then_some(row)
         };
-        let listed = found(&self.rows, &codes).filter_map(|(n, exact)| Some((speaking(n)?, exact)));
-        let row = first_greatest(listed, |(r, exact)| (demanding(r), ranked(r.rank(), *exact)))
-            .map(|(row, _)| row)
-            .or_else(|| first_greatest(self.others.iter().filter_map(speaking), |r| r.rank()));
-        match row {
-            None => Answering::Nothing,
-            Some(row) => Answering::Row(row),
-        }
+        let candidates = entries(&self.rows, &codes).filter_map(|(n, exact)| Some((applicable(n)?, exact)));
+        let row = first_greatest(candidates, |(row, exact)| {
+            (has_requirement(row), specificity(row.specificity(), *exact))
+        })
+        .map(|(row, _)| row)
+        .or_else(|| {
+            let rows = self.rows_for_all_codes.iter().filter_map(applicable);
+            first_greatest(rows, |row| row.specificity())
+        });
+        row.map_or(ApplicableRule::None, ApplicableRule::Row)
     }
 
-    /// The active policy that answers for the document's item.
+    /// The active policy that applies to the document's item.
     pub(in crate::rules) fn policy<'a>(
         &self,
         document: &CaseDocument,
@@ -101,20 +103,20 @@ impl Index {
         best_policy(&self.policies, &billing_codes(document), document, policies)
     }
 
-    /// The shadow version of each policy that would answer for the document's item.
+    /// The shadow versions that would apply to the document's item, by file.
     pub(in crate::rules) fn shadows<'a>(
         &self,
         document: &CaseDocument,
         policies: &'a [Policy],
     ) -> Vec<&'a Policy> {
         let codes = billing_codes(document);
-        let mut speaking: Vec<&Policy> = found(&self.shadows, &codes)
+        let mut shadows: Vec<&Policy> = entries(&self.shadows, &codes)
             .filter_map(|(n, _)| policies.get(*n as usize))
-            .filter(|policy| policy.speaks_for(document))
+            .filter(|policy| policy.applies_to(document))
             .collect();
-        speaking.sort_by_key(|policy| policy.file());
-        speaking.dedup_by_key(|policy| policy.file());
-        speaking
+        shadows.sort_by_key(|policy| policy.file());
+        shadows.dedup_by_key(|policy| policy.file());
+        shadows
     }
 }
 
@@ -124,8 +126,8 @@ fn billing_codes(document: &CaseDocument) -> Vec<(String, String)> {
     codes
 }
 
-/// Every place of the codes, with whether it names the code itself.
-fn found<'t>(table: &'t CodeTable, codes: &[(String, String)]) -> impl Iterator<Item = (&'t u32, bool)> {
+/// The entries of all codes, each with whether it is an entry of the code itself and not of a range.
+fn entries<'t>(table: &'t CodeTable, codes: &[(String, String)]) -> impl Iterator<Item = (&'t u32, bool)> {
     codes.iter().flat_map(|(system, code)| {
         let (exact, ranged) = table.find(system, code);
         exact
@@ -141,17 +143,20 @@ fn best_policy<'a>(
     document: &CaseDocument,
     policies: &'a [Policy],
 ) -> Option<&'a Policy> {
-    let speaking = found(table, codes)
+    let applicable = entries(table, codes)
         .filter_map(|(n, exact)| Some((policies.get(*n as usize)?, exact)))
-        .filter(|(policy, _)| policy.speaks_for(document));
-    first_greatest(speaking, |(policy, exact)| ranked(policy.rank(), *exact)).map(|(policy, _)| policy)
+        .filter(|(policy, _)| policy.applies_to(document));
+    first_greatest(applicable, |(policy, exact)| {
+        specificity(policy.specificity(), *exact)
+    })
+    .map(|(policy, _)| policy)
 }
 
-fn ranked((state, line): (bool, bool), exact: bool) -> Rank {
-    (state, line, exact)
+fn specificity((state, line_of_business): (bool, bool), exact: bool) -> Specificity {
+    (state, line_of_business, exact)
 }
 
-/// The first of the greatest: `max_by_key` alone would take the last.
+/// The first of the greatest elements. `max_by_key` would return the last.
 fn first_greatest<T: Copy, K: Ord>(all: impl Iterator<Item = T>, key: impl Fn(&T) -> K) -> Option<T> {
     let mut best: Option<(K, T)> = None;
     for one in all {
@@ -164,22 +169,24 @@ fn first_greatest<T: Copy, K: Ord>(all: impl Iterator<Item = T>, key: impl Fn(&T
 }
 
 impl Policy {
-    /// State over any, then line over any.
-    pub(in crate::rules) fn rank(&self) -> (bool, bool) {
-        (self.states().is_some(), self.lines().is_some())
+    /// Whether the scope names states, and whether it names lines of business.
+    pub(in crate::rules) fn specificity(&self) -> (bool, bool) {
+        (self.states().is_some(), self.lines_of_business().is_some())
     }
 
-    fn speaks_for(&self, document: &CaseDocument) -> bool {
+    /// Whether line of business, state and day are in scope. Codes are not compared.
+    fn applies_to(&self, document: &CaseDocument) -> bool {
         let window = self.effective();
         let day = match window.basis {
-            Basis::Received => document.received_day(),
-            Basis::ServiceStart => document.service_start().unwrap_or(document.received_day()),
+            EffectiveDateBasis::Received => document.received_day(),
+            EffectiveDateBasis::ServiceStart => document.service_start().unwrap_or(document.received_day()),
         };
-        let (line, state) = (document.line(), document.state());
-        self.lines().is_none_or(|all| all.iter().any(|l| l == line))
+        let (lob, state) = (document.line_of_business(), document.state());
+        self.lines_of_business()
+            .is_none_or(|all| all.iter().any(|own| own == lob))
             && self
                 .states()
-                .is_none_or(|all| all.iter().any(|s| Some(s.as_str()) == state))
-            && holds_on(window.from, window.to, day)
+                .is_none_or(|all| all.iter().any(|own| Some(own.as_str()) == state))
+            && contains_day(window.from, window.to, day)
     }
 }

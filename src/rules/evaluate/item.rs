@@ -1,5 +1,4 @@
-//! One line of a request or one order, as the facts that rules see: `item` of the case document (same shape whatever
-//! it came from). Reads FHIR, decides nothing.
+//! The facts of one claim item or one order: `item` of the case document. Both have the same shape.
 
 use crate::fhir::{coding, extension, extensions, get, list, quantity, reference, resource_type, text};
 use serde_json::{Map, Value, json};
@@ -8,9 +7,9 @@ const REQUESTED_SERVICE: &str =
     "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/extension-requestedService";
 const BILLING_OPTIONS: &str = "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-billing-options";
 
-/// `Claim.item` as item facts. X12 units become UCUM where one exists; the codes are those of `productOrService` in
-/// the stored system spelling.
-pub fn item_of_claim(claim: &Value, item: &Value) -> Value {
+/// The facts of a `Claim.item`. The codes are those of `productOrService`, their systems in the stored spelling. X12
+/// units become UCUM units where a UCUM unit exists.
+pub fn claim_item_facts(claim: &Value, item: &Value) -> Value {
     let mut facts = Map::new();
     put(&mut facts, "sequence", item.get("sequence").cloned());
     let codes = item
@@ -33,9 +32,9 @@ pub fn item_of_claim(claim: &Value, item: &Value) -> Value {
     Value::Object(facts)
 }
 
-/// An order of CRD (`ServiceRequest`, `DeviceRequest`, `MedicationRequest`, `NutritionOrder`, `CommunicationRequest`, `VisionPrescription`) as
-/// item facts. Billing options count as codes.
-pub fn item_of_order(order: &Value) -> Value {
+/// The facts of an order (`ServiceRequest`, `DeviceRequest`, `MedicationRequest`, `NutritionOrder`,
+/// `CommunicationRequest` or `VisionPrescription`). Its billing options (CRD `ext-billing-options`) count as codes.
+pub fn order_item_facts(order: &Value) -> Value {
     let mut facts = Map::new();
     put(&mut facts, "sequence", Some(json!(1)));
     put(
@@ -95,7 +94,7 @@ fn order_codes(order: &Value) -> Vec<Value> {
         Some("VisionPrescription") => {
             concepts.extend(list(order, "lensSpecification").filter_map(|l| l.get("product")));
         }
-        // CommunicationRequest.payload holds what is asked for in R5's `content[x]`, carried as an extension.
+        // The requested item is in R5's `payload.content[x]`, which R4 carries as an extension of the payload.
         Some("CommunicationRequest") => {
             concepts.extend(
                 list(order, "payload")
@@ -114,8 +113,8 @@ fn order_codes(order: &Value) -> Vec<Value> {
     concepts.into_iter().chain(options).flat_map(codes_of).collect()
 }
 
-/// How much an order asks for: ServiceRequest says it as a quantity, MedicationRequest at dispensing, DeviceRequest
-/// only as the length of its timing.
+/// The quantity of an order: `quantityQuantity` of a ServiceRequest, the dispensed quantity of a MedicationRequest, or
+/// the duration of the timing of a DeviceRequest, which has no quantity.
 fn order_quantity(order: &Value) -> Option<Value> {
     [
         &["quantityQuantity"][..],
@@ -136,7 +135,7 @@ fn quantity_of(quantity: &Value) -> Option<Value> {
     })
 }
 
-/// `{start, end}` as the message writes them; one date is both.
+/// `{start, end}` as the resource writes them. A single date is both start and end.
 fn period_of(element: &Value, prefix: &str) -> Option<Value> {
     let one = ["Date", "DateTime"]
         .iter()
@@ -165,10 +164,10 @@ fn place_of(item: &Value) -> Option<Value> {
         .cloned()
 }
 
-/// The provider of the first care-team member that the item names.
+/// The reference to the provider of the first care-team member that the item names.
 fn performer_of<'a>(claim: &'a Value, item: &Value) -> Option<&'a str> {
-    let wanted = list(item, "careTeamSequence").next()?;
-    let member = list(claim, "careTeam").find(|m| m.get("sequence") == Some(wanted))?;
+    let sequence = list(item, "careTeamSequence").next()?;
+    let member = list(claim, "careTeam").find(|member| member.get("sequence") == Some(sequence))?;
     text(member, &["provider", "reference"])
 }
 
@@ -178,9 +177,9 @@ mod tests {
     use crate::fhir::coding::{CPT, HCPCS};
 
     #[test]
-    fn a_claim_line_and_an_order_give_the_same_facts() {
+    fn a_claim_item_and_an_order_have_the_same_facts() {
         let claim = json!({ "careTeam": [{ "sequence": 1, "provider": { "reference": "Practitioner/p" } }] });
-        let line = json!({
+        let item = json!({
             "sequence": 1, "careTeamSequence": [1],
             "productOrService": { "coding": [{ "system": "https://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "code": "E1390" }] },
             "quantity": { "value": 12, "code": "MO", "system": "https://codesystem.x12.org/005010/673" },
@@ -194,9 +193,9 @@ mod tests {
             "occurrencePeriod": { "start": "2026-10-05", "end": "2027-10-04" },
             "performer": [{ "reference": "Practitioner/p" }]
         });
-        assert_eq!(item_of_claim(&claim, &line), item_of_order(&order));
+        assert_eq!(claim_item_facts(&claim, &item), order_item_facts(&order));
         assert_eq!(
-            item_of_order(&order)["quantity"],
+            order_item_facts(&order)["quantity"],
             json!({ "value": 12, "unit": "mo" })
         );
     }
@@ -209,17 +208,17 @@ mod tests {
             "extension": options("77062"),
             "code": { "extension": options("77061"), "coding": [{ "system": "http://snomed.info/sct", "code": "24623002" }] }
         });
-        let item = item_of_order(&order);
+        let item = order_item_facts(&order);
         let codes: Vec<&str> = list(&item, "codes").filter_map(|c| text(c, &["code"])).collect();
         assert_eq!(codes, ["24623002", "77061", "77062"]);
     }
 
     #[test]
-    fn a_device_order_says_how_long_by_its_timing() {
+    fn the_quantity_of_a_device_order_is_the_duration_of_its_timing() {
         let order = json!({ "resourceType": "DeviceRequest", "codeCodeableConcept": { "coding": [{ "system": HCPCS, "code": "E1390" }] },
             "occurrenceTiming": { "repeat": { "boundsDuration": { "value": 12, "code": "mo" } } } });
         assert_eq!(
-            item_of_order(&order)["quantity"],
+            order_item_facts(&order)["quantity"],
             json!({ "value": 12, "unit": "mo" })
         );
     }

@@ -1,12 +1,12 @@
-//! The bare answers of questionnaire responses, by link id. Only responses to a form of the policy count, and of
-//! several responses to one form only the last authored.
+//! Answers from `QuestionnaireResponses`, by link id. Only responses to a form of the policy count, and of several
+//! responses to one form only the one authored last.
 
 use crate::fhir::{dates, list, resource_type, text};
 use chrono::{DateTime, FixedOffset};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// `{linkId: [value…]}` of every response in `resources` whose form is one of `forms` (`name|version`).
+/// `{linkId: [value…]}` of the responses in `resources` to one of `forms` (`name|version`).
 pub(in crate::rules) fn answers(resources: &[&Value], forms: &[&str]) -> Value {
     let mut latest: BTreeMap<&str, (Option<DateTime<FixedOffset>>, &Value)> = BTreeMap::new();
     for response in resources {
@@ -31,21 +31,22 @@ pub(in crate::rules) fn answers(resources: &[&Value], forms: &[&str]) -> Value {
     Value::Object(found)
 }
 
-/// Which of `forms` a response answers. An adaptive form is contained; its `derivedFrom` names the form.
+/// Which of `forms` a response answers. An adaptive response contains its questionnaire, whose `derivedFrom` names the
+/// form.
 fn form_of<'f>(response: &Value, forms: &[&'f str]) -> Option<&'f str> {
     let canonical = text(response, &["questionnaire"])?;
     let Some(id) = canonical.strip_prefix('#') else {
-        return named(canonical, forms);
+        return form_of_canonical(canonical, forms);
     };
     let contained = list(response, "contained").find(|c| text(c, &["id"]) == Some(id))?;
     list(contained, "derivedFrom")
         .filter_map(Value::as_str)
         .chain(text(contained, &["url"]))
-        .find_map(|canonical| named(canonical, forms))
+        .find_map(|canonical| form_of_canonical(canonical, forms))
 }
 
-/// The form that a canonical names: its last segment, with the same version where it names one.
-fn named<'f>(canonical: &str, forms: &[&'f str]) -> Option<&'f str> {
+/// The form of a canonical URL: its last segment is the form's name, and the version is the same if it has one.
+fn form_of_canonical<'f>(canonical: &str, forms: &[&'f str]) -> Option<&'f str> {
     let last = canonical.rsplit('/').next()?;
     let (name, version) = last.split_once('|').map_or((last, None), |(n, v)| (n, Some(v)));
     forms.iter().copied().find(|form| {
@@ -54,10 +55,10 @@ fn named<'f>(canonical: &str, forms: &[&'f str]) -> Option<&'f str> {
     })
 }
 
-fn collect(at: &Value, found: &mut Map<String, Value>) {
-    for item in list(at, "item") {
+fn collect(parent: &Value, found: &mut Map<String, Value>) {
+    for item in list(parent, "item") {
         for answer in list(item, "answer") {
-            if let (Some(link_id), Some(value)) = (text(item, &["linkId"]), bare(answer))
+            if let (Some(link_id), Some(value)) = (text(item, &["linkId"]), value_of(answer))
                 && let Value::Array(all) = found.entry(link_id).or_insert_with(|| Value::Array(Vec::new()))
                 && !all.contains(&value)
             {
@@ -69,8 +70,8 @@ fn collect(at: &Value, found: &mut Map<String, Value>) {
     }
 }
 
-/// The value of an answer: a coding as its code, everything else as it stands.
-fn bare(answer: &Value) -> Option<Value> {
+/// The value of an answer: the code of a Coding, any other value unchanged.
+fn value_of(answer: &Value) -> Option<Value> {
     let (name, value) = answer
         .as_object()?
         .iter()
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_bare_values_also_of_nested_questions() {
+    fn answers_to_nested_questions_are_found() {
         let item = json!([{ "linkId": "group", "item": [
             { "linkId": "a", "answer": [{ "valueCoding": { "code": "exercise", "display": "Exercise" } }] },
             { "linkId": "b", "answer": [{ "valueBoolean": true, "item": [{ "linkId": "c", "answer": [{ "valueInteger": 4 }] }] }] },
@@ -108,23 +109,23 @@ mod tests {
     }
 
     #[test]
-    fn only_forms_of_the_policy_count_and_only_their_last_response() {
-        let says = |form: &str, at: &str, value: bool| {
+    fn only_the_last_response_to_a_form_of_the_policy_counts() {
+        let response_with = |form: &str, at: &str, value: bool| {
             response(
                 form,
                 at,
                 json!([{ "linkId": "a", "answer": [{ "valueBoolean": value }] }]),
             )
         };
-        let old = says("x/home-oxygen|1.0.0", "2026-09-01T10:00:00Z", false);
-        let new = says("x/home-oxygen|1.0.0", "2026-10-01T10:00:00Z", true);
-        let other = says("x/home-oxygen|2.0.0", "2026-10-02T10:00:00Z", false);
+        let old = response_with("x/home-oxygen|1.0.0", "2026-09-01T10:00:00Z", false);
+        let new = response_with("x/home-oxygen|1.0.0", "2026-10-01T10:00:00Z", true);
+        let other = response_with("x/home-oxygen|2.0.0", "2026-10-02T10:00:00Z", false);
         let found = answers(&[&new, &old, &other], &["home-oxygen|1.0.0"]);
         assert_eq!(found, json!({ "a": [true] }));
     }
 
     #[test]
-    fn an_adaptive_response_names_its_form_in_the_contained_one() {
+    fn the_form_of_an_adaptive_response_is_in_its_contained_questionnaire() {
         let mut one = response(
             "#f",
             "2026-10-01T10:00:00Z",

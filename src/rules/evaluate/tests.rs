@@ -1,60 +1,22 @@
-//! Tables of the three values, of units, dates and picks. Each case is a small policy over a small document.
+//! Tests of limits, units, dates, sets and `pick`. Each case is a small policy evaluated over a small case document.
 
-use super::*;
-use crate::rules::Loading;
-use crate::rules::load::{check, files};
+use crate::rules::evaluate::case_document::CaseDocument;
+use crate::rules::evaluate::facts::StepBudget;
+use crate::rules::evaluate::policy::{decision_by_coverage, evaluate_policy};
+use crate::rules::load::check::collector::{FindingCollector, Paths};
+use crate::rules::load::files::ParsedFiles;
+use crate::rules::load::{check, options::LoadOptions};
 use crate::rules::tests::{fixture, shipped};
+use crate::rules::verdict::{CoverageAnswer, Decision, Outcome};
 use Outcome::{Met, NotMet, Unknown};
 use serde_json::{Value, json};
 
-fn leaves(outcomes: &[Outcome]) -> Vec<TraceNode> {
-    outcomes.iter().map(|o| bare(*o)).collect()
-}
-
-const ALL: [Outcome; 3] = [Met, NotMet, Unknown];
-
-#[test]
-fn the_tables_of_the_three_values() {
-    // Rows: met, not met, unknown; columns the same.
-    let table = |combine: &str| ALL.map(|a| ALL.map(|b| combined(combine, leaves(&[a, b])).outcome));
-    assert_eq!(
-        table("all"),
-        [
-            [Met, NotMet, Unknown],
-            [NotMet, NotMet, NotMet],
-            [Unknown, NotMet, Unknown]
-        ]
-    );
-    assert_eq!(
-        table("any"),
-        [[Met, Met, Met], [Met, NotMet, Unknown], [Met, Unknown, Unknown]]
-    );
-    assert_eq!(
-        table("first_known"),
-        [[Met, Met, Met], [NotMet, NotMet, NotMet], [Met, NotMet, Unknown]]
-    );
-    assert_eq!(
-        ALL.map(|a| combined("not", leaves(&[a])).outcome),
-        [NotMet, Met, Unknown]
-    );
-}
-
-#[test]
-fn a_count_is_unknown_as_long_as_it_could_tip() {
-    let two_of = |outcomes: &[Outcome]| counted(2, leaves(outcomes)).outcome;
-    assert_eq!(two_of(&[Met, Met, Unknown]), Met);
-    assert_eq!(two_of(&[Met, Unknown, NotMet]), Unknown);
-    assert_eq!(two_of(&[Met, NotMet, NotMet]), NotMet);
-    assert_eq!(two_of(&[Unknown, Unknown, NotMet]), Unknown);
-    assert_eq!(two_of(&[NotMet, NotMet, Unknown]), NotMet);
-}
-
-/// The outcome of one test of one fact over `answers` and `res`, and its note.
-fn ask(fact: &str, test: &str, answers: Value, res: Value) -> (Outcome, Option<String>) {
+/// The outcome and the note of one test of one fact, over `answers` and `res` of the case document.
+fn evaluate_test(fact: &str, test: &str, answers: Value, res: Value) -> (Outcome, Option<String>) {
     let text = format!(
         "format: pa-policy/1\npolicy: p\nversion: \"1\"\nstatus: draft\neffective: {{ basis: received, from: 2026-01-01 }}\n\
          title: t\nowner: o\nsources: [ {{ id: s, cite: c, url: \"https://x\", checked: 2026-01-01 }} ]\n\
-         scope: {{ codes: [ {{ system: s, any: [\"c\"] }} ], lines: [any], states: [any] }}\n\
+         scope: {{ codes: [ {{ system: s, any: [\"c\"] }} ], lines_of_business: [any], states: [any] }}\n\
          sets: {{ icd: {{ system: \"http://hl7.org/fhir/sid/icd-10-cm\", any: [\"J44.9\"] }}, hcpcs: {{ system: \"http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets\", any: [\"33510\"] }} }}\n\
          facts: {{ f: {fact} }}\n\
          criteria: {{ c: {{ text: t, cite: s, all: [ {{ fact: f, {test} }} ] }} }}\n\
@@ -62,18 +24,20 @@ fn ask(fact: &str, test: &str, answers: Value, res: Value) -> (Outcome, Option<S
          decision: {{ approve: {{ when: {{ criterion: c }}, grant: {{ units: as-asked, reason: r }} }}, \
          otherwise: {{ pend: {{ queue: q, reason: r }}, ask_for: {{ c: {{ loinc: \"1-8\", text: t }} }} }} }}\n"
     );
-    let (mut findings, mut warnings, mut paths) = (Vec::new(), Vec::new(), check::Paths::new());
-    let loading = Loading::default();
-    let mut parts = files::Parts::read(&[("policies/p/1.yaml", &text)], &loading);
-    assert_eq!(parts.findings, []);
-    let read = parts.policies.remove(0);
-    let mut sheet = check::Sheet::new(read.file, read.text, &mut findings, &mut warnings, &mut paths);
-    let policy = check::policy(read, &parts, &|_| None, &loading, &mut sheet);
-    let ignored = [
-        "Nothing uses the set",
-        "carries its tests",
-        "No form of this policy",
-    ];
+    let (mut findings, mut warnings, mut paths) = (Vec::new(), Vec::new(), Paths::new());
+    let options = LoadOptions::default();
+    let mut parsed = ParsedFiles::read(&[("policies/p/1.yaml", &text)], &options);
+    assert_eq!(parsed.findings, []);
+    let parsed_policy = parsed.policies.remove(0);
+    let mut collector = FindingCollector::new(
+        parsed_policy.file,
+        parsed_policy.text,
+        &mut findings,
+        &mut warnings,
+        &mut paths,
+    );
+    let policy = check::policy(parsed_policy, &parsed, &|_| None, &options, &mut collector);
+    let ignored = ["is not used", "A policy needs tests", "No form of this policy"];
     findings.retain(|f| !ignored.iter().any(|i| f.message.contains(i)));
     assert!(findings.is_empty(), "{findings:?}");
     let document = CaseDocument::from_json(
@@ -81,18 +45,18 @@ fn ask(fact: &str, test: &str, answers: Value, res: Value) -> (Outcome, Option<S
         "item": { "period": { "start": "2026-10-20" } }, "answers": answers, "res": res }),
     )
     .unwrap();
-    let verdict = verdict(&policy, &document, Budget(Budget::WHOLE));
+    let verdict = evaluate_policy(&policy, &document, StepBudget(StepBudget::DEFAULT));
     assert_eq!(verdict.error, None);
     let leaf = verdict.trace[0].of[0].leaf.clone().unwrap();
     (verdict.criteria["c"], leaf.note)
 }
 
 fn outcome(fact: &str, test: &str, answer: Value) -> Outcome {
-    ask(fact, test, json!({ "a": [answer] }), json!({})).0
+    evaluate_test(fact, test, json!({ "a": [answer] }), json!({})).0
 }
 
 #[test]
-fn limits_include_or_exclude_their_edge() {
+fn limits_include_or_exclude_the_limit_itself() {
     let number = "{ answer: a, as: number }";
     for (test, at, below, above) in [
         ("at_most: 4", Met, Met, NotMet),
@@ -102,25 +66,25 @@ fn limits_include_or_exclude_their_edge() {
         ("between: [4, 4]", Met, NotMet, NotMet),
         ("equals: 4", Met, NotMet, NotMet),
     ] {
-        let came = [json!(4), json!(3.9), json!(5)].map(|n| outcome(number, test, n));
-        assert_eq!(came, [at, below, above], "{test}");
+        let result = [json!(4), json!(3.9), json!(5)].map(|n| outcome(number, test, n));
+        assert_eq!(result, [at, below, above], "{test}");
     }
 }
 
 #[test]
-fn missing_is_unknown_and_another_type_is_unknown() {
+fn missing_data_and_values_of_another_type_are_unknown() {
     let boolean = "{ answer: a, as: boolean }";
-    let none = |test: &str| ask(boolean, test, json!({}), json!({}));
-    assert_eq!(none("equals: true"), (Unknown, Some("nothing found".into())));
-    assert_eq!(none("equals: true, if_missing: not-met").0, NotMet);
-    assert_eq!(none("exists: false, if_missing: met").0, Met);
+    let missing = |test: &str| evaluate_test(boolean, test, json!({}), json!({}));
+    assert_eq!(missing("equals: true"), (Unknown, Some("nothing found".into())));
+    assert_eq!(missing("equals: true, if_missing: not-met").0, NotMet);
+    assert_eq!(missing("exists: false, if_missing: met").0, Met);
     assert_eq!(
         outcome(boolean, "exists: true, if_missing: not-met", json!(false)),
         Met
     );
     assert_eq!(outcome(boolean, "equals: true", Value::Null), Unknown);
-    // What is there and cannot be read is not missing.
-    let (outcome, note) = ask(
+    // A value that cannot be read is not missing.
+    let (outcome, note) = evaluate_test(
         boolean,
         "equals: true, if_missing: not-met",
         json!({ "a": ["yes"] }),
@@ -128,15 +92,15 @@ fn missing_is_unknown_and_another_type_is_unknown() {
     );
     assert_eq!(
         (outcome, note.as_deref()),
-        (Unknown, Some("found, but it is no boolean"))
+        (Unknown, Some("the value found is not yes or no"))
     );
 }
 
 #[test]
-fn a_quantity_counts_only_in_its_unit_or_a_named_conversion() {
+fn a_quantity_is_read_only_in_its_unit_or_a_unit_of_convert() {
     let fact = "{ from: \"$.answers.a[0]\", read: { path: \"$\", as: quantity, unit: \"mm[Hg]\", convert: { kPa: 7.50062 } } }";
-    let came = |quantity: Value| {
-        ask(
+    let result = |quantity: Value| {
+        evaluate_test(
             fact,
             "at_most: \"55 mm[Hg]\"",
             json!({ "a": [quantity] }),
@@ -144,29 +108,29 @@ fn a_quantity_counts_only_in_its_unit_or_a_named_conversion() {
         )
     };
     assert_eq!(
-        came(json!({ "value": 55, "code": "mm[Hg]", "unit": "mmHg" })).0,
+        result(json!({ "value": 55, "code": "mm[Hg]", "unit": "mmHg" })).0,
         Met
     );
-    assert_eq!(came(json!({ "value": 7.3, "code": "kPa" })).0, Met);
-    assert_eq!(came(json!({ "value": 8, "code": "kPa" })).0, NotMet);
+    assert_eq!(result(json!({ "value": 7.3, "code": "kPa" })).0, Met);
+    assert_eq!(result(json!({ "value": 8, "code": "kPa" })).0, NotMet);
     assert_eq!(
-        came(json!({ "value": 5, "code": "cm[H2O]" })),
-        (Unknown, Some("another unit: cm[H2O]".into()))
+        result(json!({ "value": 5, "code": "cm[H2O]" })),
+        (Unknown, Some("the value has another unit: cm[H2O]".into()))
     );
     assert_eq!(
-        came(json!({ "value": 5 })),
-        (Unknown, Some("a quantity without a unit".into()))
+        result(json!({ "value": 5 })),
+        (Unknown, Some("the value has no unit".into()))
     );
     assert_eq!(
-        came(json!({ "value": 55, "code": "mm[Hg]", "comparator": "<" })).0,
+        result(json!({ "value": 55, "code": "mm[Hg]", "comparator": "<" })).0,
         Unknown
     );
-    assert_eq!(came(json!(5)).0, Unknown);
+    assert_eq!(result(json!(5)).0, Unknown);
 }
 
 #[test]
-fn days_are_counted_in_the_plans_zone_and_partial_dates_are_ranges() {
-    // Received on 30 September in New York. Thirty days before that is 31 August.
+fn days_are_counted_in_the_plans_time_zone_and_incomplete_dates_are_ranges() {
+    // Received on September 30 in New York; 30 days before that is August 31.
     let within = |date: &str| {
         outcome(
             "{ answer: a, as: date }",
@@ -174,7 +138,7 @@ fn days_are_counted_in_the_plans_zone_and_partial_dates_are_ranges() {
             json!(date),
         )
     };
-    for (date, wanted) in [
+    for (date, expected) in [
         ("2026-09-30", Met),
         ("2026-08-31", Met),
         ("2026-08-30", NotMet),
@@ -188,35 +152,35 @@ fn days_are_counted_in_the_plans_zone_and_partial_dates_are_ranges() {
         ("2026-10-01", Unknown),
         ("soon", Unknown),
     ] {
-        assert_eq!(within(date), wanted, "{date}");
+        assert_eq!(within(date), expected, "{date}");
     }
 }
 
 #[test]
-fn a_date_before_or_after_a_day() {
-    let came = |test: &str, date: &str| outcome("{ answer: a, as: date }", test, json!(date));
-    assert_eq!(came("on_or_after: received", "2026-09-30"), Met);
-    assert_eq!(came("on_or_after: received", "2026-09-29"), NotMet);
-    assert_eq!(came("on_or_after: received", "2026-09"), Unknown);
-    assert_eq!(came("on_or_before: service-start", "2026-10-20"), Met);
-    assert_eq!(came("on_or_before: service-start", "2026-10-21"), NotMet);
-    assert_eq!(came("on_or_before: service-start", "2026-10"), Unknown);
-    assert_eq!(came("on_or_before: 2026-01-31", "2026-01"), Met);
+fn a_date_is_compared_with_a_day() {
+    let result = |test: &str, date: &str| outcome("{ answer: a, as: date }", test, json!(date));
+    assert_eq!(result("on_or_after: received", "2026-09-30"), Met);
+    assert_eq!(result("on_or_after: received", "2026-09-29"), NotMet);
+    assert_eq!(result("on_or_after: received", "2026-09"), Unknown);
+    assert_eq!(result("on_or_before: service-start", "2026-10-20"), Met);
+    assert_eq!(result("on_or_before: service-start", "2026-10-21"), NotMet);
+    assert_eq!(result("on_or_before: service-start", "2026-10"), Unknown);
+    assert_eq!(result("on_or_before: 2026-01-31", "2026-01"), Met);
 }
 
 #[test]
-fn a_set_holds_codes_in_any_spelling_of_their_system() {
-    let came = |system: &str, code: &str| {
+fn a_set_has_codes_in_any_spelling_of_their_system() {
+    let result = |system: &str, code: &str| {
         outcome(
             "{ answer: a, as: code }",
             "in_set: icd",
             json!({ "system": system, "code": code }),
         )
     };
-    assert_eq!(came("http://hl7.org/fhir/sid/icd-10-cm", "J44.9"), Met);
-    assert_eq!(came("urn:oid:2.16.840.1.113883.6.90", "J44.9"), Met);
-    assert_eq!(came("http://hl7.org/fhir/sid/icd-10-cm", "J44.8"), NotMet);
-    assert_eq!(came("http://snomed.info/sct", "J44.9"), NotMet);
+    assert_eq!(result("http://hl7.org/fhir/sid/icd-10-cm", "J44.9"), Met);
+    assert_eq!(result("urn:oid:2.16.840.1.113883.6.90", "J44.9"), Met);
+    assert_eq!(result("http://hl7.org/fhir/sid/icd-10-cm", "J44.8"), NotMet);
+    assert_eq!(result("http://snomed.info/sct", "J44.9"), NotMet);
     assert_eq!(
         outcome("{ answer: a, as: code }", "in_set: icd", json!("J44.9")),
         Unknown
@@ -240,50 +204,50 @@ fn observations(of: &[(&str, f64)]) -> Value {
 }
 
 #[test]
-fn the_newest_the_lowest_and_what_cannot_be_told() {
-    let came = |pick: &str, of: &[(&str, f64)]| {
+fn pick_takes_one_of_several_values_unless_it_is_unclear_which() {
+    let result = |pick: &str, of: &[(&str, f64)]| {
         let fact = format!(
             "{{ from: {{ type: Observation, status: [final] }}, read: {{ path: \"$.valueQuantity\", as: quantity, unit: \"%\" }}, \
              dated: \"$.effectiveDateTime\", pick: {pick} }}"
         );
-        ask(&fact, "at_most: \"88 %\"", json!({}), observations(of)).0
+        evaluate_test(&fact, "at_most: \"88 %\"", json!({}), observations(of)).0
     };
     let two = [("2026-09-01", 87.0), ("2026-09-02T08:00:00Z", 91.0)];
-    assert_eq!(came("newest", &two), NotMet);
-    assert_eq!(came("oldest", &two), Met);
-    assert_eq!(came("first", &two), Met);
-    assert_eq!(came("lowest", &two), Met);
-    assert_eq!(came("highest", &two), NotMet);
-    // Two results of one day, one of which names no hour: which is newer nobody knows.
+    assert_eq!(result("newest", &two), NotMet);
+    assert_eq!(result("oldest", &two), Met);
+    assert_eq!(result("first", &two), Met);
+    assert_eq!(result("lowest", &two), Met);
+    assert_eq!(result("highest", &two), NotMet);
+    // Two results of one day, one of them without a time: it is unclear which is newer.
     assert_eq!(
-        came(
+        result(
             "newest",
             &[("2026-09-02", 87.0), ("2026-09-02T08:00:00-04:00", 91.0)]
         ),
         Unknown
     );
     assert_eq!(
-        came(
+        result(
             "newest",
             &[("2026-09-02", 87.0), ("2026-09-02T08:00:00-04:00", 87.0)]
         ),
         Met
     );
     assert_eq!(
-        came(
+        result(
             "newest",
             &[("2026-09", 91.0), ("2026-09-10", 87.0), ("2026-09-12", 87.0)]
         ),
         Unknown
     );
-    assert_eq!(came("newest", &[("", 87.0), ("2026-09-02", 87.0)]), Unknown);
-    assert_eq!(came("newest", &[("", 87.0)]), Met);
+    assert_eq!(result("newest", &[("", 87.0), ("2026-09-02", 87.0)]), Unknown);
+    assert_eq!(result("newest", &[("", 87.0)]), Met);
 }
 
 #[test]
-fn several_answers_without_a_pick_must_agree() {
-    let came = |answers: Value| {
-        ask(
+fn several_answers_without_pick_must_agree() {
+    let result = |answers: Value| {
+        evaluate_test(
             "{ answer: a, as: code }",
             "equals: x",
             json!({ "a": answers }),
@@ -291,28 +255,28 @@ fn several_answers_without_a_pick_must_agree() {
         )
         .0
     };
-    assert_eq!(came(json!(["x", "x"])), Met);
-    assert_eq!(came(json!(["x", "y"])), Unknown);
+    assert_eq!(result(json!(["x", "x"])), Met);
+    assert_eq!(result(json!(["x", "y"])), Unknown);
 }
 
 #[test]
-fn an_overrun_of_the_budget_pends_with_an_error() {
+fn an_evaluation_that_exceeds_its_step_budget_pends_with_an_error() {
     let rules = shipped();
     let policy = rules.policies().find(|p| p.name() == "dme.home-oxygen").unwrap();
     let document = fixture("oxygen", |_| ());
     for steps in [0, 1, 20, 60] {
-        let verdict = verdict(policy, &document, Budget(steps));
+        let verdict = evaluate_policy(policy, &document, StepBudget(steps));
         assert!(verdict.error.is_some(), "{steps}");
         assert_eq!(verdict.coverage.covered, "indeterminate");
         assert!(
             matches!(&verdict.decision, Decision::Pend(p) if p.queue == "dme-nurse" && p.reason == "evaluation-error")
         );
     }
-    assert_eq!(verdict(policy, &document, Budget(10_000)).error, None);
+    assert_eq!(evaluate_policy(policy, &document, StepBudget(10_000)).error, None);
 }
 
 #[test]
-fn coverage_that_settles_the_matter_runs_no_criterion() {
+fn no_criterion_is_evaluated_when_the_coverage_answer_decides() {
     let rules = shipped();
     let verdict = rules.evaluate(&fixture("oxygen", |j| {
         j["member"]["transition_until"] = json!("2026-11-30")
@@ -322,6 +286,6 @@ fn coverage_that_settles_the_matter_runs_no_criterion() {
     assert_eq!(verdict.trace.len(), 1);
     let not_covered = CoverageAnswer::not_covered("no-active-coverage", "ended");
     assert!(
-        matches!(settled_by_coverage(&not_covered), Some(Decision::Pend(p)) if p.queue == "administrative")
+        matches!(decision_by_coverage(&not_covered), Some(Decision::Pend(p)) if p.queue == "administrative")
     );
 }

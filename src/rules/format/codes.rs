@@ -1,20 +1,20 @@
-//! Codes as keys: one key for the many spellings of a system, ranges such as `K0813-K0816`, and a table that finds by
-//! either. Finding is a hash and, for ranges, a binary search: its cost does not grow with the table.
+//! Codes: one key for all spellings of a code system, ranges such as `K0813-K0816`, and a table that finds entries by
+//! code or range. A lookup is a hash and, for ranges, a binary search, so large lists do not slow it down.
 
 use crate::fhir::coding::{CPT, HCPCS, normal_system};
 use std::collections::HashMap;
 
-/// The key of a code. CPT and HCPCS share one space: senders put either's codes under either's URL, and the shape
-/// tells them apart.
-pub(in crate::rules) fn code_key(system: &str, code: &str) -> String {
+/// The key of a code. The shape distinguishes CPT codes from HCPCS codes, because senders put the codes of either
+/// system under the URL of the other.
+pub(crate) fn code_key(system: &str, code: &str) -> String {
     let system = normal_system(system);
-    let system = own_system(system.as_ref(), code);
+    let system = system_by_shape(system.as_ref(), code);
     let mut key = String::with_capacity(system.len() + 1 + code.len());
     key.extend([system, "|", code]);
     key
 }
 
-fn own_system<'a>(system: &'a str, code: &str) -> &'a str {
+fn system_by_shape<'a>(system: &'a str, code: &str) -> &'a str {
     match system {
         HCPCS | CPT if is_cpt_shaped(code) => CPT,
         HCPCS | CPT => HCPCS,
@@ -22,7 +22,7 @@ fn own_system<'a>(system: &'a str, code: &str) -> &'a str {
     }
 }
 
-/// Five characters: four digits, then a digit or one of the letters of CPT's other categories.
+/// Five characters: four digits, then a digit or a letter of CPT's categories II and III and its other code sets.
 fn is_cpt_shaped(code: &str) -> bool {
     let Some((last, first)) = code.as_bytes().split_last() else {
         return false;
@@ -32,25 +32,25 @@ fn is_cpt_shaped(code: &str) -> bool {
         && (last.is_ascii_digit() || matches!(last, b'A' | b'F' | b'M' | b'T' | b'U'))
 }
 
-/// The codes of one shape from one number to another, both included: `K0813-K0816`.
+/// The codes of one shape from a first to a last number, both included: `K0813-K0816`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::rules) struct CodeRange {
-    /// The system's key with the letters around the number and how many digits it has.
+pub(crate) struct CodeRange {
+    /// System, letters around the number, and number of digits, from `shape`.
     shape: String,
     first: u32,
     last: u32,
 }
 
 impl CodeRange {
-    /// Reads `FIRST-LAST`. None: the text is one code. The error is a sentence.
-    pub(in crate::rules) fn read(system: &str, text: &str) -> Option<Result<Self, String>> {
+    /// Reads `FIRST-LAST`. `None`: the text is a single code. The error is a sentence.
+    pub(crate) fn read(system: &str, text: &str) -> Option<Result<Self, String>> {
         let (first, last) = text.split_once('-')?;
         let system = normal_system(system);
-        // Other systems write hyphens inside their codes.
+        // Codes of other systems can contain hyphens.
         if !matches!(system.as_ref(), HCPCS | CPT) {
             return None;
         }
-        let system = own_system(system.as_ref(), first);
+        let system = system_by_shape(system.as_ref(), first);
         let (low, high) = (shape(system, first), shape(system, last));
         Some(match (low, high) {
             (Some((a, first)), Some((b, last))) if a == b && first < last => Ok(Self {
@@ -59,40 +59,45 @@ impl CodeRange {
                 last,
             }),
             _ => Err(format!(
-                "'{text}' is no range of codes: both ends have the same letters and as many digits, the lower first"
+                "'{text}' is not a valid range of codes: both codes need the same letters and the same number of digits, with the lower code first"
             )),
         })
     }
 
-    /// Whether the two share a code.
-    pub(in crate::rules) fn meets(&self, other: &Self) -> bool {
+    /// Whether the two ranges have a code in common.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
         self.shape == other.shape && self.first <= other.last && other.first <= self.last
     }
 
-    /// Whether every code of `other` lies in it.
-    pub(in crate::rules) fn holds(&self, other: &Self) -> bool {
+    /// Whether this range has every code of `other`.
+    pub(crate) fn holds(&self, other: &Self) -> bool {
         self.shape == other.shape && self.first <= other.first && other.last <= self.last
     }
 
-    /// The key of every code in it; none for a range of more than a thousand codes.
+    /// The keys of all codes in the range. `None` for a range of more than a thousand codes.
     pub(in crate::rules) fn codes(&self) -> Option<impl Iterator<Item = String>> {
         let (before, rest) = self.shape.split_once('#')?;
         let to = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let (digits, after) = rest.split_at(to);
         let width: usize = digits.parse().ok()?;
-        let short = self.last - self.first < 1000;
-        short.then(|| (self.first..=self.last).map(move |n| format!("{before}{n:0width$}{after}")))
+        let is_short = self.last - self.first < 1000;
+        is_short.then(|| (self.first..=self.last).map(move |n| format!("{before}{n:0width$}{after}")))
     }
 
-    /// What ranges are sorted by, so that those which share a code lie together.
+    /// The number of codes after the first.
+    pub(in crate::rules) fn width(&self) -> u32 {
+        self.last - self.first
+    }
+
+    /// The key by which ranges are sorted so that overlapping ranges are adjacent.
     pub(in crate::rules) fn order(&self) -> (&str, u32) {
         (&self.shape, self.first)
     }
 
-    /// One code as a range of its own.
-    pub(in crate::rules) fn of_code(system: &str, code: &str) -> Option<Self> {
+    /// A single code as a range.
+    pub(crate) fn of_code(system: &str, code: &str) -> Option<Self> {
         let system = normal_system(system);
-        let (shape, number) = shape(own_system(system.as_ref(), code), code)?;
+        let (shape, number) = shape(system_by_shape(system.as_ref(), code), code)?;
         Some(Self {
             shape,
             first: number,
@@ -101,8 +106,21 @@ impl CodeRange {
     }
 }
 
-/// What is wrong with a HCPCS or CPT code or range, in one sentence.
-pub fn code_mistake(system: &str, code: &str) -> Option<String> {
+/// Every pair of ranges that have a code in common. Both keep the order in which they were passed.
+pub(in crate::rules) fn pairs_that_overlap<T: Copy>(mut ranges: Vec<(CodeRange, T)>) -> Vec<(T, T)> {
+    ranges.sort_by(|(a, _), (b, _)| a.order().cmp(&b.order()));
+    let mut pairs = Vec::new();
+    let mut open: Vec<(CodeRange, T)> = Vec::new();
+    for (range, one) in ranges {
+        open.retain(|(before, _)| before.meets(&range));
+        pairs.extend(open.iter().map(|(_, other)| (*other, one)));
+        open.push((range, one));
+    }
+    pairs
+}
+
+/// What is wrong with a HCPCS or CPT code or range, in one sentence. `None` if it is valid.
+pub fn billing_code_error(system: &str, code: &str) -> Option<String> {
     let is_code = |code: &str| {
         code.len() == 5
             && code.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
@@ -112,12 +130,12 @@ pub fn code_mistake(system: &str, code: &str) -> Option<String> {
         Some(range) => range.err(),
         None if is_code(code) => None,
         None => Some(format!(
-            "'{code}' is no HCPCS or CPT code: a letter and four digits, or five digits"
+            "'{code}' is not a valid HCPCS or CPT code: write a letter and four digits, or five digits"
         )),
     }
 }
 
-/// `K0813` → (`…|K#4`, 813); none for a code without a number, or with one that is too long.
+/// `K0813` gives (`…|K#4`, 813). `None` for a code without a number, or with a number that is too long.
 fn shape(system: &str, code: &str) -> Option<(String, u32)> {
     let from = code.find(|c: char| c.is_ascii_digit())?;
     let (before, rest) = code.split_at(from);
@@ -127,21 +145,22 @@ fn shape(system: &str, code: &str) -> Option<(String, u32)> {
     Some((format!("{system}|{before}#{}{after}", digits.len()), number))
 }
 
-/// What stands under codes and ranges.
+/// Entries by code and by range. An entry is a number that the owner of the table understands.
 #[derive(Debug, Default)]
 pub(in crate::rules) struct CodeTable {
-    exact: HashMap<Box<str>, Places>,
+    exact: HashMap<Box<str>, Entries>,
+    /// By shape: first number, last number, entries.
     ranges: HashMap<String, Vec<(u32, u32, Vec<u32>)>>,
 }
 
-/// Where a code leads; nearly always to one place.
+/// The entries of one code: nearly always a single one, which needs no heap allocation.
 #[derive(Debug, Clone)]
-enum Places {
+enum Entries {
     One(u32),
     Many(Vec<u32>),
 }
 
-impl Places {
+impl Entries {
     fn as_slice(&self) -> &[u32] {
         match self {
             Self::One(one) => std::slice::from_ref(one),
@@ -149,34 +168,34 @@ impl Places {
         }
     }
 
-    fn push(&mut self, place: u32) {
+    fn push(&mut self, entry: u32) {
         match self {
-            Self::One(one) => *self = Self::Many(vec![*one, place]),
-            Self::Many(many) => many.push(place),
+            Self::One(one) => *self = Self::Many(vec![*one, entry]),
+            Self::Many(many) => many.push(entry),
         }
     }
 }
 
 impl CodeTable {
-    /// Puts a place under a code, or under a range of them.
-    pub(in crate::rules) fn insert(&mut self, system: &str, code: &str, place: u32) {
+    /// Adds an entry for a code or for a range.
+    pub(in crate::rules) fn insert(&mut self, system: &str, code: &str, entry: u32) {
         match CodeRange::read(system, code) {
             Some(Ok(range)) => {
                 let all = self.ranges.entry(range.shape).or_default();
-                all.push((range.first, range.last, vec![place]));
+                all.push((range.first, range.last, vec![entry]));
             }
-            // A range that cannot be read is a finding, and its file is not kept.
+            // An invalid range is reported as a finding, and the set is not kept.
             Some(Err(_)) | None => {
                 let key = code_key(system, code).into_boxed_str();
                 match self.exact.entry(key) {
-                    std::collections::hash_map::Entry::Occupied(mut held) => held.get_mut().push(place),
-                    std::collections::hash_map::Entry::Vacant(free) => drop(free.insert(Places::One(place))),
+                    std::collections::hash_map::Entry::Occupied(mut held) => held.get_mut().push(entry),
+                    std::collections::hash_map::Entry::Vacant(free) => drop(free.insert(Entries::One(entry))),
                 }
             }
         }
     }
 
-    /// Makes the ranges searchable: pieces that do not overlap, in order.
+    /// Prepares the ranges for binary search: pieces in order that do not overlap.
     pub(in crate::rules) fn sealed(mut self) -> Self {
         self.exact.shrink_to_fit();
         for pieces in self.ranges.values_mut() {
@@ -185,7 +204,7 @@ impl CodeTable {
         self
     }
 
-    /// The places of a code itself, then those of ranges that hold it.
+    /// The entries of a code itself, and the entries of the ranges that have it. Call `sealed` first.
     pub(in crate::rules) fn find(&self, system: &str, code: &str) -> (&[u32], &[u32]) {
         let exact = self.exact.get(code_key(system, code).as_str());
         let ranged = || {
@@ -193,19 +212,19 @@ impl CodeTable {
                 return None;
             }
             let normal = normal_system(system);
-            let (shape, number) = shape(own_system(normal.as_ref(), code), code)?;
+            let (shape, number) = shape(system_by_shape(normal.as_ref(), code), code)?;
             let pieces = self.ranges.get(&shape)?;
             let at = pieces
                 .partition_point(|(first, _, _)| *first <= number)
                 .checked_sub(1)?;
-            let (_, last, places) = pieces.get(at)?;
-            (number <= *last).then_some(places.as_slice())
+            let (_, last, entries) = pieces.get(at)?;
+            (number <= *last).then_some(entries.as_slice())
         };
-        (exact.map_or(&[], Places::as_slice), ranged().unwrap_or(&[]))
+        (exact.map_or(&[], Entries::as_slice), ranged().unwrap_or(&[]))
     }
 }
 
-/// Overlapping ranges as pieces, each with every place that holds there.
+/// Splits overlapping ranges into pieces, each with the entries of all ranges that cover it.
 fn disjoint(ranges: &[(u32, u32, Vec<u32>)]) -> Vec<(u32, u32, Vec<u32>)> {
     let mut edges: Vec<u32> = ranges
         .iter()
@@ -214,7 +233,7 @@ fn disjoint(ranges: &[(u32, u32, Vec<u32>)]) -> Vec<(u32, u32, Vec<u32>)> {
     edges.sort_unstable();
     edges.dedup();
     let mut pieces = Vec::new();
-    // A sweep: what is open at each edge.
+    // Visits the edges in order and keeps the ranges that are open at each.
     let mut starts: Vec<&(u32, u32, Vec<u32>)> = ranges.iter().collect();
     starts.sort_by_key(|(first, _, _)| *first);
     let mut open: Vec<&(u32, u32, Vec<u32>)> = Vec::new();
@@ -226,10 +245,10 @@ fn disjoint(ranges: &[(u32, u32, Vec<u32>)]) -> Vec<(u32, u32, Vec<u32>)> {
             open.push(range);
         }
         if !open.is_empty() {
-            let mut places: Vec<u32> = open.iter().flat_map(|(_, _, places)| places).copied().collect();
-            places.sort_unstable();
-            places.dedup();
-            pieces.push((*from, to - 1, places));
+            let mut entries: Vec<u32> = open.iter().flat_map(|(_, _, entries)| entries).copied().collect();
+            entries.sort_unstable();
+            entries.dedup();
+            pieces.push((*from, to - 1, entries));
         }
     }
     pieces
@@ -241,7 +260,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn cpt_shaped_codes_are_one_under_both_urls() {
+    fn codes_with_cpt_shape_have_one_key_under_both_urls() {
         assert_eq!(code_key(HCPCS, "33510"), code_key(CPT, "33510"));
         assert_eq!(
             code_key(
@@ -256,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_finds_what_lies_in_it_and_nothing_beside_it() {
+    fn a_range_finds_its_codes_and_no_others() {
         let mut table = CodeTable::default();
         table.insert(HCPCS, "K0813-K0816", 1);
         table.insert(HCPCS, "K0815", 2);
@@ -264,17 +283,17 @@ mod tests {
         let table = table.sealed();
         assert_eq!(table.find(HCPCS, "K0813"), (&[][..], &[1][..]));
         assert_eq!(table.find(HCPCS, "K0815"), (&[2][..], &[1][..]));
-        for beside in [
+        for other in [
             "K0812", "K0817", "L0815", "K815", "K08150", "K0815A", "", "-", "K",
         ] {
-            assert_eq!(table.find(HCPCS, beside), (&[][..], &[][..]), "{beside}");
+            assert_eq!(table.find(HCPCS, other), (&[][..], &[][..]), "{other}");
         }
-        // A CPT-shaped number is one under both systems.
+        // A code with CPT's shape is found under both systems.
         assert_eq!(table.find(HCPCS, "15821").1, [3]);
     }
 
     #[test]
-    fn what_is_no_range_is_told() {
+    fn an_invalid_range_is_refused() {
         let keys: Vec<String> = CodeRange::read(HCPCS, "K0098-K0100")
             .unwrap()
             .unwrap()
@@ -294,19 +313,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_table_of_ranges_answers_as_looking_at_each_range_would(
-            ranges in prop::collection::vec((0u32..60, 1u32..20), 0..12), asked in 0u32..90
+        fn a_table_of_ranges_finds_the_same_as_a_search_through_all_ranges(
+            ranges in prop::collection::vec((0u32..60, 1u32..20), 0..12), number in 0u32..90
         ) {
             let mut table = CodeTable::default();
-            let mut wanted = Vec::new();
+            let mut expected = Vec::new();
             for (n, (first, length)) in (0u32..).zip(&ranges) {
                 table.insert(HCPCS, &format!("A{first:04}-A{:04}", first + length), n);
-                if (*first..=first + length).contains(&asked) {
-                    wanted.push(n);
+                if (*first..=first + length).contains(&number) {
+                    expected.push(n);
                 }
             }
             let table = table.sealed();
-            prop_assert_eq!(table.find(HCPCS, &format!("A{asked:04}")).1, wanted.as_slice());
+            prop_assert_eq!(table.find(HCPCS, &format!("A{number:04}")).1, expected.as_slice());
         }
     }
 }

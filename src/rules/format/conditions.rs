@@ -1,33 +1,34 @@
-//! Conditions as policy files write them: four combinators, a reference to another criterion, or one test of one fact.
-//! One variant per key; there are no expressions in strings, no variables and no functions. Values are typed while
-//! they are read. Evaluation is elsewhere.
+//! Conditions of policy files: combinators, references to criteria, and tests of facts. Each key is a variant; there
+//! are no expressions in strings, no variables and no functions. Values get their types when they are read. `evaluate`
+//! evaluates conditions.
 
-use crate::rules::format::period::Period;
+use crate::rules::period::Period;
 use chrono::NaiveDate;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::fmt;
 
-/// A criterion: words for people, a citation, and one combinator.
+/// A criterion: a text for people, a citation, and one combinator.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "CriterionKeys")]
 pub(in crate::rules) struct Criterion {
     pub text: String,
     pub cite: String,
-    pub node: Node,
+    pub condition: Condition,
 }
 
 /// A condition.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "NodeKeys")]
-pub(in crate::rules) enum Node {
-    All(Vec<Node>),
-    Any(Vec<Node>),
-    /// The first that is not unknown decides.
-    FirstKnown(Vec<Node>),
-    Not(Box<Node>),
-    AtLeast(usize, Vec<Node>),
+#[serde(try_from = "ConditionKeys")]
+pub(in crate::rules) enum Condition {
+    All(Vec<Condition>),
+    Any(Vec<Condition>),
+    /// The first condition that is not unknown decides.
+    FirstKnown(Vec<Condition>),
+    Not(Box<Condition>),
+    /// At least so many of the conditions are met.
+    AtLeast(usize, Vec<Condition>),
     Criterion(String),
     Test(FactTest),
 }
@@ -36,13 +37,13 @@ pub(in crate::rules) enum Node {
 #[derive(Debug, Clone)]
 pub(in crate::rules) struct FactTest {
     pub fact: String,
-    pub test: Test,
+    pub requirement: Requirement,
     pub if_missing: Option<IfMissing>,
 }
 
-/// What a test wants of its fact.
+/// What a test requires of its fact.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::rules) enum Test {
+pub(in crate::rules) enum Requirement {
     AtMost(Limit),
     AtLeast(Limit),
     LessThan(Limit),
@@ -52,11 +53,11 @@ pub(in crate::rules) enum Test {
     InSet(String),
     Exists(bool),
     DatedWithin(DatedWithin),
-    OnOrAfter(Moment),
-    OnOrBefore(Moment),
+    OnOrAfter(DayLimit),
+    OnOrBefore(DayLimit),
 }
 
-/// What the absence of data counts as; without it absence is unknown.
+/// The outcome when the fact is not found. Without `if_missing` it is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -65,7 +66,7 @@ pub(in crate::rules) enum IfMissing {
     NotMet,
 }
 
-/// A bare number, or a number with its UCUM unit as `"55 mm[Hg]"`.
+/// A number, or a number with its UCUM unit: `"55 mm[Hg]"`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Literal")]
 pub(in crate::rules) struct Limit {
@@ -73,7 +74,7 @@ pub(in crate::rules) struct Limit {
     pub unit: Option<String>,
 }
 
-/// A value in a file. A code is a text: a number without quotes is a number.
+/// A value in a file. Codes are texts, so they need quotes: without quotes, `97161` is a number.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::rules) enum Literal {
     Bool(bool),
@@ -81,12 +82,12 @@ pub(in crate::rules) enum Literal {
     Text(String),
 }
 
-/// A date no older than a length of time.
+/// A date at most so long before a day of the case.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::rules) struct DatedWithin {
-    pub of: Anchor,
+    pub of: CaseDay,
     pub at_most: Period,
 }
 
@@ -94,17 +95,17 @@ pub(in crate::rules) struct DatedWithin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub(in crate::rules) enum Anchor {
+pub(in crate::rules) enum CaseDay {
     Received,
     ServiceStart,
 }
 
-/// A day of the case, or a written day.
+/// A day of the case, or a date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(in crate::rules) enum Moment {
-    Of(Anchor),
-    Day(NaiveDate),
+pub(in crate::rules) enum DayLimit {
+    CaseDay(CaseDay),
+    Date(NaiveDate),
 }
 
 #[derive(Deserialize)]
@@ -113,10 +114,10 @@ pub(in crate::rules) enum Moment {
 pub(in crate::rules) struct CriterionKeys {
     text: String,
     cite: String,
-    all: Option<Vec<Node>>,
-    any: Option<Vec<Node>>,
-    first_known: Option<Vec<Node>>,
-    not: Option<Box<Node>>,
+    all: Option<Vec<Condition>>,
+    any: Option<Vec<Condition>>,
+    first_known: Option<Vec<Condition>>,
+    not: Option<Box<Condition>>,
     at_least: Option<CountKeys>,
 }
 
@@ -125,17 +126,17 @@ pub(in crate::rules) struct CriterionKeys {
 #[serde(deny_unknown_fields)]
 pub(in crate::rules) struct CountKeys {
     n: usize,
-    of: Vec<Node>,
+    of: Vec<Condition>,
 }
 
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(in crate::rules) struct NodeKeys {
-    all: Option<Vec<Node>>,
-    any: Option<Vec<Node>>,
-    first_known: Option<Vec<Node>>,
-    not: Option<Box<Node>>,
+pub(in crate::rules) struct ConditionKeys {
+    all: Option<Vec<Condition>>,
+    any: Option<Vec<Condition>>,
+    first_known: Option<Vec<Condition>>,
+    not: Option<Box<Condition>>,
     at_least: Option<AtLeastKeys>,
     criterion: Option<String>,
     fact: Option<String>,
@@ -147,87 +148,87 @@ pub(in crate::rules) struct NodeKeys {
     in_set: Option<String>,
     exists: Option<bool>,
     dated_within: Option<DatedWithin>,
-    on_or_after: Option<Moment>,
-    on_or_before: Option<Moment>,
+    on_or_after: Option<DayLimit>,
+    on_or_before: Option<DayLimit>,
     if_missing: Option<IfMissing>,
 }
 
-/// `at_least` counts conditions when it is a map, and limits a fact when it is a value.
+/// `at_least` is a number of conditions if it is a map, and a limit of a fact if it is a value.
 pub(in crate::rules) enum AtLeastKeys {
     Count(CountKeys),
     Limit(Limit),
 }
 
-/// The single condition among those that were written.
+/// The only one that is present. An error if there is none, or more than one.
 fn only<T>(found: impl IntoIterator<Item = Option<T>>, choices: &str) -> Result<T, String> {
     let mut found = found.into_iter().flatten();
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(one),
-        (None, _) => Err(format!("one of {choices} is missing")),
-        (Some(_), Some(_)) => Err(format!("only one of {choices} can stand here")),
+        (None, _) => Err(format!("one of these keys is missing: {choices}")),
+        (Some(_), Some(_)) => Err(format!("only one of these keys is allowed here: {choices}")),
     }
 }
 
-fn count(keys: CountKeys) -> Node {
-    Node::AtLeast(keys.n, keys.of)
+fn at_least(keys: CountKeys) -> Condition {
+    Condition::AtLeast(keys.n, keys.of)
 }
 
 impl TryFrom<CriterionKeys> for Criterion {
     type Error = String;
 
     fn try_from(keys: CriterionKeys) -> Result<Self, String> {
-        let node = only(
+        let condition = only(
             [
-                keys.all.map(Node::All),
-                keys.any.map(Node::Any),
-                keys.first_known.map(Node::FirstKnown),
-                keys.not.map(Node::Not),
-                keys.at_least.map(count),
+                keys.all.map(Condition::All),
+                keys.any.map(Condition::Any),
+                keys.first_known.map(Condition::FirstKnown),
+                keys.not.map(Condition::Not),
+                keys.at_least.map(at_least),
             ],
             "all, any, first_known, not, at_least",
         )?;
         Ok(Self {
             text: keys.text,
             cite: keys.cite,
-            node,
+            condition,
         })
     }
 }
 
-impl TryFrom<NodeKeys> for Node {
+impl TryFrom<ConditionKeys> for Condition {
     type Error = String;
 
-    fn try_from(keys: NodeKeys) -> Result<Self, String> {
-        let (counted, limited) = match keys.at_least {
-            Some(AtLeastKeys::Count(keys)) => (Some(count(keys)), None),
-            Some(AtLeastKeys::Limit(limit)) => (None, Some(Test::AtLeast(limit))),
+    fn try_from(keys: ConditionKeys) -> Result<Self, String> {
+        let (count, limit) = match keys.at_least {
+            Some(AtLeastKeys::Count(keys)) => (Some(at_least(keys)), None),
+            Some(AtLeastKeys::Limit(limit)) => (None, Some(Requirement::AtLeast(limit))),
             None => (None, None),
         };
         let tests = [
-            limited,
-            keys.at_most.map(Test::AtMost),
-            keys.less_than.map(Test::LessThan),
-            keys.more_than.map(Test::MoreThan),
-            keys.between.map(|(low, high)| Test::Between(low, high)),
-            keys.equals.map(Test::Equals),
-            keys.in_set.map(Test::InSet),
-            keys.exists.map(Test::Exists),
-            keys.dated_within.map(Test::DatedWithin),
-            keys.on_or_after.map(Test::OnOrAfter),
-            keys.on_or_before.map(Test::OnOrBefore),
+            limit,
+            keys.at_most.map(Requirement::AtMost),
+            keys.less_than.map(Requirement::LessThan),
+            keys.more_than.map(Requirement::MoreThan),
+            keys.between.map(|(low, high)| Requirement::Between(low, high)),
+            keys.equals.map(Requirement::Equals),
+            keys.in_set.map(Requirement::InSet),
+            keys.exists.map(Requirement::Exists),
+            keys.dated_within.map(Requirement::DatedWithin),
+            keys.on_or_after.map(Requirement::OnOrAfter),
+            keys.on_or_before.map(Requirement::OnOrBefore),
         ];
         let test = match keys.fact {
             Some(fact) => {
                 let choices = "at_most, at_least, less_than, more_than, between, equals, in_set, exists, dated_within, \
                                on_or_after, on_or_before";
-                Some(Node::Test(FactTest {
-                    test: only(tests, choices).map_err(|e| format!("in the test of '{fact}' {e}"))?,
+                Some(Condition::Test(FactTest {
+                    requirement: only(tests, choices).map_err(|e| format!("in the test of '{fact}', {e}"))?,
                     fact,
                     if_missing: keys.if_missing,
                 }))
             }
             None if tests.iter().any(Option::is_some) || keys.if_missing.is_some() => {
-                return Err("a test needs the 'fact' that it tests".into());
+                return Err("a test needs the key 'fact'".into());
             }
             None => None,
         };
@@ -237,7 +238,7 @@ impl TryFrom<NodeKeys> for Node {
                 keys.any.map(Self::Any),
                 keys.first_known.map(Self::FirstKnown),
                 keys.not.map(Self::Not),
-                counted,
+                count,
                 keys.criterion.map(Self::Criterion),
                 test,
             ],
@@ -328,15 +329,15 @@ impl TryFrom<Literal> for Limit {
             Literal::Text(text) => text,
             Literal::Bool(_) => return Err("a limit is a number, or a number with its unit".into()),
         };
-        let wrong = || format!("'{text}' is no number with a unit; write it like \"55 mm[Hg]\"");
-        let (value, unit) = text.split_once(' ').ok_or_else(wrong)?;
+        let error = || format!("'{text}' is not a number with a unit; write it as \"55 mm[Hg]\"");
+        let (value, unit) = text.split_once(' ').ok_or_else(error)?;
         let value: f64 = value
             .parse()
             .ok()
             .filter(|v: &f64| v.is_finite())
-            .ok_or_else(wrong)?;
+            .ok_or_else(error)?;
         if !is_unit(unit) {
-            return Err(wrong());
+            return Err(error());
         }
         Ok(Self {
             value,
@@ -345,21 +346,22 @@ impl TryFrom<Literal> for Limit {
     }
 }
 
-impl TryFrom<String> for Moment {
+impl TryFrom<String> for DayLimit {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
         match text.as_str() {
-            "received" => Ok(Self::Of(Anchor::Received)),
-            "service-start" => Ok(Self::Of(Anchor::ServiceStart)),
-            day => day.parse().map(Self::Day).map_err(|_| {
-                format!("'{text}' is neither a day (2026-10-01) nor received nor service-start")
-            }),
+            "received" => Ok(Self::CaseDay(CaseDay::Received)),
+            "service-start" => Ok(Self::CaseDay(CaseDay::ServiceStart)),
+            day => day
+                .parse()
+                .map(Self::Date)
+                .map_err(|_| format!("'{text}' is not a day (2026-10-01), 'received' or 'service-start'")),
         }
     }
 }
 
-/// Whether a text has the shape of a UCUM code: printable ASCII without spaces, brackets closed.
+/// Whether a text has the shape of a UCUM code: printable ASCII without spaces, all brackets closed.
 pub(in crate::rules) fn is_unit(text: &str) -> bool {
     let balanced = |open, close| text.matches(open).count() == text.matches(close).count();
     !text.is_empty()
@@ -388,7 +390,7 @@ impl fmt::Display for Literal {
     }
 }
 
-impl fmt::Display for Anchor {
+impl fmt::Display for CaseDay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Received => "received",
@@ -397,17 +399,17 @@ impl fmt::Display for Anchor {
     }
 }
 
-impl fmt::Display for Moment {
+impl fmt::Display for DayLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Of(anchor) => write!(f, "{anchor}"),
-            Self::Day(day) => write!(f, "{day}"),
+            Self::CaseDay(day) => write!(f, "{day}"),
+            Self::Date(day) => write!(f, "{day}"),
         }
     }
 }
 
-/// The test in words, as traces show it.
-impl fmt::Display for Test {
+/// The test as the policy file writes it; part of the trace. `evaluate::requirement` has the words for people.
+impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AtMost(limit) => write!(f, "at_most {limit}"),
@@ -417,10 +419,10 @@ impl fmt::Display for Test {
             Self::Between(low, high) => write!(f, "between {low} and {high}"),
             Self::Equals(value) => write!(f, "equals {value}"),
             Self::InSet(set) => write!(f, "in_set {set}"),
-            Self::Exists(wanted) => write!(f, "exists {wanted}"),
+            Self::Exists(required) => write!(f, "exists {required}"),
             Self::DatedWithin(w) => write!(f, "dated within \"{}\" of \"{}\"", w.at_most, w.of),
-            Self::OnOrAfter(moment) => write!(f, "on_or_after \"{moment}\""),
-            Self::OnOrBefore(moment) => write!(f, "on_or_before \"{moment}\""),
+            Self::OnOrAfter(limit) => write!(f, "on_or_after \"{limit}\""),
+            Self::OnOrBefore(limit) => write!(f, "on_or_before \"{limit}\""),
         }
     }
 }

@@ -1,15 +1,15 @@
-//! A coverage answer as rule files write it, and what CRD demands of it. Codes are those of CRD 2.2
-//! (`coverage-information-codes`); the rules are the invariants of `ext-coverage-information`.
-//! `satisfied` cannot be written: it carries the number of an authorization, which no file knows.
+//! Coverage answers of rule files, and the invariants of CRD 2.2 `ext-coverage-information` that they must keep. Codes
+//! are those of CRD 2.2 (`coverage-information-codes`). `satisfied` cannot be written: it needs the number of an
+//! authorization, which exists only in a case.
 
-use crate::rules::evaluate::verdict::{Code, Contact, CoverageAnswer, Detail, Reason};
-use crate::rules::format::period::Period;
+use crate::rules::period::Period;
+use crate::rules::verdict::{Code, CoverageAnswer, CoverageContact, CoverageDetail, CoverageReason};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
 
-/// An enum of codes: serde reads the code, `code` gives it back.
+/// An enum of codes: serde reads a code, and `code` returns it.
 macro_rules! codes {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $code:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -32,11 +32,11 @@ codes!(DocPurpose { WithPa = "withpa", WithClaim = "withclaim", WithOrder = "wit
 codes!(InfoNeeded { Performer = "performer", Location = "location", Timeframe = "timeframe", ContractWindow = "contract-window", DetailCode = "detail-code", Other = "OTH" });
 codes!(DetailCategory { Limitation = "cat-limitation", Decisional = "cat-decisional", Other = "cat-other" });
 
-/// What is wrong with an answer, and how to mend it.
+/// An invariant that an answer violates: what is wrong, and how to fix it.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::rules) struct Mistake {
-    pub what: &'static str,
-    pub mend: &'static str,
+pub(in crate::rules) struct InvariantViolation {
+    pub message: &'static str,
+    pub fix: &'static str,
 }
 
 /// A coverage answer in a rule file.
@@ -129,105 +129,123 @@ fn reasons<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ReasonKeys>, D::Err
 }
 
 impl AnswerKeys {
-    /// Whether authorization may be needed, so that the criteria are worth evaluating.
+    /// Whether authorization may be needed, so that the criteria are evaluated.
     pub(in crate::rules) fn needs_authorization(&self) -> bool {
         self.covered != Coverage::NotCovered && self.pa != Some(PaNeeded::NoAuth)
     }
 
-    /// The forms that the answer names.
+    /// The forms (`name|version`) that the answer names.
     pub(in crate::rules) fn questionnaires(&self) -> &[String] {
         &self.questionnaires
     }
 
-    /// What CRD's invariants find wrong.
-    pub(in crate::rules) fn mistakes(&self) -> Vec<Mistake> {
+    /// The invariants that the answer violates.
+    pub(in crate::rules) fn invariant_violations(&self) -> Vec<InvariantViolation> {
+        let mut checks = self.code_checks();
+        checks.extend(self.text_checks());
+        checks
+            .into_iter()
+            .filter(|(is_violated, ..)| *is_violated)
+            .map(|(_, message, fix)| InvariantViolation { message, fix })
+            .collect()
+    }
+
+    /// Codes that contradict or need each other: whether the answer violates the invariant, message, fix.
+    fn code_checks(&self) -> Vec<(bool, &'static str, &'static str)> {
         let not_covered = self.covered == Coverage::NotCovered;
-        let settled = not_covered || self.pa == Some(PaNeeded::NoAuth);
+        let needs_no_authorization = not_covered || self.pa == Some(PaNeeded::NoAuth);
         let conditional = self.covered == Coverage::Conditional
             || self.pa == Some(PaNeeded::Conditional)
             || self.doc.contains(&DocNeeded::Conditional);
-        let indeterminate = self.covered == Coverage::Indeterminate
-            || self.pa == Some(PaNeeded::Indeterminate)
-            || self.doc.contains(&DocNeeded::Indeterminate);
-        let no_reason = self.reason.iter().all(|r| r.text.trim().is_empty());
-        let silent = self.reason.iter().any(|r| r.text.trim().is_empty());
-        let unreachable = self.contact.iter().any(|c| c.phone.is_none() && c.url.is_none());
-        let no_code = |codes: &[CodeKeys]| codes.iter().any(|c| c.system.is_empty() || c.code.is_empty());
-        let why = "Say why in one sentence under 'reason'";
-        [
+        vec![
             (
                 not_covered && self.pa.is_some(),
-                "'not-covered' forbids 'pa'",
-                "Take 'pa' out",
+                "'not-covered' cannot have 'pa'",
+                "Remove 'pa'",
             ),
             (
                 self.pa.is_none() && !not_covered && self.covered != Coverage::Indeterminate,
                 "'pa' is missing",
-                "Say whether authorization is needed: pa: auth-needed or pa: no-auth",
+                "Write whether authorization is needed: pa: auth-needed or pa: no-auth",
             ),
             (
                 !self.questionnaires.is_empty() && self.doc.is_empty(),
                 "'questionnaires' needs 'doc'",
-                "Say what kind of documentation the form gathers: doc: [clinical]",
+                "Write what kind of documentation the form collects: doc: [clinical]",
             ),
             (
                 conditional && self.info_needed.is_empty(),
                 "'conditional' needs 'info_needed'",
-                "Say on what it depends: info_needed: [performer]",
+                "Write what the answer depends on: info_needed: [performer]",
             ),
             (
                 !conditional && !self.info_needed.is_empty(),
-                "'info_needed' needs something that is 'conditional'",
-                "Make covered, pa or doc conditional, or take 'info_needed' out",
+                "'info_needed' is only allowed with a 'conditional' answer",
+                "Make covered, pa or doc conditional, or remove 'info_needed'",
             ),
             (
-                settled && self.doc_purpose.contains(&DocPurpose::WithPa),
+                needs_no_authorization && self.doc_purpose.contains(&DocPurpose::WithPa),
                 "'withpa' contradicts an answer that needs no authorization",
                 "Use withclaim, withorder or retain-doc",
             ),
+        ]
+    }
+
+    /// Reasons, details, contacts and codes that are missing or incomplete.
+    fn text_checks(&self) -> Vec<(bool, &'static str, &'static str)> {
+        let indeterminate = self.covered == Coverage::Indeterminate
+            || self.pa == Some(PaNeeded::Indeterminate)
+            || self.doc.contains(&DocNeeded::Indeterminate);
+        let is_empty = |reason: &ReasonKeys| reason.text.trim().is_empty();
+        let no_reason = self.reason.iter().all(is_empty);
+        let has_no_system = |codes: &[CodeKeys]| {
+            codes
+                .iter()
+                .any(|code| code.system.is_empty() || code.code.is_empty())
+        };
+        let add_reason = "Write the reason in one sentence under 'reason'";
+        vec![
             (
                 !self.doc_purpose.is_empty() && no_reason,
                 "'doc_purpose' needs a 'reason'",
-                why,
+                add_reason,
             ),
             (
                 indeterminate && no_reason,
                 "'indeterminate' needs a 'reason'",
-                why,
+                add_reason,
             ),
             (
                 self.info_needed.contains(&InfoNeeded::Other) && no_reason,
                 "'info_needed: OTH' needs a 'reason'",
-                why,
+                add_reason,
             ),
             (
-                silent,
+                self.reason.iter().any(is_empty),
                 "a reason has no text",
                 "Write the sentence that the provider reads",
             ),
             (
-                self.detail.iter().any(|d| !well_valued(&d.value)),
+                self.detail.iter().any(|detail| !is_typed(&detail.value)),
                 "the 'value' of a detail has no type",
                 "Write one of valueBoolean, valueString, valueUrl, valueQuantity, valuePeriod",
             ),
             (
-                unreachable,
+                self.contact
+                    .iter()
+                    .any(|contact| contact.phone.is_none() && contact.url.is_none()),
                 "a contact has neither 'phone' nor 'url'",
-                "Say how the desk is reached",
+                "Write a phone number or a web address",
             ),
             (
-                no_code(&self.billing_codes) || no_code(&self.dependency),
+                has_no_system(&self.billing_codes) || has_no_system(&self.dependency),
                 "a code needs its system",
                 "Write { system, code }",
             ),
         ]
-        .into_iter()
-        .filter(|(broken, ..)| *broken)
-        .map(|(_, what, mend)| Mistake { what, mend })
-        .collect()
     }
 
-    /// The answer as it is given.
+    /// The coverage answer.
     pub(in crate::rules) fn answer(&self) -> CoverageAnswer {
         let code = |c: &CodeKeys| Code {
             system: c.system.clone(),
@@ -251,8 +269,8 @@ impl AnswerKeys {
 }
 
 impl ReasonKeys {
-    fn reason(&self) -> Reason {
-        Reason {
+    fn reason(&self) -> CoverageReason {
+        CoverageReason {
             code: self.code.clone(),
             text: self.text.clone(),
         }
@@ -260,8 +278,8 @@ impl ReasonKeys {
 }
 
 impl DetailKeys {
-    fn detail(&self) -> Detail {
-        Detail {
+    fn detail(&self) -> CoverageDetail {
+        CoverageDetail {
             category: self.category.code().into(),
             code: self.code.clone(),
             value: self.value.clone(),
@@ -271,8 +289,8 @@ impl DetailKeys {
 }
 
 impl ContactKeys {
-    fn contact(&self) -> Contact {
-        Contact {
+    fn contact(&self) -> CoverageContact {
+        CoverageContact {
             name: self.name.clone(),
             phone: self.phone.clone(),
             url: self.url.clone(),
@@ -280,7 +298,8 @@ impl ContactKeys {
     }
 }
 
-fn well_valued(value: &Value) -> bool {
+/// Whether a detail's value is an object with exactly one member, of the type that its name says.
+fn is_typed(value: &Value) -> bool {
     let Some((name, inner)) = value
         .as_object()
         .filter(|o| o.len() == 1)
@@ -301,27 +320,31 @@ mod tests {
     use super::*;
     use crate::rules::read_yaml;
 
-    fn mistakes(yaml: &str) -> Vec<&'static str> {
+    fn violations(yaml: &str) -> Vec<&'static str> {
         let answer = read_yaml::<AnswerKeys>("a.yaml", yaml).unwrap();
-        answer.mistakes().into_iter().map(|m| m.what).collect()
+        answer
+            .invariant_violations()
+            .into_iter()
+            .map(|violation| violation.message)
+            .collect()
     }
 
     #[test]
-    fn answers_that_keep_crds_invariants_pass() {
+    fn an_answer_that_keeps_the_invariants_of_crd_is_accepted() {
         for yaml in [
             "{ covered: covered, pa: no-auth, reason: nothing is needed }",
             "{ covered: not-covered, reason: [ { code: no-active-coverage, text: ended } ] }",
             "{ covered: conditional, pa: conditional, info_needed: [performer] }",
             "{ covered: covered, pa: auth-needed, doc: [clinical], doc_purpose: [withpa], questionnaires: [\"f|1.0.0\"], reason: r }",
         ] {
-            assert_eq!(mistakes(yaml), Vec::<&str>::new(), "{yaml}");
+            assert_eq!(violations(yaml), Vec::<&str>::new(), "{yaml}");
         }
     }
 
     #[test]
-    fn each_broken_invariant_has_its_sentence() {
-        for (yaml, word) in [
-            ("{ covered: not-covered, pa: auth-needed }", "forbids 'pa'"),
+    fn each_violated_invariant_has_a_message() {
+        for (yaml, part) in [
+            ("{ covered: not-covered, pa: auth-needed }", "cannot have 'pa'"),
             ("{ covered: covered }", "'pa' is missing"),
             (
                 "{ covered: covered, pa: auth-needed, questionnaires: [\"f|1\"] }",
@@ -350,13 +373,16 @@ mod tests {
                 "has no type",
             ),
         ] {
-            let found = mistakes(yaml);
-            assert!(found.len() == 1 && found[0].contains(word), "{yaml}: {found:?}");
+            let violations = violations(yaml);
+            assert!(
+                violations.len() == 1 && violations[0].contains(part),
+                "{yaml}: {violations:?}"
+            );
         }
     }
 
     #[test]
-    fn no_file_can_say_satisfied() {
+    fn no_file_can_have_the_code_satisfied() {
         let finding = read_yaml::<AnswerKeys>("a.yaml", "{ covered: covered, pa: satisfied }").unwrap_err();
         assert!(finding.message.contains("satisfied"), "{finding}");
     }

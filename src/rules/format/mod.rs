@@ -1,10 +1,9 @@
-//! What may be written in the files of `rules/`: the policy format `pa-policy/1` key by key, conditions, coverage
-//! answers, codes and their ranges, lengths of time. Reading only: names are resolved and checked in `load`.
+//! The formats of rule files: `pa-policy/1` key by key, conditions, coverage answers, codes and ranges of codes. This
+//! module reads; `load` resolves and checks names.
 
 pub mod codes;
 pub mod conditions;
 pub mod coverage_answer;
-pub mod period;
 pub mod policy_file;
 #[cfg(test)]
 pub mod schema;

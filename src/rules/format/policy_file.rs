@@ -1,10 +1,10 @@
-//! The format `pa-policy/1`, key by key. Every map refuses unknown keys; codes are texts by type. The file only says
-//! what is written: names are resolved and checked in `check`, paths compiled in `facts`.
+//! The format `pa-policy/1`, key by key. Unknown keys are refused, and codes must be quoted texts. The comments become
+//! the descriptions in `rules/schema/`. `load::check` resolves names and compiles paths.
 
-use crate::rules::evaluate::verdict::Outcome;
-use crate::rules::format::conditions::{Criterion, Node};
+use crate::rules::format::conditions::{Condition, Criterion};
 use crate::rules::format::coverage_answer::AnswerKeys;
-use crate::rules::format::period::Period;
+use crate::rules::period::Period;
+use crate::rules::verdict::Outcome;
 use chrono::NaiveDate;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -19,69 +19,69 @@ use std::fmt;
 pub(in crate::rules) struct PolicyKeys {
     /// The format: `pa-policy/1`.
     #[serde(rename = "format")]
-    pub _format: Format,
-    /// Area and name: `dme.home-oxygen`.
+    pub _format: FormatName,
+    /// The policy's name: an area and a name, such as `dme.home-oxygen`.
     pub policy: String,
-    /// The version; the file is named after it.
+    /// The version. The file has the same name.
     pub version: String,
-    /// Where this version stands in its life.
-    pub status: Status,
-    /// From when to when it answers, and which date is asked.
-    pub effective: Effective,
-    /// What people read above it.
+    /// Draft, shadow, active or retired.
+    pub status: PolicyStatus,
+    /// On which days the version is effective, and which date of a case counts.
+    pub effective: EffectivePeriod,
+    /// The title that people read.
     pub title: String,
-    /// Who keeps it.
+    /// The group that maintains the policy.
     pub owner: String,
-    /// The record of its approval; needed to be active or shadow.
-    pub approved: Option<Approval>,
-    /// The texts that criteria cite.
+    /// The record of its approval. An active or shadow version needs one.
+    pub approved: Option<PolicyApproval>,
+    /// The sources that criteria cite.
     #[serde(default)]
-    pub sources: Vec<SourceKeys>,
-    /// For which codes, lines and states it answers: the only keys that the index uses.
-    pub scope: Scope,
+    pub sources: Vec<PolicySource>,
+    /// The codes, lines of business and states that the policy applies to.
+    pub scope: ScopeKeys,
     /// Sets of codes, by name.
     #[serde(default)]
     pub sets: BTreeMap<String, SetKeys>,
-    /// What is read of the case, by name.
+    /// Values that are read from the case document, by name.
     #[serde(default)]
     pub facts: BTreeMap<String, FactKeys>,
-    /// What must hold, in words and as conditions, by name.
+    /// What must be true, as a text and as a condition, by name.
     pub criteria: BTreeMap<String, Criterion>,
-    /// The CRD answer: the first rule whose `when` is met; the last has none.
+    /// Coverage answers for CRD. The first rule whose `when` is met applies; the last rule has no `when`.
     pub coverage: Vec<CoverageRule>,
-    /// The PAS answer: approve as asked, or let a person decide.
+    /// The decision for PAS: approve as requested, or pend for a reviewer.
     pub decision: DecisionKeys,
-    /// Cases and what must come out; each criterion is seen met, not met and unknown.
+    /// Cases and their expected verdicts. Each criterion must be shown met, not met and unknown.
     #[serde(default)]
     pub tests: Vec<TestKeys>,
 }
 
-/// The format's name, in every file.
+/// The name of the format.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(in crate::rules) enum Format {
+pub(in crate::rules) enum FormatName {
     #[serde(rename = "pa-policy/1")]
     One,
 }
 
-/// Where a version stands in its life. Only active ones answer.
+/// The status of a policy version. Only active versions are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum Status {
-    /// Being written; need not be approved yet.
+pub enum PolicyStatus {
+    /// Being written. It needs no approval yet.
     Draft,
-    /// To run beside the active one.
+    /// Evaluated next to the active version, for comparison. Its verdicts are not sent to anyone.
     Shadow,
-    /// Answers.
+    /// Applied to requests and orders.
     Active,
-    /// Answers no more; cases that it decided still name it.
+    /// No longer applied. Cases that it decided still name it.
     Retired,
 }
 
-impl Status {
-    /// The word in files.
-    pub fn word(self) -> &'static str {
+impl PolicyStatus {
+    /// The code in policy files.
+    pub fn code(self) -> &'static str {
         match self {
             Self::Draft => "draft",
             Self::Shadow => "shadow",
@@ -91,67 +91,67 @@ impl Status {
     }
 }
 
-/// From when to when a version answers, and which date is asked.
+/// On which days a version is effective, and which date of a case counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Effective {
-    /// Which date picks the version.
-    pub basis: Basis,
+pub struct EffectivePeriod {
+    /// Which date of a case selects the version.
+    pub basis: EffectiveDateBasis,
     /// The first day.
     pub from: NaiveDate,
     /// The last day.
     pub to: Option<NaiveDate>,
 }
 
-/// Which date picks the version.
+/// Which date of a case selects the version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum Basis {
-    /// The day of receipt in the plan's zone.
+pub enum EffectiveDateBasis {
+    /// The day of receipt in the plan's time zone.
     Received,
-    /// The first day of the service; the day of receipt where none is named.
+    /// The first day of service, or the day of receipt if the item has no date of service.
     ServiceStart,
 }
 
-/// Who approved a version, when, and where that is recorded.
+/// Who approved a version, when, and where the approval is recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Approval {
-    /// The committee or person.
+pub struct PolicyApproval {
+    /// The committee or person that approved the version.
     pub by: String,
-    /// The day.
+    /// The day of the approval.
     pub on: NaiveDate,
-    /// The record.
+    /// The number or name of the record.
     pub record: String,
 }
 
-/// A text that criteria cite.
+/// A source that criteria cite.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct SourceKeys {
-    /// The short name in `cite`.
+pub struct PolicySource {
+    /// The short name that `cite` uses.
     pub id: String,
-    /// Title, number and version.
+    /// Title, number and version of the source.
     pub cite: String,
-    /// Where it can be read.
+    /// The web address of the source.
     pub url: String,
-    /// When somebody last compared the policy with it.
+    /// The day on which somebody last compared the policy with the source.
     pub checked: NaiveDate,
 }
 
-/// For which codes, lines and states a policy answers: the only keys that the index uses.
+/// The codes, lines of business and states that a policy applies to.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(in crate::rules) struct Scope {
+pub(in crate::rules) struct ScopeKeys {
     /// Codes and ranges by system.
     pub codes: Vec<CodesKeys>,
     /// Lines of business, or `[any]`.
-    pub lines: Vec<String>,
+    pub lines_of_business: Vec<String>,
     /// States, or `[any]`.
     pub states: Vec<String>,
 }
@@ -162,98 +162,102 @@ pub(in crate::rules) struct Scope {
 pub(in crate::rules) struct CodesKeys {
     /// The URL of the code system.
     pub system: String,
-    /// Codes, or ranges as `K0813-K0816`.
+    /// Codes, or ranges such as `K0813-K0816`.
     pub any: Option<Vec<String>>,
-    /// A file of `sets/`, one code or range a line.
+    /// A file of `sets/` with one code or range per line.
     pub file: Option<String>,
 }
 
-/// A set of codes: written here, one a line in `sets/*.txt`, or the expansion of a `ValueSet` in `sets/*.json`.
+/// A set of codes: written here, in a file `sets/*.txt`, or as the expansion of a `ValueSet` in `sets/*.json`.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::rules) struct SetKeys {
-    /// The URL of the code system, with `any` or `file`.
+    /// What people read instead of the set's name.
+    pub label: Option<String>,
+    /// The URL of the code system, for `any` or `file`.
     pub system: Option<String>,
     /// The codes.
     pub any: Option<Vec<String>>,
-    /// A file of `sets/`, one code a line.
+    /// A file of `sets/` with one code per line.
     pub file: Option<String>,
-    /// Canonical and version of the `ValueSet`: `http://…|2026`.
+    /// Canonical URL and version of the `ValueSet`: `http://…|2026`.
     pub valueset: Option<String>,
 }
 
-/// A fact: where it is found, and as what it is read.
+/// A fact: where it is found, and as which type it is read.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::rules) struct FactKeys {
-    /// An indexed search, or a JSONPath from the case document.
-    pub from: Option<From>,
-    /// Keeps the nodes that have a code of a set at a path.
+    /// What people read instead of the fact's name: `SpO2 at rest`.
+    pub label: Option<String>,
+    /// A search for resources, or a JSONPath from the root of the case document.
+    pub from: Option<FromKeys>,
+    /// Keeps only nodes that have a code of a set at a path.
     #[serde(default)]
-    pub keep: Vec<Keep>,
-    /// What is read of each node, and as what.
-    pub read: Option<Read>,
-    /// The path of the date, from the node.
+    pub keep: Vec<KeepKeys>,
+    /// Which value of a node is read, and as which type.
+    pub read: Option<ReadKeys>,
+    /// The path from the node to its date.
     pub dated: Option<String>,
-    /// Which of several nodes counts; without it they must agree.
-    pub pick: Option<Pick>,
-    /// The linkId of a question of the policy's form, instead of `from`.
+    /// Which of several nodes is used. Without it they must have the same value.
+    pub pick: Option<PickRule>,
+    /// The linkId of a question in one of the policy's forms, instead of `from`.
     pub answer: Option<String>,
     /// The type of the answer.
     #[serde(rename = "as")]
-    pub kind: Option<Kind>,
+    pub kind: Option<FactType>,
     /// The UCUM unit of a quantity.
     pub unit: Option<String>,
 }
 
-/// Where nodes are found: an indexed search, or a JSONPath for anything else.
+/// Where nodes are found: by a search for resources, which uses an index, or by a JSONPath.
 #[derive(Debug, Clone)]
-pub(in crate::rules) enum From {
-    Search(Search),
+pub(in crate::rules) enum FromKeys {
+    Search(ResourceSearch),
     Path(String),
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(in crate::rules) struct Search {
+pub(in crate::rules) struct ResourceSearch {
     /// The resource type.
     #[serde(rename = "type")]
     pub resource: String,
-    /// The name of a set.
+    /// The name of a set; the resource has one of its codes.
     pub code_in: Option<String>,
-    /// Statuses that count.
+    /// The resource has one of these statuses.
     pub status: Option<Vec<String>>,
-    /// Category codes that count.
+    /// The resource has one of these category codes.
     pub category: Option<Vec<String>>,
 }
 
-/// Keeps nodes that have, at `path`, a code of the set.
+/// Keeps only nodes that have a code of the set at `path`.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(in crate::rules) struct Keep {
-    /// Where the codes are, from the node.
+pub(in crate::rules) struct KeepKeys {
+    /// The path from the node to its codes.
     pub path: String,
     /// The name of a set.
     pub in_set: String,
 }
 
-/// What is read of the node that was picked.
+/// Which value of the node is read.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(in crate::rules) struct Read {
-    /// Where the value is, from the node.
+pub(in crate::rules) struct ReadKeys {
+    /// The path from the node to the value.
     pub path: String,
-    /// Its type.
+    /// The type of the value.
     #[serde(rename = "as")]
-    pub kind: Kind,
+    pub kind: FactType,
     /// The UCUM unit that a quantity must have.
     pub unit: Option<String>,
-    /// Other units and what their numbers are multiplied with.
+    /// Other units, and the factors by which their values are multiplied.
     #[serde(default)]
     pub convert: BTreeMap<String, f64>,
 }
@@ -262,7 +266,7 @@ pub(in crate::rules) struct Read {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub(in crate::rules) enum Kind {
+pub(in crate::rules) enum FactType {
     Number,
     Quantity,
     Date,
@@ -271,11 +275,11 @@ pub(in crate::rules) enum Kind {
     Code,
 }
 
-/// Which of several nodes counts.
+/// Which of several nodes is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub(in crate::rules) enum Pick {
+pub(in crate::rules) enum PickRule {
     Newest,
     Oldest,
     First,
@@ -283,14 +287,14 @@ pub(in crate::rules) enum Pick {
     Highest,
 }
 
-/// One rule of the coverage part: the first whose condition is met answers; the last has none.
+/// One coverage rule. The first rule whose condition is met applies; the last rule has no condition.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::rules) struct CoverageRule {
-    /// When this rule answers; the last rule has none.
-    pub when: Option<Node>,
-    /// What it answers.
+    /// When the rule applies. The last rule has none.
+    pub when: Option<Condition>,
+    /// The coverage answer.
     pub answer: AnswerKeys,
 }
 
@@ -298,19 +302,19 @@ pub(in crate::rules) struct CoverageRule {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::rules) struct DecisionKeys {
-    /// When the request is approved as asked, and for how long.
-    pub approve: Approve,
-    /// Where it waits for a person, and what is asked for.
-    pub otherwise: Otherwise,
+    /// When the item is approved as requested, and for how long.
+    pub approve: ApproveKeys,
+    /// The queue for manual review, and the documents to request.
+    pub otherwise: OtherwiseKeys,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(in crate::rules) struct Approve {
-    /// The criteria that must all be met, as references.
-    pub when: Node,
-    /// What is granted.
+pub(in crate::rules) struct ApproveKeys {
+    /// The condition for approval, as references to criteria.
+    pub when: Condition,
+    /// The terms of the approval.
     pub grant: GrantKeys,
 }
 
@@ -318,19 +322,19 @@ pub(in crate::rules) struct Approve {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::rules) struct GrantKeys {
-    /// `as-asked`: a rule cannot grant less.
+    /// `as-asked`: a rule approves the quantity requested, never less.
     #[serde(rename = "units")]
-    pub _units: Units,
-    /// How long: `12 months`.
+    pub _units: GrantedUnits,
+    /// How long the approval is valid: `12 months`.
     pub period: Option<Period>,
-    /// Why, in one sentence.
+    /// The reason in one sentence.
     pub reason: String,
 }
 
-/// How much is granted. A rule can grant what was asked and nothing else; less is a person's decision.
+/// The quantity that a rule approves. It can only approve the quantity requested; a reviewer may approve less.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(in crate::rules) enum Units {
+pub(in crate::rules) enum GrantedUnits {
     #[serde(rename = "as-asked")]
     AsAsked,
 }
@@ -338,10 +342,10 @@ pub(in crate::rules) enum Units {
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(in crate::rules) struct Otherwise {
-    /// Where the request waits.
+pub(in crate::rules) struct OtherwiseKeys {
+    /// The queue and the reason.
     pub pend: PendKeys,
-    /// What to send for each criterion of `approve.when` that is unknown.
+    /// What the provider should send, for each criterion of `approve.when`, if the criterion is unknown.
     #[serde(default)]
     pub ask_for: BTreeMap<String, AskKeys>,
 }
@@ -352,7 +356,7 @@ pub(in crate::rules) struct Otherwise {
 pub(in crate::rules) struct PendKeys {
     /// The reviewers' queue.
     pub queue: String,
-    /// Why it waits, in a short word.
+    /// Why the item is pended, as a code.
     pub reason: String,
 }
 
@@ -360,34 +364,34 @@ pub(in crate::rules) struct PendKeys {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::rules) struct AskKeys {
-    /// The LOINC code of a document.
+    /// The LOINC code of a document type.
     pub loinc: Option<String>,
     /// A form, as `name|version`.
     pub questionnaire: Option<String>,
-    /// In words.
+    /// What to send, in words.
     pub text: String,
 }
 
-/// An embedded test: a fixture, changes to it (RFC 6902), and what must come out.
+/// An embedded test: a fixture, changes to it (RFC 6902), and the expected verdict.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::rules) struct TestKeys {
-    /// What it shows.
+    /// What the test shows.
     pub name: String,
-    /// The case.
-    pub given: Given,
-    /// What must come out.
-    pub expect: Expect,
+    /// The case document.
+    pub given: GivenKeys,
+    /// The expected verdict.
+    pub expect: ExpectKeys,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(in crate::rules) struct Given {
-    /// A case document of `fixtures/`.
+pub(in crate::rules) struct GivenKeys {
+    /// A file of `fixtures/`.
     pub base: String,
-    /// Changes to it, RFC 6902.
+    /// Changes to it (RFC 6902).
     #[serde(default)]
     #[cfg_attr(
         test,
@@ -399,40 +403,66 @@ pub(in crate::rules) struct Given {
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(in crate::rules) struct Expect {
-    /// The word of the coverage answer: `pa` where it is given, else `covered`.
+pub(in crate::rules) struct ExpectKeys {
+    /// The code of the coverage answer: its `pa` if it has one, else its `covered`.
     pub coverage: Option<String>,
     /// The decision.
-    pub decision: Option<DecisionWord>,
+    pub decision: Option<ExpectedDecision>,
     /// Outcomes by criterion.
     #[serde(default)]
     pub criteria: BTreeMap<String, Outcome>,
-    /// The criteria that are asked about, in order.
+    /// The criteria for which documents are requested, in order.
     pub ask: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub(in crate::rules) enum DecisionWord {
+pub(in crate::rules) enum ExpectedDecision {
     Approve,
     Pend,
     NotRequired,
 }
 
-impl<'de> Deserialize<'de> for From {
+impl FactType {
+    /// The type with its article, for messages to people.
+    pub(in crate::rules) fn text(self) -> &'static str {
+        match self {
+            Self::Number => "a number",
+            Self::Quantity => "a quantity",
+            Self::Date => "a date",
+            Self::Boolean => "yes or no",
+            Self::Text => "a text",
+            Self::Code => "a code",
+        }
+    }
+
+    /// The code in policy files.
+    pub(in crate::rules) fn code(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Quantity => "quantity",
+            Self::Date => "date",
+            Self::Boolean => "boolean",
+            Self::Text => "text",
+            Self::Code => "code",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for FromKeys {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Either;
         impl<'de> Visitor<'de> for Either {
-            type Value = From;
+            type Value = FromKeys;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSONPath, or { type, code_in, status, category }")
             }
-            fn visit_str<E: de::Error>(self, path: &str) -> Result<From, E> {
-                Ok(From::Path(path.to_owned()))
+            fn visit_str<E: de::Error>(self, path: &str) -> Result<FromKeys, E> {
+                Ok(FromKeys::Path(path.to_owned()))
             }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<From, A::Error> {
-                Search::deserialize(MapAccessDeserializer::new(map)).map(From::Search)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<FromKeys, A::Error> {
+                ResourceSearch::deserialize(MapAccessDeserializer::new(map)).map(FromKeys::Search)
             }
         }
         from.deserialize_any(Either)

@@ -1,12 +1,12 @@
 //! The JSON Schemas in `rules/schema/`, generated from the types that read the files, so that an editor completes and
-//! checks what the loader accepts. `UPDATE_SCHEMA=1 cargo test --lib rules::format::schema` writes them anew.
+//! checks exactly what loading accepts. `UPDATE_SCHEMA=1 cargo test --lib rules::format::schema` generates them again.
 
 use crate::rules::format::conditions::{
-    AtLeastKeys, CountKeys, Criterion, CriterionKeys, Limit, Literal, Moment, Node, NodeKeys,
+    AtLeastKeys, Condition, ConditionKeys, CountKeys, Criterion, CriterionKeys, DayLimit, Limit, Literal,
 };
-use crate::rules::format::period::Period;
-use crate::rules::format::policy_file::{From, PolicyKeys, Search};
+use crate::rules::format::policy_file::{FromKeys, PolicyKeys, ResourceSearch};
 use crate::rules::load::files::AnswersFile;
+use crate::rules::period::Period;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -15,7 +15,7 @@ use std::path::Path;
 /// One sentence, or a list of sentences with their codes.
 pub(in crate::rules) struct Reasons;
 
-/// The schema of a type that is read through another one, or in one of several forms.
+/// The schema of a type that is read through another type, or that has several forms.
 macro_rules! schemas {
     ($($name:ident: $(#[$one:ident])? $build:expr;)+) => {
         $(impl JsonSchema for $name {
@@ -33,22 +33,22 @@ macro_rules! schemas {
 
 schemas! {
     Criterion: |g| CriterionKeys::json_schema(g);
-    Node: |g| NodeKeys::json_schema(g);
+    Condition: |g| ConditionKeys::json_schema(g);
     Literal: |_| json_schema!({ "type": ["boolean", "number", "string"] });
     Limit: |_| json_schema!({
-        "description": "A number, or a number with its UCUM unit as \"55 mm[Hg]\".",
+        "description": "A number, or a number with its UCUM unit: \"55 mm[Hg]\".",
         "anyOf": [{ "type": "number" }, { "type": "string", "pattern": "^-?[0-9]+([.][0-9]+)? [!-~]+$" }]
     });
-    Moment: |_| json_schema!({
-        "description": "A day of the case, or a written day.",
+    DayLimit: |_| json_schema!({
+        "description": "A day of the case, or a date.",
         "anyOf": [{ "enum": ["received", "service-start"] }, { "type": "string", "format": "date" }]
     });
     Period: |_| json_schema!({
         "description": "A number and days, weeks, months or years.",
         "type": "string", "pattern": "^[0-9]+ (day|week|month|year)s?$"
     });
-    From: |g| {
-        let search = g.subschema_for::<Search>();
+    FromKeys: |g| {
+        let search = g.subschema_for::<ResourceSearch>();
         json_schema!({ "anyOf": [{ "type": "string", "description": "A JSONPath (RFC 9535) that finds nodes." }, search] })
     };
     AtLeastKeys: |g| {
@@ -56,7 +56,7 @@ schemas! {
         json_schema!({ "anyOf": [count, limit] })
     };
     Reasons: |_| json_schema!({
-        "description": "Why, in one sentence; or several, each with a code of CRD's value set where one fits.",
+        "description": "The reason in one sentence, or a list of reasons, each with a code of CRD's value set if one fits.",
         "anyOf": [
             { "type": "string" },
             { "type": "array", "items": { "type": "object", "additionalProperties": false, "required": ["text"],
@@ -75,7 +75,7 @@ fn schema_of<T: JsonSchema>(title: &str) -> String {
     text
 }
 
-fn is_current(file: &str, schema: &str) {
+fn assert_current(file: &str, schema: &str) {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/rules/schema")).join(file);
     #[expect(clippy::disallowed_methods, reason = "tests read their own settings")]
     if std::env::var("UPDATE_SCHEMA").is_ok() {
@@ -85,25 +85,25 @@ fn is_current(file: &str, schema: &str) {
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(
         written, schema,
-        "rules/schema/{file} is not what the types say; run with UPDATE_SCHEMA=1"
+        "rules/schema/{file} is out of date; run the test with UPDATE_SCHEMA=1"
     );
 }
 
 #[test]
-fn the_schema_of_policies_is_that_of_the_types() {
-    is_current("pa-policy-1.schema.json", &schema_of::<PolicyKeys>("pa-policy/1"));
+fn the_schema_of_policies_is_up_to_date() {
+    assert_current("pa-policy-1.schema.json", &schema_of::<PolicyKeys>("pa-policy/1"));
 }
 
 #[test]
-fn the_schema_of_answers_is_that_of_the_types() {
-    is_current(
+fn the_schema_of_answers_is_up_to_date() {
+    assert_current(
         "pa-answers-1.schema.json",
         &schema_of::<AnswersFile>("pa-answers/1"),
     );
 }
 
 #[test]
-fn the_schema_refuses_unknown_keys_everywhere() {
+fn every_object_of_the_schema_refuses_unknown_keys() {
     fn objects<'v>(value: &'v Value, found: &mut Vec<&'v Value>) {
         if value.get("properties").is_some() {
             found.push(value);
@@ -121,5 +121,8 @@ fn the_schema_refuses_unknown_keys_everywhere() {
     for one in all {
         assert_eq!(one["additionalProperties"], false, "{one}");
     }
-    assert!(!schema.to_string().contains("deny\""), "no key denies");
+    assert!(
+        !schema.to_string().contains("deny\""),
+        "the format has a key that denies"
+    );
 }

@@ -1,49 +1,50 @@
-//! The tests inside policy files: a fixture, changes to it, what must come out. They run when the set is loaded, and
-//! again whenever somebody asks. Every criterion must be seen met, not met and unknown.
+//! The tests inside policy files: a fixture, changes to it, and what the verdict must be. They run when a rule set is
+//! loaded, and when a command asks for it. The tests of a policy must show each criterion met, not met and unknown.
 
-use crate::rules::evaluate;
 use crate::rules::evaluate::case_document::CaseDocument;
-use crate::rules::evaluate::facts::Budget;
-use crate::rules::evaluate::verdict::{Decision, Outcome, Verdict};
-use crate::rules::format::policy_file::{DecisionWord, Status, TestKeys};
-use crate::rules::load::files::on_every_core;
+use crate::rules::evaluate::facts::StepBudget;
+use crate::rules::evaluate::policy::evaluate_policy;
+use crate::rules::finding::Finding;
+use crate::rules::format::policy_file::{ExpectedDecision, PolicyStatus, TestKeys};
+use crate::rules::load::files::parallel_map;
 use crate::rules::policy::Policy;
-use crate::rules::{Finding, RuleSet};
+use crate::rules::rule_set::RuleSet;
+use crate::rules::verdict::{Decision, Outcome, Verdict};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// The outcome of one embedded test.
+/// The result of one embedded test.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestReport {
     /// The policy's name.
     pub policy: String,
-    /// Its version.
+    /// The policy's version.
     pub version: String,
-    /// The file, relative to `rules/`.
+    /// The policy's file, relative to `rules/`.
     pub file: String,
-    /// The line of the test's name.
+    /// The line of the test's name. `None` unless the set was loaded with `EmbeddedTests::CheckOnly`.
     pub line: Option<usize>,
     /// The test's name.
     pub name: String,
-    /// What did not come out as expected; empty when the test passed.
+    /// Where the verdict differs from what the test expects. Empty if the test passed.
     pub differences: Vec<Difference>,
-    /// What came out; none when the fixture could not be changed as the test says.
+    /// The verdict. `None` if the test's changes could not be made to its fixture.
     pub verdict: Option<Verdict>,
 }
 
-/// One expectation that was not met.
+/// One expectation that the verdict does not fulfill.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// What was compared: `coverage`, `decision`, `ask`, or the name of a criterion.
-    pub of: String,
-    /// What the test wants.
-    pub wanted: String,
-    /// What came out.
-    pub came: String,
+    pub subject: String,
+    /// What the test expects.
+    pub expected: String,
+    /// What the verdict has.
+    pub actual: String,
 }
 
 impl TestReport {
-    /// Whether everything came out as expected.
+    /// Whether the verdict is as expected.
     pub fn passed(&self) -> bool {
         self.differences.is_empty()
     }
@@ -51,111 +52,147 @@ impl TestReport {
 
 /// How often the tests of a policy show one criterion in each outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Seen {
-    /// Times met.
+pub struct OutcomeCounts {
+    /// How often it was met.
     pub met: usize,
-    /// Times not met.
+    /// How often it was not met.
     pub not_met: usize,
-    /// Times unknown.
+    /// How often it was unknown.
     pub unknown: usize,
 }
 
-impl Seen {
+impl OutcomeCounts {
     /// The outcomes that no test shows.
-    pub fn missing(self) -> Vec<Outcome> {
+    pub fn missing_outcomes(self) -> Vec<Outcome> {
         [
             (self.met, Outcome::Met),
             (self.not_met, Outcome::NotMet),
             (self.unknown, Outcome::Unknown),
         ]
         .into_iter()
-        .filter(|(times, _)| *times == 0)
+        .filter(|(count, _)| *count == 0)
         .map(|(_, outcome)| outcome)
         .collect()
     }
 }
 
-/// Runs the tests of every policy.
-pub(in crate::rules) fn run(set: &RuleSet) -> Vec<TestReport> {
-    set.policies
-        .iter()
-        .flat_map(|policy| run_policy(set, policy))
-        .collect()
+impl RuleSet {
+    /// Runs the embedded tests of all policies.
+    pub fn run_tests(&self) -> Vec<TestReport> {
+        self.policies
+            .iter()
+            .flat_map(|policy| self.run_policy_tests(policy))
+            .collect()
+    }
+
+    /// Runs the embedded tests of one policy.
+    pub fn run_policy_tests(&self, policy: &Policy) -> Vec<TestReport> {
+        let run = |(n, test): (usize, &TestKeys)| {
+            let (differences, verdict) = match case_document(&self.fixtures, test) {
+                Err(error) => {
+                    let unusable = Difference {
+                        subject: "the case".into(),
+                        expected: "usable".into(),
+                        actual: error,
+                    };
+                    (vec![unusable], None)
+                }
+                Ok(document) => {
+                    let verdict = evaluate_policy(policy, &document, StepBudget(StepBudget::DEFAULT));
+                    (differences(test, &verdict), Some(verdict))
+                }
+            };
+            TestReport {
+                policy: policy.name().to_owned(),
+                version: policy.version().to_owned(),
+                file: policy.file.clone(),
+                line: policy.key_lines.tests.get(n).copied(),
+                name: test.name.clone(),
+                differences,
+                verdict,
+            }
+        };
+        policy.keys.tests.iter().enumerate().map(run).collect()
+    }
+
+    /// How often `reports` show each criterion of a policy met, not met and unknown, by the criterion's name.
+    pub fn outcome_counts<'a>(
+        &self,
+        policy: &'a Policy,
+        reports: &[TestReport],
+    ) -> BTreeMap<&'a str, OutcomeCounts> {
+        outcome_counts(policy, reports)
+    }
 }
 
-/// How often the tests show each criterion of a policy in each outcome.
-pub(in crate::rules) fn seen<'a>(policy: &'a Policy, reports: &[TestReport]) -> BTreeMap<&'a str, Seen> {
-    let mut seen: BTreeMap<&str, Seen> = policy
+fn outcome_counts<'a>(policy: &'a Policy, reports: &[TestReport]) -> BTreeMap<&'a str, OutcomeCounts> {
+    let mut counts: BTreeMap<&str, OutcomeCounts> = policy
         .criteria()
-        .map(|(name, ..)| (name, Seen::default()))
+        .map(|(name, ..)| (name, OutcomeCounts::default()))
         .collect();
-    let own = reports.iter().filter(|r| r.file == policy.file());
-    for (name, outcome) in own.filter_map(|r| r.verdict.as_ref()).flat_map(|v| &v.criteria) {
-        if let Some(seen) = seen.get_mut(name.as_str()) {
+    let own = reports.iter().filter(|report| report.file == policy.file());
+    let outcomes = own
+        .filter_map(|report| report.verdict.as_ref())
+        .flat_map(|verdict| &verdict.criteria);
+    for (name, outcome) in outcomes {
+        if let Some(counts) = counts.get_mut(name.as_str()) {
             match outcome {
-                Outcome::Met => seen.met += 1,
-                Outcome::NotMet => seen.not_met += 1,
-                Outcome::Unknown => seen.unknown += 1,
+                Outcome::Met => counts.met += 1,
+                Outcome::NotMet => counts.not_met += 1,
+                Outcome::Unknown => counts.unknown += 1,
             }
         }
     }
-    seen
+    counts
 }
 
-/// Failed tests, and criteria that the tests do not show in all three outcomes, each with the path of its key; and the
-/// policies that are sound, by the hash of all that their tests read. Retired policies keep theirs in peace; those in
-/// `before` are not run again.
+/// Runs the tests of all policies that are not retired. Returns failed tests and outcomes that no test shows, each with
+/// the key to point at, and the policies that passed, by the hash of everything their tests read. Policies in
+/// `passed_before` do not run again.
 pub(in crate::rules) fn findings(
     set: &RuleSet,
-    before: &HashSet<String>,
+    passed_before: &HashSet<String>,
 ) -> (Vec<(Finding, String)>, HashSet<String>) {
-    let waiting: Vec<&Policy> = set
+    let policies: Vec<&Policy> = set
         .policies
         .iter()
-        .filter(|p| p.status() != Status::Retired)
+        .filter(|policy| policy.status() != PolicyStatus::Retired)
         .collect();
     let check = |policy: &&Policy| {
-        if before.contains(&policy.tests_key) {
+        if passed_before.contains(&policy.tests_hash) {
             Vec::new()
         } else {
-            findings_of(set, policy)
+            policy_findings(set, policy)
         }
     };
-    let found = on_every_core(&waiting, check);
-    let sound = waiting.iter().zip(&found).filter(|(_, found)| found.is_empty());
-    let passed = sound.map(|(policy, _)| policy.tests_key.clone()).collect();
-    (found.into_iter().flatten().collect(), passed)
+    let findings = parallel_map(&policies, check);
+    let passed = policies
+        .iter()
+        .zip(&findings)
+        .filter(|(_, findings)| findings.is_empty())
+        .map(|(policy, _)| policy.tests_hash.clone())
+        .collect();
+    (findings.into_iter().flatten().collect(), passed)
 }
 
-fn findings_of(set: &RuleSet, policy: &Policy) -> Vec<(Finding, String)> {
-    let reports = run_policy(set, policy);
+fn policy_findings(set: &RuleSet, policy: &Policy) -> Vec<(Finding, String)> {
+    let reports = set.run_policy_tests(policy);
     let mut findings = Vec::new();
-    for (n, report) in reports.iter().enumerate().filter(|(_, r)| !r.passed()) {
-        let differences: Vec<String> = report
-            .differences
-            .iter()
-            .map(|d| {
-                format!(
-                    "{} should be {} and is {}",
-                    d.of,
-                    shown(&d.wanted),
-                    shown(&d.came)
-                )
-            })
-            .collect();
+    for (n, report) in reports.iter().enumerate().filter(|(_, report)| !report.passed()) {
+        let differences: Vec<String> = report.differences.iter().map(Difference::text).collect();
         let message = format!("The test '{}' fails: {}", report.name, differences.join("; "));
-        let mend = "Mend the policy, or the expectation; 'assent policy test' shows the trace";
+        let fix = "Correct the policy or the expectation; 'assent policy test' shows the trace";
         findings.push((
-            Finding::new(&policy.file, None, message).mend(mend),
+            Finding::new(&policy.file, None, message).fix(fix),
             format!("tests/{n}/name"),
         ));
     }
-    for (name, seen) in seen(policy, &reports) {
-        for outcome in seen.missing() {
-            let message = format!("No test shows the criterion '{name}' {}", outcome.word());
-            let mend = "Add a test whose case brings that outcome about";
+    for (name, counts) in outcome_counts(policy, &reports) {
+        for outcome in counts.missing_outcomes() {
+            let message = format!("No test shows the criterion '{name}' {}", outcome.text());
+            let fix = "Add a test with a case in which the criterion has that outcome";
             findings.push((
-                Finding::new(&policy.file, None, message).mend(mend),
+                Finding::new(&policy.file, None, message).fix(fix),
                 format!("criteria/{name}"),
             ));
         }
@@ -163,64 +200,42 @@ fn findings_of(set: &RuleSet, policy: &Policy) -> Vec<(Finding, String)> {
     findings
 }
 
-fn shown(value: &str) -> &str {
-    if value.is_empty() { "nothing" } else { value }
+impl Difference {
+    fn text(&self) -> String {
+        let or_nothing = |value: &str| if value.is_empty() { "nothing" } else { value }.to_owned();
+        format!(
+            "{} should be {} but is {}",
+            self.subject,
+            or_nothing(&self.expected),
+            or_nothing(&self.actual)
+        )
+    }
 }
 
-/// Runs the tests of one policy.
-pub(in crate::rules) fn run_policy(set: &RuleSet, policy: &Policy) -> Vec<TestReport> {
-    let run = |(n, test): (usize, &TestKeys)| {
-        let (differences, verdict) = match given(&set.fixtures, test) {
-            Err(why) => {
-                let broken = Difference {
-                    of: "the case".into(),
-                    wanted: "usable".into(),
-                    came: why,
-                };
-                (vec![broken], None)
-            }
-            Ok(document) => {
-                let verdict = evaluate::verdict(policy, &document, Budget(Budget::WHOLE));
-                (differences(test, &verdict), Some(verdict))
-            }
-        };
-        TestReport {
-            policy: policy.name().to_owned(),
-            version: policy.version().to_owned(),
-            file: policy.file.clone(),
-            line: policy.places.tests.get(n).copied(),
-            name: test.name.clone(),
-            differences,
-            verdict,
-        }
-    };
-    policy.keys.tests.iter().enumerate().map(run).collect()
-}
-
-/// The case document of a test.
-pub(in crate::rules) fn given(
+/// The case document of a test: its fixture with its changes.
+pub(in crate::rules) fn case_document(
     fixtures: &HashMap<String, Value>,
     test: &TestKeys,
 ) -> Result<CaseDocument, String> {
     let base = &test.given.base;
     let mut json = fixtures
         .get(base)
-        .ok_or_else(|| format!("there is no {base}"))?
+        .ok_or_else(|| format!("the file {base} does not exist"))?
         .clone();
     json_patch::patch(&mut json, &test.given.change)
         .map_err(|e| format!("the change cannot be made: {e}"))?;
     CaseDocument::from_json(json)
 }
 
-/// The expectations that a verdict does not meet.
+/// The expectations that a verdict does not fulfill.
 pub(in crate::rules) fn differences(test: &TestKeys, verdict: &Verdict) -> Vec<Difference> {
     let mut differences = Vec::new();
-    let mut compare = |of: &str, wanted: &str, came: &str| {
-        if wanted != came {
+    let mut compare = |subject: &str, expected: &str, actual: &str| {
+        if expected != actual {
             differences.push(Difference {
-                of: of.to_owned(),
-                wanted: wanted.to_owned(),
-                came: came.to_owned(),
+                subject: subject.to_owned(),
+                expected: expected.to_owned(),
+                actual: actual.to_owned(),
             });
         }
     };
@@ -229,31 +244,35 @@ pub(in crate::rules) fn differences(test: &TestKeys, verdict: &Verdict) -> Vec<D
         "without error",
         verdict.error.as_deref().unwrap_or("without error"),
     );
-    if let Some(wanted) = &test.expect.coverage {
-        compare("coverage", wanted, verdict.coverage.word());
+    if let Some(expected) = &test.expect.coverage {
+        compare("coverage", expected, verdict.coverage.summary_code());
     }
-    if let Some(wanted) = test.expect.decision {
-        compare(
-            "decision",
-            wanted.word(),
-            DecisionWord::of(&verdict.decision).word(),
-        );
+    if let Some(expected) = test.expect.decision {
+        let actual = ExpectedDecision::of(&verdict.decision);
+        compare("decision", expected.code(), actual.code());
     }
-    for (name, wanted) in &test.expect.criteria {
-        let came = verdict.criteria.get(name).map_or("not evaluated", |o| o.word());
-        compare(name, wanted.word(), came);
+    for (name, expected) in &test.expect.criteria {
+        let actual = verdict
+            .criteria
+            .get(name)
+            .map_or("not evaluated", |outcome| outcome.code());
+        compare(name, expected.code(), actual);
     }
-    if let Some(wanted) = &test.expect.ask {
-        let came: Vec<&str> = match &verdict.decision {
-            Decision::Pend(pend) => pend.ask.iter().map(|a| a.criterion.as_str()).collect(),
+    if let Some(expected) = &test.expect.ask {
+        let actual: Vec<&str> = match &verdict.decision {
+            Decision::Pend(pend) => pend
+                .documents_needed
+                .iter()
+                .map(|document| document.criterion.as_str())
+                .collect(),
             Decision::Approve(_) | Decision::NotRequired { .. } => Vec::new(),
         };
-        compare("ask", &wanted.join(", "), &came.join(", "));
+        compare("ask", &expected.join(", "), &actual.join(", "));
     }
     differences
 }
 
-impl DecisionWord {
+impl ExpectedDecision {
     fn of(decision: &Decision) -> Self {
         match decision {
             Decision::Approve(_) => Self::Approve,
@@ -262,7 +281,7 @@ impl DecisionWord {
         }
     }
 
-    fn word(self) -> &'static str {
+    fn code(self) -> &'static str {
         match self {
             Self::Approve => "approve",
             Self::Pend => "pend",

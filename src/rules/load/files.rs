@@ -1,25 +1,29 @@
-//! The files of `rules/`, each read by what its folder says it is. Policies are read on every core: they are most of
-//! the text. Nothing is checked here that needs a second file.
+//! Reads the files of `rules/`, each according to its folder. Policies are most of the text and are read in parallel.
+//! Checks that need more than one file are in `check`, `list_checks` and `version_checks`.
 
 use crate::fhir::{list, resource_type, text};
-use crate::rules::evaluate::verdict::sha256;
+use crate::rules::finding::Finding;
 use crate::rules::format::coverage_answer::AnswerKeys;
 use crate::rules::format::policy_file::{PolicyKeys, TestKeys};
-use crate::rules::format::yaml::{Lines, read_yaml};
-use crate::rules::load::tables::{DenialReason, Plan, Row, read_denials, read_plans, read_rows};
-use crate::rules::{Finding, Loading, Tests};
+use crate::rules::format::yaml::{KeyLineIndex, read_yaml};
+use crate::rules::load::options::{EmbeddedTests, LoadOptions};
+use crate::rules::load::tables::{
+    DenialReason, ListRow, Plan, read_denial_reasons, read_list, read_plans, read_services,
+};
+use crate::rules::services::Service;
+use crate::rules::verdict::sha256;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// A named answer for list rows.
+/// A coverage answer that list rows name.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::rules) struct NamedAnswer {
-    /// What is answered.
+    /// The coverage answer.
     pub answer: AnswerKeys,
-    /// Where a request waits, when the answer needs authorization.
+    /// The reviewers' queue for requests, if the answer needs authorization.
     pub queue: Option<String>,
     /// File and line, for findings.
     #[serde(skip)]
@@ -33,88 +37,93 @@ pub(in crate::rules) struct NamedAnswer {
 pub(in crate::rules) struct AnswersFile {
     /// The format: `pa-answers/1`.
     format: String,
-    /// Answers by the name that list rows use.
+    /// The answers, by the name that list rows use.
     answers: BTreeMap<String, NamedAnswer>,
 }
 
-/// A policy file as read.
-pub(in crate::rules) struct ReadPolicy<'a> {
+/// A policy file after reading.
+pub(in crate::rules) struct ParsedPolicy<'a> {
     pub keys: PolicyKeys,
     pub file: &'a str,
     pub text: &'a str,
     pub hash: String,
-    /// The hash of all that its tests read.
-    pub tests_key: String,
-    /// Whether its tests were left unread, because nobody will run them.
-    pub tests_left: bool,
+    /// The hash of everything that its tests read.
+    pub tests_hash: String,
+    /// Whether its tests were not read, because they will not run.
+    pub tests_skipped: bool,
 }
 
-/// What the files of `rules/` hold.
+/// The contents of the files of `rules/`.
 #[derive(Default)]
-pub(in crate::rules) struct Parts<'a> {
-    pub rows: Vec<Row>,
-    /// The places of the rows that name a policy.
+pub(in crate::rules) struct ParsedFiles<'a> {
+    pub rows: Vec<ListRow>,
+    /// The places in `rows` of the rows that name a policy, by the policy's name.
     pub rows_by_policy: HashMap<String, Vec<usize>>,
     pub plans: Vec<Plan>,
-    pub denials: Vec<DenialReason>,
+    pub denial_reasons: Vec<DenialReason>,
+    pub services: Vec<Service>,
     pub answers: BTreeMap<String, NamedAnswer>,
     /// Codes of `sets/*.txt`, by file.
     pub sets: HashMap<String, Vec<String>>,
-    /// (system, code) of `sets/*.json`, by `url|version`.
+    /// The (system, code) pairs of `sets/*.json`, by `url|version`.
     pub value_sets: HashMap<String, Vec<(String, String)>>,
+    /// The case documents of `fixtures/`, by file.
     pub fixtures: HashMap<String, Value>,
-    pub policies: Vec<ReadPolicy<'a>>,
+    pub policies: Vec<ParsedPolicy<'a>>,
     pub findings: Vec<Finding>,
-    /// Whether a policy file could not be read, so that its name is not known.
-    pub unread: bool,
+    /// Whether a policy file could not be read, so that the name of its policy is unknown.
+    pub has_unreadable_policy: bool,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> ParsedFiles<'a> {
     /// Reads (path, text) pairs.
-    pub(in crate::rules) fn read(files: &[(&'a str, &'a str)], loading: &Loading) -> Self {
-        let mut parts = Self::default();
+    pub(in crate::rules) fn read(files: &[(&'a str, &'a str)], options: &LoadOptions) -> Self {
+        let mut parsed = Self::default();
         let is_policy = |file: &str| {
             file.starts_with("policies/") && matches!(file.rsplit_once('.'), Some((_, "yaml" | "json")))
         };
         let (policies, others): (Vec<_>, Vec<_>) =
             files.iter().copied().partition(|(file, _)| is_policy(file));
-        let beside = Beside::of(&others);
+        let referenced = ReferencedFiles::read(&others);
         for (file, text) in others {
-            parts.read_one(file, text);
+            parsed.read_file(file, text);
         }
-        let read = |file: &(&'a str, &'a str)| read_policy(file.0, file.1, &beside, loading);
-        for read in on_every_core(&policies, read) {
-            match read {
-                Ok(policy) => parts.policies.push(policy),
+        let read = |file: &(&'a str, &'a str)| read_policy(file.0, file.1, &referenced, options);
+        for policy in parallel_map(&policies, read) {
+            match policy {
+                Ok(policy) => parsed.policies.push(policy),
                 Err(finding) => {
-                    parts.unread = true;
-                    parts.findings.push(finding);
+                    parsed.has_unreadable_policy = true;
+                    parsed.findings.push(finding);
                 }
             }
         }
-        for (n, row) in parts.rows.iter().enumerate() {
+        for (n, row) in parsed.rows.iter().enumerate() {
             if let Some(policy) = &row.policy {
-                parts
+                parsed
                     .rows_by_policy
                     .entry(policy.to_string())
                     .or_default()
                     .push(n);
             }
         }
-        parts
+        parsed
     }
 
-    fn find(&mut self, file: &str, line: Option<usize>, message: impl Into<String>, mend: &str) {
-        self.findings.push(Finding::new(file, line, message).mend(mend));
+    fn error(&mut self, file: &str, line: Option<usize>, message: impl Into<String>, fix: &str) {
+        self.findings.push(Finding::new(file, line, message).fix(fix));
     }
 
-    fn read_one(&mut self, file: &str, text: &str) {
+    fn read_file(&mut self, file: &str, text: &str) {
         let folder = file.split_once('/').map_or("", |(folder, _)| folder);
         let kind = file.rsplit_once('.').map_or("", |(_, kind)| kind);
         match (folder, kind) {
-            ("lists", "csv") => self.rows.extend(read_rows(file, text, &mut self.findings)),
+            ("lists", "csv") => self.rows.extend(read_list(file, text, &mut self.findings)),
             ("codes", "csv") if file == "codes/denial.csv" => {
-                self.denials = read_denials(file, text, &mut self.findings);
+                self.denial_reasons = read_denial_reasons(file, text, &mut self.findings);
+            }
+            ("codes", "csv") if file == "codes/services.csv" => {
+                self.services = read_services(file, text, &mut self.findings);
             }
             ("", "csv") if file == "plans.csv" => self.plans = read_plans(file, text, &mut self.findings),
             ("sets", "txt") => self.read_codes(file, text),
@@ -125,18 +134,18 @@ impl<'a> Parts<'a> {
                 }
             }
             ("answers", "yaml") => self.read_answers(file, text),
-            // Read elsewhere: clocks by `deadlines`, letters by the notices.
+            // `deadlines` reads the clocks. Letters, schemas and README files are not rules.
             ("clocks" | "letters" | "schema", _) | (_, "md") => {}
-            _ => self.find(
+            _ => self.error(
                 file,
                 None,
-                "Nothing reads this file",
-                "Is it in the right folder? rules/README.md names them",
+                "The server does not read this file",
+                "Move it to the right folder; rules/README.md lists the folders",
             ),
         }
     }
 
-    /// One code or range a line; `#` begins a remark.
+    /// Reads one code or range per line. `#` begins a comment.
     fn read_codes(&mut self, file: &str, text: &str) {
         let mut codes = Vec::new();
         for (n, line) in text.lines().enumerate() {
@@ -145,11 +154,11 @@ impl<'a> Parts<'a> {
                 .chars()
                 .any(|c| !(c.is_ascii_alphanumeric() || ".-/".contains(c)))
             {
-                self.find(
+                self.error(
                     file,
                     Some(n + 1),
-                    format!("'{code}' is no code"),
-                    "Write one code a line",
+                    format!("'{code}' is not a valid code"),
+                    "Write one code per line",
                 );
             } else if !code.is_empty() {
                 codes.push(code.to_owned());
@@ -162,18 +171,19 @@ impl<'a> Parts<'a> {
         match serde_json::from_str(text) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.find(
+                self.error(
                     file,
                     Some(error.line()),
                     error.to_string(),
-                    "Mend the JSON at this line",
+                    "Correct the JSON at this line",
                 );
                 None
             }
         }
     }
 
-    /// An expanded `ValueSet`: its `expansion.contains`, whatever the depth. Abstract and inactive entries are no codes.
+    /// Reads the codes of an expanded `ValueSet` at all levels of `expansion.contains`, except abstract and inactive
+    /// ones.
     fn read_value_set(&mut self, file: &str, source: &str) {
         let Some(value) = self.read_json(file, source) else {
             return;
@@ -193,50 +203,54 @@ impl<'a> Parts<'a> {
             }
             open.extend(list(entry, "contains"));
         }
-        let named = (text(&value, &["url"]), text(&value, &["version"]));
-        match named {
+        match (text(&value, &["url"]), text(&value, &["version"])) {
             (Some(url), Some(version)) if resource_type(&value) == Some("ValueSet") && !codes.is_empty() => {
                 let name = format!("{url}|{version}");
                 if self.value_sets.insert(name.clone(), codes).is_some() {
-                    self.find(file, None, format!("Two files hold '{name}'"), "Keep one of the two");
+                    self.error(file, None, format!("Two files have the ValueSet '{name}'"), "Keep one of the two");
                 }
             }
-            _ => self.find(
+            _ => self.error(
                 file,
                 None,
-                "This is no expanded ValueSet",
-                "Put the answer of $expand here: resourceType ValueSet with url, version and expansion.contains",
+                "This file is not an expanded ValueSet",
+                "Save the response of $expand: resourceType ValueSet with url, version and expansion.contains",
             ),
         }
     }
 
     fn read_answers(&mut self, file: &str, text: &str) {
-        let read = Lines::of(file, text).and_then(|lines| Ok((lines, read_yaml::<AnswersFile>(file, text)?)));
-        let (lines, answers) = match read {
+        let read = || {
+            Ok((
+                KeyLineIndex::read(file, text)?,
+                read_yaml::<AnswersFile>(file, text)?,
+            ))
+        };
+        let (lines, answers) = match read() {
             Ok(read) => read,
             Err(finding) => return self.findings.push(finding),
         };
         if answers.format != "pa-answers/1" {
-            self.find(
+            self.error(
                 file,
-                Some(lines.at("format")),
+                Some(lines.line_of("format")),
                 format!("'{}' is not the format of this folder", answers.format),
                 "Write format: pa-answers/1",
             );
         }
         for (name, mut answer) in answers.answers {
-            let line = Some(lines.at(&format!("answers/{name}")));
+            let line = Some(lines.line_of(&format!("answers/{name}")));
             answer.place = (file.to_owned(), line);
-            for mistake in answer.answer.mistakes() {
-                self.find(
+            for violation in answer.answer.invariant_violations() {
+                self.error(
                     file,
                     line,
-                    format!("In the answer '{name}': {}", mistake.what),
-                    mistake.mend,
+                    format!("In the answer '{name}': {}", violation.message),
+                    violation.fix,
                 );
             }
             if self.answers.insert(name.clone(), answer).is_some() {
-                self.find(
+                self.error(
                     file,
                     line,
                     format!("Two answers are named '{name}'"),
@@ -247,18 +261,20 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The hashes of the files that policies read beside themselves.
-struct Beside<'a> {
+/// The hashes of the files that the tests of policies read, besides the policy itself.
+struct ReferencedFiles<'a> {
+    /// Fixtures and sets, by file.
     files: HashMap<&'a str, String>,
+    /// The hash of all expanded value sets: policies name them by URL and not by file.
     value_sets: String,
 }
 
-impl<'a> Beside<'a> {
-    fn of(others: &[(&'a str, &'a str)]) -> Self {
-        let read = |file: &str| file.starts_with("fixtures/") || file.starts_with("sets/");
+impl<'a> ReferencedFiles<'a> {
+    fn read(others: &[(&'a str, &'a str)]) -> Self {
+        let is_read = |file: &str| file.starts_with("fixtures/") || file.starts_with("sets/");
         let files: HashMap<&str, String> = others
             .iter()
-            .filter(|(file, _)| read(file))
+            .filter(|(file, _)| is_read(file))
             .map(|(file, text)| (*file, sha256(text.as_bytes())))
             .collect();
         let mut value_sets: Vec<&str> = files
@@ -271,8 +287,9 @@ impl<'a> Beside<'a> {
         Self { files, value_sets }
     }
 
-    /// The hash of the evaluator's version, a policy and every file of fixtures and sets that its text names.
-    fn key(&self, hash: &str, text: &str) -> String {
+    /// The hash of everything that a policy's tests read: the version of this program, the policy, and the fixtures and
+    /// sets that the policy's text names.
+    fn tests_hash(&self, policy_hash: &str, text: &str) -> String {
         let names = ["fixtures/", "sets/"].iter().flat_map(|folder| {
             text.match_indices(folder).map(|(at, _)| {
                 let rest = text.get(at..).unwrap_or_default();
@@ -282,20 +299,20 @@ impl<'a> Beside<'a> {
                 rest.get(..end).unwrap_or_default()
             })
         });
-        let named: std::collections::BTreeSet<&str> = names.collect();
-        let mut read = vec![env!("CARGO_PKG_VERSION"), hash, &self.value_sets];
-        read.extend(
-            named
+        let names: BTreeSet<&str> = names.collect();
+        let mut parts = vec![env!("CARGO_PKG_VERSION"), policy_hash, &self.value_sets];
+        parts.extend(
+            names
                 .into_iter()
                 .filter_map(|name| self.files.get(name))
                 .map(String::as_str),
         );
-        sha256(read.join("\n").as_bytes())
+        sha256(parts.join("\n").as_bytes())
     }
 }
 
-/// Does the same with each of many, on every core; the order is kept.
-pub(in crate::rules) fn on_every_core<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+/// Maps a function over a list with one thread per core. The order is kept.
+pub(in crate::rules) fn parallel_map<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let each = all.len().div_ceil(cores).max(4);
     if all.len() <= each {
@@ -303,17 +320,17 @@ pub(in crate::rules) fn on_every_core<T: Sync, R: Send>(all: &[T], work: impl Fn
     }
     let work = &work;
     std::thread::scope(|scope| {
-        let begin = |some| scope.spawn(move || Vec::from_iter(<[T]>::iter(some).map(work)));
-        let workers: Vec<_> = all.chunks(each).map(|some: &[T]| begin(some)).collect();
-        let ended = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
-        // A panic of a worker goes on here: it is a mistake of the program, not of a file.
-        ended
-            .flat_map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        let start = |chunk| scope.spawn(move || Vec::from_iter(<[T]>::iter(chunk).map(work)));
+        let threads: Vec<_> = all.chunks(each).map(|chunk: &[T]| start(chunk)).collect();
+        let results = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        // A panic in a thread is an error of the program and not of a file, so it is passed on.
+        results
+            .flat_map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     })
 }
 
-/// The tests alone, as they stand at the end of most policies.
+/// The `tests` of a policy, which are at the end of most files.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TestsPart {
@@ -323,33 +340,34 @@ struct TestsPart {
 fn read_policy<'a>(
     file: &'a str,
     text: &'a str,
-    beside: &Beside<'_>,
-    loading: &Loading,
-) -> Result<ReadPolicy<'a>, Finding> {
+    referenced: &ReferencedFiles<'_>,
+    options: &LoadOptions,
+) -> Result<ParsedPolicy<'a>, Finding> {
     if may_have_deny(text) {
-        // Finds the key wherever it stands, also where names are free.
-        Lines::of(file, text)?;
+        // Finds the key anywhere in the file, also in maps whose keys are free names.
+        KeyLineIndex::read(file, text)?;
     }
     let hash = sha256(text.as_bytes());
-    let tests_key = beside.key(&hash, text);
-    let unwanted = match loading.tests {
-        Tests::Run => loading.tested.contains(&tests_key),
-        Tests::Read => false,
-        Tests::Leave => true,
+    let tests_hash = referenced.tests_hash(&hash, text);
+    let skip_tests = match options.embedded_tests {
+        EmbeddedTests::Run => options.passed_tests.contains(&tests_hash),
+        EmbeddedTests::CheckOnly => false,
+        EmbeddedTests::Skip => true,
     };
-    let (keys, tests_left) =
-        in_parts(file, text, unwanted).map_or_else(|| Ok((read_yaml(file, text)?, false)), Ok)?;
-    Ok(ReadPolicy {
+    let (keys, tests_skipped) =
+        read_in_two_parts(file, text, skip_tests).map_or_else(|| Ok((read_yaml(file, text)?, false)), Ok)?;
+    Ok(ParsedPolicy {
         keys,
         file,
         text,
         hash,
-        tests_key,
-        tests_left,
+        tests_hash,
+        tests_skipped,
     })
 }
 
-/// Whether the word stands where a key could: the walk that makes sure costs as much as reading.
+/// Whether `deny` appears where a key could be. Only then is the file searched for the key, which costs as much as
+/// reading it.
 fn may_have_deny(text: &str) -> bool {
     text.match_indices("deny").any(|(at, word)| {
         let rest = text.get(at + word.len()..).unwrap_or_default();
@@ -358,18 +376,18 @@ fn may_have_deny(text: &str) -> bool {
     })
 }
 
-/// Reads the policy and its tests apart, and the tests only when they are wanted: they are most of the text. None: the
-/// file is not written that way or has a mistake, and is read as a whole.
-fn in_parts(file: &str, text: &str, unwanted: bool) -> Option<(PolicyKeys, bool)> {
+/// Reads a policy and its tests separately, because most of the text is tests. Returns the policy and whether its tests
+/// were skipped. `None`: the tests are not at the end or the file has a mistake, so it must be read as a whole.
+fn read_in_two_parts(file: &str, text: &str, skip_tests: bool) -> Option<(PolicyKeys, bool)> {
     let at = text.find("\ntests:")? + 1;
     let (head, tests) = text.split_at_checked(at)?;
     let mut keys: PolicyKeys = read_yaml(file, head).ok()?;
-    // Nothing but tests may be left unread.
+    // Only tests may be skipped.
     let only_tests = tests
         .lines()
         .skip(1)
         .all(|line| line.is_empty() || line.starts_with([' ', '#', '-']));
-    if unwanted && only_tests {
+    if skip_tests && only_tests {
         return Some((keys, true));
     }
     keys.tests = read_yaml::<TestsPart>(file, tests).ok()?.tests;

@@ -1,15 +1,15 @@
-//! Files and case documents that mean no good: whatever stands in them, loading ends with findings or a set, and
-//! evaluating ends with a verdict, both soon and without a panic. `fuzz/` holds the same for longer runs.
+//! Tests with malicious files and case documents: loading always ends with findings or a rule set, and evaluation with
+//! a verdict, quickly and without a panic. `fuzz/` has the same tests for longer runs.
 
 use crate::rules::tests::{files_below, forms};
 use crate::rules::*;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 
 const POLICY: &str = "policies/dme/oxygen/1.yaml";
 
-/// The small sound set that the checks' tests use.
+/// The files of the small valid rule set of the load-time checks.
 fn base() -> Vec<(String, String)> {
     files_below(Path::new(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -23,22 +23,22 @@ fn load(files: &[(String, String)]) -> Result<RuleSet, Vec<Finding>> {
     })
 }
 
-fn with_policy(text: String) -> Result<RuleSet, Vec<Finding>> {
+fn load_with_policy(text: String) -> Result<RuleSet, Vec<Finding>> {
     let mut files = base();
     files.iter_mut().find(|(file, _)| file == POLICY).unwrap().1 = text;
     load(&files)
 }
 
-fn policy() -> String {
+fn policy_text() -> String {
     base().into_iter().find(|(file, _)| file == POLICY).unwrap().1
 }
 
-/// One change of a text, by places and pieces that proptest picks.
+/// One change of a text. proptest selects places and pieces.
 #[derive(Debug, Clone)]
 enum Edit {
-    Cut(prop::sample::Index, usize),
-    Put(prop::sample::Index, String),
-    Twice(prop::sample::Index),
+    Remove(prop::sample::Index, usize),
+    Insert(prop::sample::Index, String),
+    RepeatLine(prop::sample::Index),
 }
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
@@ -87,10 +87,10 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
     ]);
     let index = || any::<prop::sample::Index>();
     let edit = prop_oneof![
-        (index(), 1usize..40).prop_map(|(at, length)| Edit::Cut(at, length)),
-        (index(), pieces).prop_map(|(at, piece)| Edit::Put(at, piece.to_owned())),
-        (index(), "\\PC{0,12}").prop_map(|(at, piece)| Edit::Put(at, piece)),
-        index().prop_map(Edit::Twice),
+        (index(), 1usize..40).prop_map(|(at, length)| Edit::Remove(at, length)),
+        (index(), pieces).prop_map(|(at, piece)| Edit::Insert(at, piece.to_owned())),
+        (index(), "\\PC{0,12}").prop_map(|(at, piece)| Edit::Insert(at, piece)),
+        index().prop_map(Edit::RepeatLine),
     ];
     prop::collection::vec(edit, 1..5)
 }
@@ -102,15 +102,15 @@ fn edited(text: &str, edits: &[Edit]) -> String {
             break;
         }
         match edit {
-            Edit::Cut(at, length) => {
+            Edit::Remove(at, length) => {
                 let from = at.index(all.len());
                 all.drain(from..(from + length).min(all.len()));
             }
-            Edit::Put(at, piece) => {
+            Edit::Insert(at, piece) => {
                 let from = at.index(all.len());
                 all.splice(from..from, piece.chars());
             }
-            Edit::Twice(at) => {
+            Edit::RepeatLine(at) => {
                 let lines: Vec<String> = all
                     .iter()
                     .collect::<String>()
@@ -118,9 +118,9 @@ fn edited(text: &str, edits: &[Edit]) -> String {
                     .map(str::to_owned)
                     .collect();
                 let n = at.index(lines.len().max(1));
-                let mut twice = lines.clone();
-                twice.insert(n, lines.get(n).cloned().unwrap_or_default());
-                all = twice.join("\n").chars().collect();
+                let mut repeated = lines.clone();
+                repeated.insert(n, lines.get(n).cloned().unwrap_or_default());
+                all = repeated.join("\n").chars().collect();
             }
         }
     }
@@ -131,7 +131,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_file_with_anything_in_it_is_loaded_or_refused(
+    fn a_changed_file_is_loaded_or_refused(
         file in any::<prop::sample::Index>(), edits in edits()
     ) {
         let mut files = base();
@@ -143,11 +143,11 @@ proptest! {
     }
 
     #[test]
-    fn a_policy_that_was_changed_and_still_loads_evaluates_any_case(
+    fn a_changed_policy_that_loads_can_evaluate_any_case(
         edits in edits(), value in crate::rules::tests::any_json()
     ) {
-        if let Ok(set) = with_policy(edited(&policy(), &edits)) {
-            let document = json!({ "received": "2026-10-01T12:00:00Z", "member": { "line": "MA" },
+        if let Ok(set) = load_with_policy(edited(&policy_text(), &edits)) {
+            let document = json!({ "received": "2026-10-01T12:00:00Z", "member": { "line_of_business": "MA" },
                 "item": { "codes": [{ "system": "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "code": "E1390" }] },
                 "res": value, "answers": value });
             let document = CaseDocument::from_json(document).unwrap();
@@ -157,36 +157,36 @@ proptest! {
 }
 
 #[test]
-fn depth_and_aliases_are_refused_before_they_cost_anything() {
+fn deep_nesting_and_aliases_are_refused_quickly() {
     let deep =
         |open: &str, close: &str, times: usize| format!("{}{}", open.repeat(times), close.repeat(times));
-    let laughs: String = (0..30).fold("a0: &a0 [x, x, x, x, x, x, x, x]\n".to_owned(), |text, n| {
+    let billion_laughs: String = (0..30).fold("a0: &a0 [x, x, x, x, x, x, x, x]\n".to_owned(), |text, n| {
         let aliases = vec![format!("*a{n}"); 8].join(", ");
         format!("{text}a{}: &a{} [{aliases}]\n", n + 1, n + 1)
     });
-    for (what, text) in [
+    for (name, text) in [
         ("brackets", deep("[", "]", 100_000)),
         ("braces", deep("{a: ", "}", 100_000)),
-        ("aliases", laughs),
+        ("aliases", billion_laughs),
         ("an alias of itself", "a: &a [*a]\n".to_owned()),
         ("keys", (0..200_000).map(|n| format!("k{n}: 1\n")).collect()),
     ] {
-        let findings = with_policy(text).err().unwrap_or_default();
-        assert!(!findings.is_empty(), "{what}");
+        let findings = load_with_policy(text).err().unwrap_or_default();
+        assert!(!findings.is_empty(), "{name}");
     }
 }
 
 #[test]
-fn a_condition_as_deep_as_a_file_may_be_is_evaluated() {
-    // As deep as the reader lets it be.
+fn a_condition_of_the_greatest_depth_is_evaluated() {
+    // Some of these depths are below the limit for files, and some are above it.
     for depth in [10, 20, 24, 60, 5_000] {
         let not = format!(
             "{}{{ fact: edema, equals: true }}{}",
             "{ not: ".repeat(depth),
             " }".repeat(depth)
         );
-        let text = policy().replacen("{ fact: edema, equals: true }", &not, 1);
-        match with_policy(text) {
+        let text = policy_text().replacen("{ fact: edema, equals: true }", &not, 1);
+        match load_with_policy(text) {
             Ok(set) => assert_eq!(set.run_tests().len(), 3, "{depth}"),
             Err(findings) => assert!(!findings.is_empty(), "{depth}"),
         }
@@ -194,7 +194,7 @@ fn a_condition_as_deep_as_a_file_may_be_is_evaluated() {
 }
 
 #[test]
-fn hostile_paths_are_refused_or_cost_no_more_than_the_document_is_large() {
+fn malicious_paths_are_refused_or_stay_within_the_step_budget() {
     let observations: Vec<Value> = (0..2_000)
         .map(|n| json!({ "resourceType": "Condition", "id": n, "code": [n] }))
         .collect();
@@ -209,9 +209,9 @@ fn hostile_paths_are_refused_or_cost_no_more_than_the_document_is_large() {
         "$.res.Condition[?((((((((((((((((@.id))))))))))))))))]",
         "$.res.Condition[?!!!!!!!!@.id]",
     ] {
-        let text = policy().replacen("\"$.res.Condition[*]\"", &format!("\"{path}\""), 1);
-        let Ok(set) = with_policy(text) else { continue };
-        let document = CaseDocument::from_json(json!({ "received": "2026-10-01T12:00:00Z", "member": { "line": "MA" },
+        let text = policy_text().replacen("\"$.res.Condition[*]\"", &format!("\"{path}\""), 1);
+        let Ok(set) = load_with_policy(text) else { continue };
+        let document = CaseDocument::from_json(json!({ "received": "2026-10-01T12:00:00Z", "member": { "line_of_business": "MA" },
             "item": { "codes": [{ "system": "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "code": "E1390" }] },
             "res": { "Condition": observations } }))
         .unwrap();
@@ -223,17 +223,17 @@ fn hostile_paths_are_refused_or_cost_no_more_than_the_document_is_large() {
 }
 
 #[test]
-fn a_case_that_is_too_large_pends_and_says_so() {
-    let document = fixture_of(100_000);
+fn a_case_that_is_too_large_is_pended_with_an_error() {
+    let document = fixture_with(100_000);
     let path = format!("\"$.res{}\"", "[*]".repeat(120));
-    let set = with_policy(policy().replacen("\"$.res.Condition[*]\"", &path, 1));
+    let set = load_with_policy(policy_text().replacen("\"$.res.Condition[*]\"", &path, 1));
     let verdict = set.unwrap().evaluate(&CaseDocument::from_json(document).unwrap());
     assert!(verdict.error.unwrap().contains("more steps"));
     assert!(matches!(verdict.decision, Decision::Pend(p) if p.reason == "evaluation-error"));
 }
 
-/// The base case with so many numbers in it.
-fn fixture_of(numbers: usize) -> Value {
+/// The small fixture with many numbers added.
+fn fixture_with(numbers: usize) -> Value {
     let (_, text) = base()
         .into_iter()
         .find(|(file, _)| file == "fixtures/case.json")
@@ -244,7 +244,7 @@ fn fixture_of(numbers: usize) -> Value {
 }
 
 #[test]
-fn a_fault_anywhere_in_the_pack_keeps_the_whole_set_out() {
+fn a_mistake_in_any_shipped_file_refuses_the_whole_set() {
     let files = crate::rules::tests::shipped_files();
     for (n, (file, text)) in files
         .iter()

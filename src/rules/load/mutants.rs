@@ -1,118 +1,130 @@
-//! What the tests of a policy would not notice: every threshold, unit, code and `if_missing` is moved by one step, and
-//! the policy's own tests run over each change. A mutant that no test notices is a hole in the tests.
+//! Mutation testing of policies: every threshold, unit, code and `if_missing` is changed by one step, and the policy's
+//! own tests run over each change. A mutant that no test detects shows a gap in the tests.
 
-use crate::rules::RuleSet;
-use crate::rules::evaluate;
 use crate::rules::evaluate::case_document::CaseDocument;
-use crate::rules::evaluate::facts::Budget;
-use crate::rules::format::conditions::{FactTest, IfMissing, Limit, Literal, Moment, Node, Test};
-use crate::rules::format::period::Period;
+use crate::rules::evaluate::facts::StepBudget;
+use crate::rules::evaluate::policy::evaluate_policy;
+use crate::rules::format::codes::code_key;
+use crate::rules::format::conditions::{
+    Condition, DayLimit, FactTest, IfMissing, Limit, Literal, Requirement,
+};
 use crate::rules::format::policy_file::TestKeys;
-use crate::rules::load::embedded_tests::{differences, given};
+use crate::rules::load::embedded_tests::{case_document, differences};
+use crate::rules::period::Period;
 use crate::rules::policy::Policy;
-use chrono::Days;
+use crate::rules::rule_set::RuleSet;
+use chrono::{Days, NaiveDate};
 
-/// One change and the test that noticed it.
+/// A policy changed by one step, and the test that detected it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mutant {
-    /// What was changed.
-    pub what: String,
-    /// The line of what it was changed in.
+    /// What was changed, in one line.
+    pub change: String,
+    /// The line of the criterion, fact, set or rule that was changed. `None` unless the set was loaded with
+    /// `EmbeddedTests::CheckOnly`.
     pub line: Option<usize>,
-    /// The first test that noticed; none when the mutant lives.
+    /// The first test that detected the change. `None` if no test did.
     pub killed_by: Option<String>,
 }
 
-/// A change of a policy.
+/// A changed policy.
 struct Change {
-    what: String,
-    at: String,
+    description: String,
+    /// The key of what was changed, such as `criteria/test-age`.
+    key: String,
     policy: Policy,
 }
 
-/// Every mutant of a policy.
-pub(in crate::rules) fn mutants(set: &RuleSet, policy: &Policy) -> Vec<Mutant> {
-    let cases: Vec<(&TestKeys, CaseDocument)> = policy
-        .keys
-        .tests
-        .iter()
-        .filter_map(|test| Some((test, given(&set.fixtures, test).ok()?)))
-        .collect();
-    let notices = |changed: &Policy| {
-        cases.iter().find_map(|(test, document)| {
-            let verdict = evaluate::verdict(changed, document, Budget(Budget::WHOLE));
-            (!differences(test, &verdict).is_empty()).then(|| test.name.clone())
-        })
-    };
-    changes(policy)
-        .into_iter()
-        .map(|change| Mutant {
-            killed_by: notices(&change.policy),
-            line: policy.places.named.get(&change.at).copied(),
-            what: change.what,
-        })
-        .collect()
+/// A changed condition with a description of the change.
+type Variant = (String, Condition);
+
+impl RuleSet {
+    /// All mutants of a policy, each with the test that detects it.
+    pub fn mutants(&self, policy: &Policy) -> Vec<Mutant> {
+        let cases: Vec<(&TestKeys, CaseDocument)> = policy
+            .keys
+            .tests
+            .iter()
+            .filter_map(|test| Some((test, case_document(&self.fixtures, test).ok()?)))
+            .collect();
+        let detected_by = |changed: &Policy| {
+            cases.iter().find_map(|(test, document)| {
+                let verdict = evaluate_policy(changed, document, StepBudget(StepBudget::DEFAULT));
+                (!differences(test, &verdict).is_empty()).then(|| test.name.clone())
+            })
+        };
+        changes(policy)
+            .into_iter()
+            .map(|change| Mutant {
+                killed_by: detected_by(&change.policy),
+                line: policy.key_lines.by_key.get(&change.key).copied(),
+                change: change.description,
+            })
+            .collect()
+    }
 }
 
 fn changes(policy: &Policy) -> Vec<Change> {
+    let mut all = condition_changes(policy);
+    all.extend(fact_changes(policy));
+    all.extend(set_changes(policy));
+    all
+}
+
+/// Changes of criteria, of the conditions of coverage rules, and of `approve.when`.
+fn condition_changes(policy: &Policy) -> Vec<Change> {
     let mut all = Vec::new();
     for (name, criterion) in &policy.keys.criteria {
-        let at = format!("criteria/{name}");
-        for (what, node) in variants(&criterion.node) {
+        for (change, condition) in variants(&criterion.condition) {
             let mut policy = policy.clone();
             if let Some(criterion) = policy.keys.criteria.get_mut(name) {
-                criterion.node = node;
+                criterion.condition = condition;
             }
             all.push(Change {
-                what: format!("{name}: {what}"),
-                at: at.clone(),
+                description: format!("{name}: {change}"),
+                key: format!("criteria/{name}"),
                 policy,
             });
         }
     }
     for (n, rule) in policy.keys.coverage.iter().enumerate() {
-        for (what, node) in rule.when.iter().flat_map(deciding) {
+        for (change, condition) in rule.when.iter().flat_map(variants_of_decision) {
             let mut policy = policy.clone();
             if let Some(rule) = policy.keys.coverage.get_mut(n) {
-                rule.when = Some(node);
+                rule.when = Some(condition);
             }
-            let what = format!("coverage rule {}: {what}", n + 1);
             all.push(Change {
-                what,
-                at: format!("coverage/{n}"),
+                description: format!("coverage rule {}: {change}", n + 1),
+                key: format!("coverage/{n}"),
                 policy,
             });
         }
     }
-    for (what, node) in deciding(&policy.keys.decision.approve.when) {
+    for (change, condition) in variants_of_decision(&policy.keys.decision.approve.when) {
         let mut policy = policy.clone();
-        policy.keys.decision.approve.when = node;
-        let what = format!("approve.when: {what}");
+        policy.keys.decision.approve.when = condition;
         all.push(Change {
-            what,
-            at: "decision/approve/when".into(),
+            description: format!("approve.when: {change}"),
+            key: "decision/approve/when".into(),
             policy,
         });
     }
-    all.extend(of_facts(policy));
-    all.extend(of_sets(policy));
     all
 }
 
 /// Another unit, and other factors between units.
-fn of_facts(policy: &Policy) -> Vec<Change> {
+fn fact_changes(policy: &Policy) -> Vec<Change> {
     let mut all = Vec::new();
     for (name, fact) in &policy.facts {
-        let at = format!("facts/{name}");
+        let key = format!("facts/{name}");
         if let Some(unit) = &fact.unit {
             let mut changed = policy.clone();
             if let Some(fact) = changed.facts.get_mut(name) {
                 fact.unit = Some("{another}".into());
             }
-            let what = format!("{name}: another unit than '{unit}'");
             all.push(Change {
-                what,
-                at: at.clone(),
+                description: format!("{name}: a unit other than '{unit}'"),
+                key: key.clone(),
                 policy: changed,
             });
         }
@@ -122,10 +134,9 @@ fn of_facts(policy: &Policy) -> Vec<Change> {
                 if let Some(fact) = changed.facts.get_mut(name) {
                     fact.convert.insert(unit.clone(), other);
                 }
-                let what = format!("{name}: '{unit}' converted with {other} instead of {factor}");
                 all.push(Change {
-                    what,
-                    at: at.clone(),
+                    description: format!("{name}: '{unit}' converted by {other} instead of {factor}"),
+                    key: key.clone(),
                     policy: changed,
                 });
             }
@@ -134,20 +145,19 @@ fn of_facts(policy: &Policy) -> Vec<Change> {
     all
 }
 
-/// Each code that a policy writes itself, left out.
-fn of_sets(policy: &Policy) -> Vec<Change> {
+/// Each code that is written in the policy itself, removed from its set.
+fn set_changes(policy: &Policy) -> Vec<Change> {
     let mut all = Vec::new();
     for (name, keys) in &policy.keys.sets {
         let system = keys.system.as_deref().unwrap_or("");
         for code in keys.any.iter().flatten() {
             let mut changed = policy.clone();
             if let Some(set) = changed.sets.get_mut(name) {
-                set.remove(&crate::rules::format::codes::code_key(system, code));
+                set.remove(&code_key(system, code));
             }
-            let what = format!("{name}: another code than {code}");
             all.push(Change {
-                what,
-                at: format!("sets/{name}"),
+                description: format!("{name}: without the code {code}"),
+                key: format!("sets/{name}"),
                 policy: changed,
             });
         }
@@ -155,144 +165,162 @@ fn of_sets(policy: &Policy) -> Vec<Change> {
     all
 }
 
-/// Every change of a condition: one leaf or count moved, or what absence of one fact counts as.
-fn variants(node: &Node) -> Vec<(String, Node)> {
+/// All changes of a condition: one test or count moved by one step, or another meaning of one fact's absence.
+fn variants(condition: &Condition) -> Vec<Variant> {
     let mut facts = Vec::new();
-    facts_of(node, &mut facts);
-    let mut all = moved(node);
-    all.extend(facts.iter().flat_map(|fact| absences(node, fact)));
+    add_facts(condition, &mut facts);
+    with_absences(condition, &facts)
+}
+
+/// All changes of a condition that matters only when it is met. Not met and unknown have the same effect there, so the
+/// meaning of absence is changed only for facts below a `not`.
+fn variants_of_decision(condition: &Condition) -> Vec<Variant> {
+    let mut facts = Vec::new();
+    add_negated_facts(condition, &mut facts);
+    with_absences(condition, &facts)
+}
+
+fn with_absences(condition: &Condition, facts: &[String]) -> Vec<Variant> {
+    let mut all = moved(condition);
+    all.extend(facts.iter().flat_map(|fact| absences(condition, fact)));
     all
 }
 
-/// Every change of a condition that counts only when it is met: not met or unknown is the same there, except for facts
-/// that a `not` turns round.
-fn deciding(node: &Node) -> Vec<(String, Node)> {
-    let mut facts = Vec::new();
-    turned_round(node, &mut facts);
-    let mut all = moved(node);
-    all.extend(facts.iter().flat_map(|fact| absences(node, fact)));
-    all
-}
-
-/// The facts below a `not`.
-fn turned_round(node: &Node, into: &mut Vec<String>) {
-    match node {
-        Node::All(of) | Node::Any(of) | Node::FirstKnown(of) | Node::AtLeast(_, of) => {
-            of.iter().for_each(|one| turned_round(one, into));
+/// Adds the facts below a `not`.
+fn add_negated_facts(condition: &Condition, into: &mut Vec<String>) {
+    match condition {
+        Condition::All(of) | Condition::Any(of) | Condition::FirstKnown(of) | Condition::AtLeast(_, of) => {
+            of.iter().for_each(|one| add_negated_facts(one, into));
         }
-        Node::Not(one) => facts_of(one, into),
-        Node::Criterion(_) | Node::Test(_) => {}
+        Condition::Not(one) => add_facts(one, into),
+        Condition::Criterion(_) | Condition::Test(_) => {}
     }
 }
 
 /// The condition with another meaning of one fact's absence.
-fn absences(node: &Node, fact: &str) -> Vec<(String, Node)> {
+fn absences(condition: &Condition, fact: &str) -> Vec<Variant> {
     [
-        ("missing counts as not met", None, Some(IfMissing::NotMet)),
-        ("missing is unknown", Some(IfMissing::NotMet), None),
+        ("missing data counts as not met", None, Some(IfMissing::NotMet)),
+        ("missing data is unknown", Some(IfMissing::NotMet), None),
     ]
     .into_iter()
-    .filter_map(|(word, from, to)| Some((format!("{fact}: {word}"), missing(node, fact, from, to)?)))
+    .filter_map(|(change, from, to)| {
+        let mut changed = condition.clone();
+        replace_if_missing(&mut changed, fact, from, to).then(|| (format!("{fact}: {change}"), changed))
+    })
     .collect()
 }
 
-/// Each leaf or count of a condition moved by one step.
-fn moved(node: &Node) -> Vec<(String, Node)> {
-    let within = |of: &[Node], rebuild: &dyn Fn(Vec<Node>) -> Node| -> Vec<(String, Node)> {
-        of.iter()
-            .enumerate()
-            .flat_map(|(n, one)| moved(one).into_iter().map(move |(what, new)| (n, what, new)))
-            .map(|(n, what, new)| {
-                let mut of = of.to_vec();
-                if let Some(place) = of.get_mut(n) {
-                    *place = new;
-                }
-                (what, rebuild(of))
-            })
-            .collect()
-    };
-    match node {
-        Node::All(of) => within(of, &Node::All),
-        Node::Any(of) => within(of, &Node::Any),
-        Node::FirstKnown(of) => within(of, &Node::FirstKnown),
-        Node::Not(one) => moved(one)
+/// Each test or count of a condition moved by one step.
+fn moved(condition: &Condition) -> Vec<Variant> {
+    match condition {
+        Condition::All(of) => moved_in_list(of, &Condition::All),
+        Condition::Any(of) => moved_in_list(of, &Condition::Any),
+        Condition::FirstKnown(of) => moved_in_list(of, &Condition::FirstKnown),
+        Condition::Not(one) => moved(one)
             .into_iter()
-            .map(|(what, new)| (what, Node::Not(Box::new(new))))
+            .map(|(change, condition)| (change, Condition::Not(Box::new(condition))))
             .collect(),
-        Node::AtLeast(n, of) => {
-            let mut all = within(of, &|of| Node::AtLeast(*n, of));
+        Condition::AtLeast(n, of) => {
+            let mut all = moved_in_list(of, &|of| Condition::AtLeast(*n, of));
             for other in [n.saturating_sub(1), n + 1] {
                 if (1..=of.len()).contains(&other) {
                     all.push((
                         format!("at_least {other} instead of {n}"),
-                        Node::AtLeast(other, of.clone()),
+                        Condition::AtLeast(other, of.clone()),
                     ));
                 }
             }
             all
         }
-        Node::Criterion(_) => Vec::new(),
-        Node::Test(test) => tests(&test.test)
-            .into_iter()
-            .map(|other| {
-                let what = format!("{}: {other} instead of {}", test.fact, test.test);
-                let if_missing = match (&other, test.if_missing) {
-                    (Test::Exists(wanted), Some(_)) => Some(if *wanted {
-                        IfMissing::NotMet
-                    } else {
-                        IfMissing::Met
-                    }),
-                    (_, given) => given,
-                };
-                (
-                    what,
-                    Node::Test(FactTest {
-                        fact: test.fact.clone(),
-                        test: other,
-                        if_missing,
-                    }),
-                )
-            })
-            .collect(),
+        Condition::Criterion(_) => Vec::new(),
+        Condition::Test(test) => moved_tests(test),
     }
 }
 
-/// The tests one step beside a test.
-fn tests(test: &Test) -> Vec<Test> {
-    match test {
-        Test::AtMost(limit) => steps(limit).map(Test::AtMost).into(),
-        Test::AtLeast(limit) => steps(limit).map(Test::AtLeast).into(),
-        Test::LessThan(limit) => steps(limit).map(Test::LessThan).into(),
-        Test::MoreThan(limit) => steps(limit).map(Test::MoreThan).into(),
-        Test::Between(low, high) => {
-            let lows = steps(low).map(|low| Test::Between(low, high.clone()));
-            let highs = steps(high).map(|high| Test::Between(low.clone(), high));
+fn moved_in_list(of: &[Condition], rebuild: &dyn Fn(Vec<Condition>) -> Condition) -> Vec<Variant> {
+    let with_place = |(n, one)| {
+        moved(one)
+            .into_iter()
+            .map(move |(change, condition)| (n, change, condition))
+    };
+    of.iter()
+        .enumerate()
+        .flat_map(with_place)
+        .map(|(n, change, condition): (usize, String, Condition)| {
+            let mut of = of.to_vec();
+            if let Some(place) = of.get_mut(n) {
+                *place = condition;
+            }
+            (change, rebuild(of))
+        })
+        .collect()
+}
+
+fn moved_tests(test: &FactTest) -> Vec<Variant> {
+    let with_requirement = |requirement: Requirement| {
+        let change = format!("{}: {requirement} instead of {}", test.fact, test.requirement);
+        // `exists` needs the `if_missing` that belongs to it.
+        let if_missing = match (&requirement, test.if_missing) {
+            (Requirement::Exists(true), Some(_)) => Some(IfMissing::NotMet),
+            (Requirement::Exists(false), Some(_)) => Some(IfMissing::Met),
+            (_, given) => given,
+        };
+        let test = FactTest {
+            fact: test.fact.clone(),
+            requirement,
+            if_missing,
+        };
+        (change, Condition::Test(test))
+    };
+    neighbors(&test.requirement)
+        .into_iter()
+        .map(with_requirement)
+        .collect()
+}
+
+/// The requirements that differ from a requirement by one step.
+fn neighbors(requirement: &Requirement) -> Vec<Requirement> {
+    match requirement {
+        Requirement::AtMost(limit) => limit_neighbors(limit).map(Requirement::AtMost).into(),
+        Requirement::AtLeast(limit) => limit_neighbors(limit).map(Requirement::AtLeast).into(),
+        Requirement::LessThan(limit) => limit_neighbors(limit).map(Requirement::LessThan).into(),
+        Requirement::MoreThan(limit) => limit_neighbors(limit).map(Requirement::MoreThan).into(),
+        Requirement::Between(low, high) => {
+            let lows = limit_neighbors(low).map(|low| Requirement::Between(low, high.clone()));
+            let highs = limit_neighbors(high).map(|high| Requirement::Between(low.clone(), high));
             lows.into_iter().chain(highs).collect()
         }
-        Test::Equals(Literal::Bool(value)) => vec![Test::Equals(Literal::Bool(!value))],
-        Test::Equals(Literal::Number(value)) => [value - step(*value), value + step(*value)]
-            .map(|v| Test::Equals(Literal::Number(v)))
+        Requirement::Equals(Literal::Bool(value)) => vec![Requirement::Equals(Literal::Bool(!value))],
+        Requirement::Equals(Literal::Number(value)) => [value - step(*value), value + step(*value)]
+            .map(|value| Requirement::Equals(Literal::Number(value)))
             .into(),
-        Test::Equals(Literal::Text(text)) => vec![Test::Equals(Literal::Text(format!("{text}~")))],
-        Test::Exists(wanted) => vec![Test::Exists(!wanted)],
-        Test::DatedWithin(within) => [-1, 1]
+        Requirement::Equals(Literal::Text(text)) => {
+            vec![Requirement::Equals(Literal::Text(format!("{text}~")))]
+        }
+        Requirement::Exists(required) => vec![Requirement::Exists(!required)],
+        Requirement::DatedWithin(within) => [-1, 1]
             .into_iter()
             .filter_map(|by| {
                 let mut within = *within;
-                within.at_most = longer(within.at_most, by)?;
-                Some(Test::DatedWithin(within))
+                within.at_most = lengthened(within.at_most, by)?;
+                Some(Requirement::DatedWithin(within))
             })
             .collect(),
-        Test::OnOrAfter(Moment::Day(day)) => beside(*day).map(|d| Test::OnOrAfter(Moment::Day(d))).collect(),
-        Test::OnOrBefore(Moment::Day(day)) => {
-            beside(*day).map(|d| Test::OnOrBefore(Moment::Day(d))).collect()
-        }
-        // Sets are changed as sets; a day of the case is no threshold.
-        Test::InSet(_) | Test::OnOrAfter(Moment::Of(_)) | Test::OnOrBefore(Moment::Of(_)) => Vec::new(),
+        Requirement::OnOrAfter(DayLimit::Date(day)) => day_neighbors(*day)
+            .map(|day| Requirement::OnOrAfter(DayLimit::Date(day)))
+            .collect(),
+        Requirement::OnOrBefore(DayLimit::Date(day)) => day_neighbors(*day)
+            .map(|day| Requirement::OnOrBefore(DayLimit::Date(day)))
+            .collect(),
+        // The codes of sets are removed in `set_changes`. A day of the case is not a threshold.
+        Requirement::InSet(_)
+        | Requirement::OnOrAfter(DayLimit::CaseDay(_))
+        | Requirement::OnOrBefore(DayLimit::CaseDay(_)) => Vec::new(),
     }
 }
 
-fn steps(limit: &Limit) -> [Limit; 2] {
+fn limit_neighbors(limit: &Limit) -> [Limit; 2] {
     let step = step(limit.value);
     [limit.value - step, limit.value + step].map(|value| Limit {
         value,
@@ -300,22 +328,22 @@ fn steps(limit: &Limit) -> [Limit; 2] {
     })
 }
 
-/// One in the last decimal that is written.
+/// One in the last decimal place of the number as it is written.
 fn step(value: f64) -> f64 {
     let text = value.to_string();
     let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
     (0..decimals).fold(1.0, |step, _| step / 10.0)
 }
 
-fn longer(period: Period, by: i64) -> Option<Period> {
-    let moved = |n: u32| u32::try_from(i64::from(n) + by).ok();
+fn lengthened(period: Period, by: i64) -> Option<Period> {
+    let add = |n: u32| u32::try_from(i64::from(n) + by).ok();
     match period {
-        Period::Days(n) => moved(n).map(Period::Days),
-        Period::Months(n) => moved(n).map(Period::Months),
+        Period::Days(n) => add(n).map(Period::Days),
+        Period::Months(n) => add(n).map(Period::Months),
     }
 }
 
-fn beside(day: chrono::NaiveDate) -> impl Iterator<Item = chrono::NaiveDate> {
+fn day_neighbors(day: NaiveDate) -> impl Iterator<Item = NaiveDate> {
     [
         day.checked_sub_days(Days::new(1)),
         day.checked_add_days(Days::new(1)),
@@ -324,39 +352,43 @@ fn beside(day: chrono::NaiveDate) -> impl Iterator<Item = chrono::NaiveDate> {
     .flatten()
 }
 
-/// The facts of a condition, each once; `exists` says itself what absence is.
-fn facts_of(node: &Node, into: &mut Vec<String>) {
-    match node {
-        Node::All(of) | Node::Any(of) | Node::FirstKnown(of) | Node::AtLeast(_, of) => {
-            of.iter().for_each(|one| facts_of(one, into));
+/// Adds the facts of a condition, each once. Facts of `exists` are left out: `exists` itself says what absence means.
+fn add_facts(condition: &Condition, into: &mut Vec<String>) {
+    match condition {
+        Condition::All(of) | Condition::Any(of) | Condition::FirstKnown(of) | Condition::AtLeast(_, of) => {
+            of.iter().for_each(|one| add_facts(one, into));
         }
-        Node::Not(one) => facts_of(one, into),
-        Node::Test(test) if !into.contains(&test.fact) && !matches!(test.test, Test::Exists(_)) => {
+        Condition::Not(one) => add_facts(one, into),
+        Condition::Test(test)
+            if !into.contains(&test.fact) && !matches!(test.requirement, Requirement::Exists(_)) =>
+        {
             into.push(test.fact.clone());
         }
-        Node::Test(_) | Node::Criterion(_) => {}
+        Condition::Test(_) | Condition::Criterion(_) => {}
     }
 }
 
-/// The condition with another meaning of absence in every test of one fact; none when that changes nothing.
-fn missing(node: &Node, fact: &str, from: Option<IfMissing>, to: Option<IfMissing>) -> Option<Node> {
-    fn walk(node: &mut Node, fact: &str, from: Option<IfMissing>, to: Option<IfMissing>) -> bool {
-        match node {
-            Node::All(of) | Node::Any(of) | Node::FirstKnown(of) | Node::AtLeast(_, of) => of
-                .iter_mut()
-                .fold(false, |any, one| walk(one, fact, from, to) | any),
-            Node::Not(one) => walk(one, fact, from, to),
-            Node::Test(test) => {
-                let applies =
-                    test.fact == fact && test.if_missing == from && !matches!(test.test, Test::Exists(_));
-                if applies {
-                    test.if_missing = to;
-                }
-                applies
+/// Replaces `if_missing` in every test of one fact that has the value `from`. False if there is no such test.
+fn replace_if_missing(
+    condition: &mut Condition,
+    fact: &str,
+    from: Option<IfMissing>,
+    to: Option<IfMissing>,
+) -> bool {
+    match condition {
+        Condition::All(of) | Condition::Any(of) | Condition::FirstKnown(of) | Condition::AtLeast(_, of) => of
+            .iter_mut()
+            .fold(false, |any, one| replace_if_missing(one, fact, from, to) | any),
+        Condition::Not(one) => replace_if_missing(one, fact, from, to),
+        Condition::Test(test) => {
+            let applies = test.fact == fact
+                && test.if_missing == from
+                && !matches!(test.requirement, Requirement::Exists(_));
+            if applies {
+                test.if_missing = to;
             }
-            Node::Criterion(_) => false,
+            applies
         }
+        Condition::Criterion(_) => false,
     }
-    let mut changed = node.clone();
-    walk(&mut changed, fact, from, to).then_some(changed)
 }

@@ -1,9 +1,10 @@
-//! The tables: `lists/*.csv` (which code needs what; also the public list of services that need authorization),
-//! `plans.csv` and `codes/denial.csv`. A row that cannot be read is a finding with its line.
+//! Reads the tables: `lists/*.csv` (what each code needs; also the source of the public list), `plans.csv`,
+//! `codes/denial.csv` and `codes/services.csv`. A row that cannot be read is a finding with its line.
 
 use crate::fhir::coding::normal_system;
-use crate::rules::Finding;
-use crate::rules::format::codes::CodeRange;
+use crate::rules::finding::Finding;
+use crate::rules::format::codes::{CodeRange, code_key};
+use crate::rules::services::Service;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use csv::{ReaderBuilder, Trim};
@@ -15,62 +16,65 @@ use std::sync::Arc;
 /// One plan of `plans.csv`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// `Coverage.class[plan]`.
+    /// The code in `Coverage.class[plan]`.
     pub code: String,
-    /// What the plan is called.
+    /// The name of the plan.
     pub name: String,
-    /// The line of business.
-    pub line: String,
-    /// The state whose rules bind it.
+    /// The line of business: `MA`, `MEDICAID-MC`, `CHIP`, `QHP`, `ERISA`.
+    pub line_of_business: String,
+    /// The state whose rules apply to it.
     pub state: Option<String>,
-    /// The contract that metrics are reported under.
+    /// The contract under which metrics are reported.
     pub contract: String,
-    /// Where its days begin and end.
+    /// The time zone in which its days begin and end.
     pub zone: Tz,
-    /// The first day.
+    /// The first day on which this row applies.
     pub from: NaiveDate,
-    /// The last day.
+    /// The last day on which this row applies.
     pub to: Option<NaiveDate>,
 }
 
-/// One reason for a denial, as `codes/denial.csv` lists it. A person picks it; no rule does.
+/// One reason for a denial, from `codes/denial.csv`. A reviewer selects it; rules cannot deny.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DenialReason {
-    /// X12 886 decision reason.
+    /// The X12 886 decision reason code.
     pub code: String,
-    /// In our own plain words.
+    /// The reason in plain words.
     pub text: String,
-    /// The claim adjustment reason code that a patient-facing record shows.
+    /// The claim adjustment reason code (CARC) for the member's records.
     pub carc: String,
 }
 
-/// One row of a list. `code` is `*` on the row that answers for every other code of the line. Texts that many rows
-/// share are kept once: a list may have a hundred thousand rows.
+/// One row of a list. A row with the code `*` applies to every code of its line of business without a row of its own.
+/// Texts that many rows have in common are stored once, because a list may have a hundred thousand rows.
 #[derive(Debug, Clone)]
-pub(in crate::rules) struct Row {
+pub(in crate::rules) struct ListRow {
     pub file: Arc<str>,
-    pub at: usize,
+    /// The line in the file, counted from 1.
+    pub line: usize,
     pub system: Arc<str>,
-    /// One code, or a range of them as `K0813-K0816`.
+    /// One code, or a range such as `K0813-K0816`.
     pub code: Box<str>,
-    /// None stands for every line.
-    pub line: Option<Arc<str>>,
-    /// None stands for every state.
+    /// `None`: all lines of business.
+    pub line_of_business: Option<Arc<str>>,
+    /// `None`: all states.
     pub state: Option<Arc<str>>,
     pub from: NaiveDate,
     pub to: Option<NaiveDate>,
+    /// The name of an answer of `answers/`.
     pub answer: Arc<str>,
+    /// The policy that applies instead, on days when it has an active version.
     pub policy: Option<Arc<str>>,
 }
 
-/// Texts that are kept once.
+/// Stores equal texts once.
 #[derive(Default)]
-struct Shared(HashSet<Arc<str>>);
+struct SharedTexts(HashSet<Arc<str>>);
 
-impl Shared {
-    fn keep(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(text) {
-            return Arc::clone(known);
+impl SharedTexts {
+    fn share(&mut self, text: &str) -> Arc<str> {
+        if let Some(text) = self.0.get(text) {
+            return Arc::clone(text);
         }
         let new: Arc<str> = Arc::from(text);
         self.0.insert(Arc::clone(&new));
@@ -78,26 +82,26 @@ impl Shared {
     }
 }
 
-impl Row {
-    /// Whether it speaks for this line and state on this day.
-    pub(in crate::rules) fn speaks_for(&self, line: &str, state: Option<&str>, day: NaiveDate) -> bool {
-        self.line.as_deref().is_none_or(|l| l == line)
-            && self.state.as_deref().is_none_or(|s| Some(s) == state)
-            && holds_on(self.from, self.to, day)
+impl ListRow {
+    /// Whether the row applies to a line of business and state on a day.
+    pub(in crate::rules) fn applies_to(&self, lob: &str, state: Option<&str>, day: NaiveDate) -> bool {
+        self.line_of_business.as_deref().is_none_or(|own| own == lob)
+            && self.state.as_deref().is_none_or(|own| Some(own) == state)
+            && contains_day(self.from, self.to, day)
     }
 
-    /// State over any, then line over any.
-    pub(in crate::rules) fn rank(&self) -> (bool, bool) {
-        (self.state.is_some(), self.line.is_some())
+    /// Whether the row names a state, and whether it names a line of business.
+    pub(in crate::rules) fn specificity(&self) -> (bool, bool) {
+        (self.state.is_some(), self.line_of_business.is_some())
     }
 }
 
-/// Whether a window, both ends included, holds a day.
-pub(in crate::rules) fn holds_on(from: NaiveDate, to: Option<NaiveDate>, day: NaiveDate) -> bool {
+/// Whether a day is in a window, both ends included.
+pub(in crate::rules) fn contains_day(from: NaiveDate, to: Option<NaiveDate>, day: NaiveDate) -> bool {
     from <= day && to.is_none_or(|to| day <= to)
 }
 
-/// Whether two windows share a day.
+/// Whether two windows have a day in common, both ends included.
 pub(in crate::rules) fn overlap(
     a: (NaiveDate, Option<NaiveDate>),
     b: (NaiveDate, Option<NaiveDate>),
@@ -107,10 +111,10 @@ pub(in crate::rules) fn overlap(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RowKeys {
+struct ListRowKeys {
     code: String,
     system: String,
-    line: String,
+    line_of_business: String,
     state: String,
     from: NaiveDate,
     to: Option<NaiveDate>,
@@ -123,7 +127,7 @@ struct RowKeys {
 struct PlanKeys {
     code: String,
     name: String,
-    line: String,
+    line_of_business: String,
     state: Option<String>,
     contract: String,
     zone: String,
@@ -133,78 +137,90 @@ struct PlanKeys {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DenialKeys {
+struct DenialReasonKeys {
     code: String,
     text: String,
     carc: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceKeys {
+    system: String,
+    code: String,
+    name: String,
+}
+
 /// Reads a list file.
-pub(in crate::rules) fn read_rows(file: &str, text: &str, findings: &mut Vec<Finding>) -> Vec<Row> {
-    let any = |field: &str| matches!(field, "" | "*" | "any");
-    let mut shared = Shared::default();
+pub(in crate::rules) fn read_list(file: &str, text: &str, findings: &mut Vec<Finding>) -> Vec<ListRow> {
+    let is_any = |field: &str| matches!(field, "" | "*" | "any");
+    let mut shared = SharedTexts::default();
     let mut rows = Vec::new();
-    for (at, keys) in read::<RowKeys>(file, text, findings) {
-        let mut find = |message: String, mend: &str| {
-            findings.push(Finding::new(file, Some(at), message).mend(mend));
+    for (line, keys) in read_records::<ListRowKeys>(file, text, findings) {
+        let mut error = |message: String, fix: &str| {
+            findings.push(Finding::new(file, Some(line), message).fix(fix));
         };
         if keys.code.is_empty() || keys.answer.is_empty() {
-            find(
+            error(
                 "A row needs a code and an answer".into(),
-                "Write the code in the first column and the name of an answer of answers/ in the seventh",
+                "Write the code in the first column, and the name of an answer of answers/ in the seventh",
             );
         }
         if (keys.code == "*") != keys.system.is_empty() {
-            find(
-                "A code needs its system; the row '*' has none".into(),
-                "Write the system's URL in the second column, or leave it empty on the row '*'",
+            error(
+                "A code needs its system, and the row '*' must not have one".into(),
+                "Write the system's URL in the second column, or leave the column empty in the row '*'",
             );
         }
-        if let Some(Err(why)) = CodeRange::read(&keys.system, &keys.code) {
-            find(why, "Write a range as K0813-K0816");
+        if let Some(Err(message)) = CodeRange::read(&keys.system, &keys.code) {
+            error(message, "Write a range as K0813-K0816");
         }
         if keys.to.is_some_and(|to| to < keys.from) {
-            find(
-                "The last day lies before the first".into(),
-                "Swap 'from' and 'to', or mend the year",
+            error(
+                "The last day is before the first day".into(),
+                "Swap 'from' and 'to', or correct the year",
             );
         }
-        rows.push(Row {
-            file: shared.keep(file),
-            at,
-            system: shared.keep(normal_system(&keys.system).as_ref()),
+        rows.push(ListRow {
+            file: shared.share(file),
+            line,
+            system: shared.share(normal_system(&keys.system).as_ref()),
             code: keys.code.into_boxed_str(),
-            line: (!any(&keys.line)).then(|| shared.keep(&keys.line)),
-            state: (!any(&keys.state)).then(|| shared.keep(&keys.state)),
+            line_of_business: (!is_any(&keys.line_of_business)).then(|| shared.share(&keys.line_of_business)),
+            state: (!is_any(&keys.state)).then(|| shared.share(&keys.state)),
             from: keys.from,
             to: keys.to,
-            answer: shared.keep(&keys.answer),
-            policy: keys.policy.map(|policy| shared.keep(&policy)),
+            answer: shared.share(&keys.answer),
+            policy: keys.policy.map(|policy| shared.share(&policy)),
         });
     }
     rows
 }
 
-/// Reads `plans.csv`. Two rows of one plan whose windows overlap are a finding.
+/// Reads `plans.csv`. Two rows of one plan with a day in common are a finding.
 pub(in crate::rules) fn read_plans(file: &str, text: &str, findings: &mut Vec<Finding>) -> Vec<Plan> {
     let mut plans: Vec<Plan> = Vec::new();
-    for (at, keys) in read::<PlanKeys>(file, text, findings) {
+    for (line, keys) in read_records::<PlanKeys>(file, text, findings) {
         let Ok(zone) = keys.zone.parse::<Tz>() else {
-            let message = format!("'{}' is no time zone", keys.zone);
+            let message = format!("'{}' is not a valid time zone", keys.zone);
             findings.push(
-                Finding::new(file, Some(at), message).mend("Write an IANA name such as America/New_York"),
+                Finding::new(file, Some(line), message).fix("Write an IANA name such as America/New_York"),
             );
             continue;
         };
-        let twice = |p: &Plan| p.code == keys.code && overlap((p.from, p.to), (keys.from, keys.to));
-        if plans.iter().any(twice) {
-            let message = format!("The plan '{}' has two rows for one day", keys.code);
-            findings.push(Finding::new(file, Some(at), message).mend("End the older row on the day before"));
+        let is_duplicate =
+            |plan: &Plan| plan.code == keys.code && overlap((plan.from, plan.to), (keys.from, keys.to));
+        if plans.iter().any(is_duplicate) {
+            let message = format!("The plan '{}' has two rows for the same day", keys.code);
+            findings.push(
+                Finding::new(file, Some(line), message)
+                    .fix("End the older row on the day before the newer one begins"),
+            );
         }
         plans.push(Plan {
             code: keys.code,
             name: keys.name,
-            line: keys.line,
+            line_of_business: keys.line_of_business,
             state: keys.state,
             contract: keys.contract,
             zone,
@@ -216,20 +232,20 @@ pub(in crate::rules) fn read_plans(file: &str, text: &str, findings: &mut Vec<Fi
 }
 
 /// Reads `codes/denial.csv`.
-pub(in crate::rules) fn read_denials(
+pub(in crate::rules) fn read_denial_reasons(
     file: &str,
     text: &str,
     findings: &mut Vec<Finding>,
 ) -> Vec<DenialReason> {
     let mut reasons: Vec<DenialReason> = Vec::new();
-    for (at, keys) in read::<DenialKeys>(file, text, findings) {
+    for (line, keys) in read_records::<DenialReasonKeys>(file, text, findings) {
         if keys.code.is_empty() || keys.text.is_empty() || keys.carc.is_empty() {
             let message = "A denial reason needs code, text and carc";
-            findings.push(Finding::new(file, Some(at), message).mend("Fill all three columns"));
+            findings.push(Finding::new(file, Some(line), message).fix("Fill in all three columns"));
         }
         if reasons.iter().any(|r| r.code == keys.code) {
-            let message = format!("The code '{}' stands here twice", keys.code);
-            findings.push(Finding::new(file, Some(at), message).mend("Keep one of the two rows"));
+            let message = format!("The code '{}' appears twice in this file", keys.code);
+            findings.push(Finding::new(file, Some(line), message).fix("Keep one of the two rows"));
         }
         reasons.push(DenialReason {
             code: keys.code,
@@ -240,8 +256,40 @@ pub(in crate::rules) fn read_denials(
     reasons
 }
 
-/// Every readable record with its line in the file. Lines that start with `#` are remarks.
-fn read<T: DeserializeOwned>(file: &str, text: &str, findings: &mut Vec<Finding>) -> Vec<(usize, T)> {
+/// Reads `codes/services.csv`.
+pub(in crate::rules) fn read_services(file: &str, text: &str, findings: &mut Vec<Finding>) -> Vec<Service> {
+    let mut services = Vec::new();
+    let mut seen = HashSet::new();
+    for (line, keys) in read_records::<ServiceKeys>(file, text, findings) {
+        let mut error = |message: String, fix: &str| {
+            findings.push(Finding::new(file, Some(line), message).fix(fix));
+        };
+        if keys.system.is_empty() || keys.code.is_empty() || keys.name.is_empty() {
+            error(
+                "A service needs system, code and name".into(),
+                "Fill in all three columns",
+            );
+        }
+        if let Some(Err(message)) = CodeRange::read(&keys.system, &keys.code) {
+            error(message, "Write a range as K0813-K0816");
+        }
+        if !seen.insert(code_key(&keys.system, &keys.code)) {
+            error(
+                format!("The code '{}' appears twice in this file", keys.code),
+                "Keep one of the two rows",
+            );
+        }
+        services.push(Service {
+            system: keys.system,
+            code: keys.code,
+            name: keys.name,
+        });
+    }
+    services
+}
+
+/// The records that can be read, each with its line in the file. Lines that start with `#` are comments.
+fn read_records<T: DeserializeOwned>(file: &str, text: &str, findings: &mut Vec<Finding>) -> Vec<(usize, T)> {
     let mut reader = ReaderBuilder::new()
         .trim(Trim::All)
         .comment(Some(b'#'))
@@ -254,20 +302,21 @@ fn read<T: DeserializeOwned>(file: &str, text: &str, findings: &mut Vec<Finding>
         }
     };
     let mut all = Vec::new();
-    let mut lines = LineCount {
+    let mut lines = LineCounter {
         text,
         byte: 0,
         line: 1,
     };
     for record in reader.records() {
-        let mut line = |p: Option<&csv::Position>| Some(lines.at(usize::try_from(p?.byte()).ok()?));
+        let mut line =
+            |position: Option<&csv::Position>| Some(lines.line_at(usize::try_from(position?.byte()).ok()?));
         match record {
             Err(error) => findings.push(unreadable(file, line(error.position()), &error)),
             Ok(record) => {
-                let at = line(record.position());
+                let line = line(record.position());
                 match record.deserialize(Some(&headers)) {
-                    Ok(keys) => all.push((at.unwrap_or(0), keys)),
-                    Err(error) => findings.push(unreadable(file, at, &error)),
+                    Ok(keys) => all.push((line.unwrap_or(0), keys)),
+                    Err(error) => findings.push(unreadable(file, line, &error)),
                 }
             }
         }
@@ -275,26 +324,26 @@ fn read<T: DeserializeOwned>(file: &str, text: &str, findings: &mut Vec<Finding>
     all
 }
 
-/// Counts lines on the way through a text: the reader's own count stops at the remarks before a record.
-struct LineCount<'t> {
+/// Counts lines while a text is read. The line number of the CSV library is that of the comments before a record.
+struct LineCounter<'t> {
     text: &'t str,
     byte: usize,
     line: usize,
 }
 
-impl LineCount<'_> {
-    /// The line of the record that is read from a byte on. Bytes must come in order.
-    fn at(&mut self, byte: usize) -> usize {
-        let Some((passed, after)) = self
+impl LineCounter<'_> {
+    /// The line of the record that is read from a byte on. Calls must have increasing bytes.
+    fn line_at(&mut self, byte: usize) -> usize {
+        let Some((read, rest)) = self
             .text
             .get(self.byte..)
-            .and_then(|rest| rest.split_at_checked(byte.saturating_sub(self.byte)))
+            .and_then(|text| text.split_at_checked(byte.saturating_sub(self.byte)))
         else {
             return self.line;
         };
-        self.line += passed.matches('\n').count();
+        self.line += read.matches('\n').count();
         self.byte = byte.max(self.byte);
-        let skipped = after
+        let skipped = rest
             .lines()
             .take_while(|line| line.trim().is_empty() || line.starts_with('#'))
             .count();
@@ -303,7 +352,7 @@ impl LineCount<'_> {
 }
 
 fn unreadable(file: &str, line: Option<usize>, error: &csv::Error) -> Finding {
-    let said = match error.kind() {
+    let message = match error.kind() {
         csv::ErrorKind::Deserialize { err, .. } => match err.field().and_then(|n| usize::try_from(n).ok()) {
             Some(field) => format!("In column {}: {}", field + 1, err.kind()),
             None => err.kind().to_string(),
@@ -311,12 +360,12 @@ fn unreadable(file: &str, line: Option<usize>, error: &csv::Error) -> Finding {
         csv::ErrorKind::UnequalLengths {
             expected_len, len, ..
         } => {
-            format!("The row has {len} columns and the header {expected_len}")
+            format!("The row has {len} columns, and the header has {expected_len}")
         }
         _ => error.to_string(),
     };
-    Finding::new(file, line, said)
-        .mend("Mend the row: the header names the columns, days are written 2026-10-01")
+    Finding::new(file, line, message)
+        .fix("Correct the row; the header names the columns, and days are written as 2026-10-01")
 }
 
 #[cfg(test)]
@@ -324,9 +373,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_row_is_found_with_its_line_and_the_others_are_read() {
-        let text = "code,name,line,state,contract,zone,from,to\n\
-            # a remark\n\
+    fn an_unreadable_row_is_found_with_its_line_and_other_rows_are_read() {
+        let text = "code,name,line_of_business,state,contract,zone,from,to\n\
+            # a comment\n\
             A,Plan A,MA,,H1,America/New_York,2026-01-01,\n\
             B,Plan B,MA,OH,H2,America/Nowhere,2026-01-01,\n\
             C,Plan C,MA,OH,H3,America/New_York,soon,\n\
@@ -340,12 +389,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_line_or_state_stands_for_all() {
-        let text = "code,system,line,state,from,to,answer,policy\n*,,,,2026-01-01,,free,\n";
-        let row = &read_rows("lists/a.csv", text, &mut Vec::new())[0];
+    fn an_empty_line_of_business_or_state_means_all() {
+        let text = "code,system,line_of_business,state,from,to,answer,policy\n*,,,,2026-01-01,,free,\n";
+        let row = &read_list("lists/a.csv", text, &mut Vec::new())[0];
         let day = "2026-05-05".parse().unwrap();
-        assert!(row.speaks_for("MA", Some("OH"), day) && row.speaks_for("QHP", None, day));
-        assert!(!row.speaks_for("MA", None, "2025-12-31".parse().unwrap()));
-        assert_eq!(row.rank(), (false, false));
+        assert!(row.applies_to("MA", Some("OH"), day) && row.applies_to("QHP", None, day));
+        assert!(!row.applies_to("MA", None, "2025-12-31".parse().unwrap()));
+        assert_eq!(row.specificity(), (false, false));
     }
 }

@@ -1,3 +1,3 @@
-//! What a rule set publishes: the public list of items and services that need prior authorization.
+//! What a rule set makes public: the list of items and services that need prior authorization.
 
 pub mod public_list;

@@ -1,25 +1,25 @@
-// Adds to pages that work without it: countdowns that run, a queue that refreshes itself, keys to move in it.
+// Enhances pages that also work without it: running countdowns, a queue that refreshes automatically, keys to move in it.
 (() => {
   "use strict";
 
-  // The server's clock, not this machine's.
-  let skew = 0;
+  // The difference between the server's clock and this computer's clock.
+  let clockOffset = 0;
   const setClock = (root) => {
-    const told = root.querySelector("[data-now]");
-    if (told) skew = Date.parse(told.dataset.now) - Date.now();
+    const element = root.querySelector("[data-now]");
+    if (element) clockOffset = Date.parse(element.dataset.now) - Date.now();
   };
 
-  // The same words as on the server: the two largest units, then "left" or "late".
-  const span = (ms) => {
+  // The same format as on the server: the two largest units, then "left" or "overdue".
+  const timeLeft = (ms) => {
     const minutes = Math.floor(Math.abs(ms) / 60000);
     const [d, h, m] = [Math.floor(minutes / 1440), Math.floor(minutes / 60) % 24, minutes % 60];
     const text = d ? `${d} d ${h} h` : h ? `${h} h ${m} min` : `${m} min`;
-    return `${text} ${ms < 0 ? "late" : "left"}`;
+    return `${text} ${ms < 0 ? "overdue" : "left"}`;
   };
   const countDown = () => {
-    for (const one of document.querySelectorAll("[data-due]")) {
-      const text = span(Date.parse(one.dataset.due) - Date.now() - skew);
-      if (one.textContent !== text) one.textContent = text;
+    for (const element of document.querySelectorAll("[data-due]")) {
+      const text = timeLeft(Date.parse(element.dataset.due) - Date.now() - clockOffset);
+      if (element.textContent !== text) element.textContent = text;
     }
   };
   setClock(document);
@@ -27,14 +27,14 @@
 
   const queue = document.getElementById("queue");
   if (!queue) return;
-  const news = document.getElementById("queue-news");
-  const links = () => [...queue.querySelectorAll("a.go")];
+  const status = document.getElementById("queue-status");
+  const links = () => [...queue.querySelectorAll("a.case-link")];
 
   const move = (step) => {
     const all = links();
     if (!all.length) return;
-    const here = all.indexOf(document.activeElement);
-    const next = here < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(here + step, 0), all.length - 1);
+    const current = all.indexOf(document.activeElement);
+    const next = current < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(current + step, 0), all.length - 1);
     all[next].focus();
     all[next].closest("tr").scrollIntoView({ block: "nearest" });
   };
@@ -45,20 +45,20 @@
     if (event.key === "k") move(-1);
   });
 
-  // Fetches the table anew and keeps the place of whoever stands in it.
-  let running = false;
-  let again = false;
+  // Fetches the table again and keeps the focus on the same case.
+  let isRefreshing = false;
+  let refreshAgain = false;
   const refresh = async () => {
-    if (running) {
-      again = true;
+    if (isRefreshing) {
+      refreshAgain = true;
       return;
     }
-    running = true;
+    isRefreshing = true;
     const before = links().map((link) => link.getAttribute("href"));
     try {
-      const answer = await fetch(queue.dataset.fragment, { headers: { accept: "text/html" }, redirect: "error" });
-      if (!answer.ok) throw new Error(String(answer.status));
-      const html = await answer.text();
+      const response = await fetch(queue.dataset.tableUrl, { headers: { accept: "text/html" }, redirect: "error" });
+      if (!response.ok) throw new Error(String(response.status));
+      const html = await response.text();
       const focused = queue.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
       const fresh = new DOMParser().parseFromString(html, "text/html").body;
       queue.replaceChildren(...fresh.childNodes);
@@ -67,21 +67,21 @@
       const after = links();
       if (focused) after.find((link) => link.getAttribute("href") === focused)?.focus();
       const added = after.filter((link) => !before.includes(link.getAttribute("href"))).length;
-      if (added) news.textContent = added === 1 ? "1 new case" : `${added} new cases`;
-      else if (after.length !== before.length) news.textContent = `${after.length} cases shown`;
-      else news.textContent = "";
+      if (added) status.textContent = added === 1 ? "1 new case" : `${added} new cases`;
+      else if (after.length !== before.length) status.textContent = `${after.length} cases shown`;
+      else status.textContent = "";
     } catch {
-      news.textContent = "This list is no longer fresh. Reload the page.";
+      status.textContent = "The queue could not be updated. Reload the page.";
     }
-    running = false;
-    if (again) {
-      again = false;
+    isRefreshing = false;
+    if (refreshAgain) {
+      refreshAgain = false;
       refresh();
     }
   };
-  const events = new EventSource(queue.dataset.events);
+  const events = new EventSource(queue.dataset.eventsUrl);
   events.addEventListener("changed", refresh);
-  // Due bands move with time alone.
+  // The due-time badges also change as time passes.
   setInterval(() => document.hidden || refresh(), 60000);
   document.addEventListener("visibilitychange", () => document.hidden || refresh());
 })();

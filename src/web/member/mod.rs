@@ -1,44 +1,46 @@
-//! The members' pages: sign-in, requests with their state in plain words, apps with access and the button that ends it.
+//! The member pages: sign-in, the member's requests in plain words, and the apps that can read the member's data.
 
 pub mod consent;
 pub mod views;
 
-use crate::access::Standing;
-use crate::access::timeline::{self, Timeline, TimelineLine};
+use crate::access::MemberStatus;
+use crate::access::summary::{self, ItemSummary, RequestSummary};
 use crate::auth::{Client, Scopes};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::oauth::members::{self, MemberGrant};
 use crate::state::State;
 use crate::store::sessions::SessionKind;
-use crate::web::fields::{Fields, next_page};
-use crate::web::public::front_page::contact;
-use crate::web::reply::{MemberRefusal, go, page};
-use crate::web::session::{self, SignedMember};
-use crate::web::sign_in::{STALE, Tries, WRONG, check};
-use crate::web::views::{
-    App, Appeal, Connection, Frame, Mark, MemberHome, MemberLine, MemberRequest, MemberSignIn, Message, Tone,
-    WebLink,
+use crate::web::fields::{FormFields, allowed_next_page};
+use crate::web::member::views::{
+    App, ConnectedApp, MemberHomePage, MemberItem, MemberRequest, MemberSignInPage, Message, WebLink,
 };
+use crate::web::public::front_page::plan_contact;
+use crate::web::reply::{MemberPageError, redirect, render_page};
+use crate::web::session::{self, SignedInMember};
+use crate::web::sign_in::{FailedSignIns, STALE_FORM, WRONG_CREDENTIALS, check_credentials};
+use crate::web::views::{Badge, BadgeStyle, PageFrame};
 use axum::Extension;
-use axum::extract::{Path, RawQuery, State as Held};
+use axum::extract::{Path, RawQuery, State as AppState};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use std::sync::Arc;
 
-/// Where a member may be led after sign-in.
-pub(in crate::web) const ROOTS: [&str; 2] = ["/me", "/oauth/authorize"];
+/// The pages that sign-in may redirect a member to, with all pages below them.
+pub(in crate::web) const NEXT_PAGE_ROOTS: [&str; 2] = ["/me", "/oauth/authorize"];
 
-type Answer = Result<Response, MemberRefusal>;
+type PageResult = Result<Response, MemberPageError>;
 
 /// `GET /me/sign-in`.
 pub(in crate::web) async fn sign_in_page(
-    Held(state): Held<State>,
+    AppState(state): AppState<State>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Answer {
-    let query = Fields::read(query.as_deref().unwrap_or(""));
-    if session::member(&state, &headers).await?.is_some() {
-        return Ok(go(next_page(query.get("next"), &ROOTS).unwrap_or("/me"))?);
+) -> PageResult {
+    let query = FormFields::parse(query.as_deref().unwrap_or(""));
+    if session::signed_in_member(&state, &headers).await?.is_some() {
+        return Ok(redirect(
+            allowed_next_page(query.get("next"), &NEXT_PAGE_ROOTS).unwrap_or("/me"),
+        )?);
     }
     let form = SignInForm {
         login: "",
@@ -50,20 +52,20 @@ pub(in crate::web) async fn sign_in_page(
 
 /// `POST /me/sign-in`.
 pub(in crate::web) async fn sign_in(
-    Held(state): Held<State>,
-    Extension(tries): Extension<Arc<Tries>>,
+    AppState(state): AppState<State>,
+    Extension(tries): Extension<Arc<FailedSignIns>>,
     headers: HeaderMap,
-    fields: Fields,
-) -> Answer {
+    fields: FormFields,
+) -> PageResult {
     let form = SignInForm {
         login: fields.get("login"),
         next: fields.get("next"),
         app: None,
     };
-    if !session::is_own_form(&headers, &fields) {
-        return form.page(&state, &headers, StatusCode::FORBIDDEN, Some(STALE));
+    if !session::is_own_sign_in_form(&headers, &fields) {
+        return form.page(&state, &headers, StatusCode::FORBIDDEN, Some(STALE_FORM));
     }
-    let login = match check(
+    let login = match check_credentials(
         &state,
         &tries,
         SessionKind::Member,
@@ -73,49 +75,56 @@ pub(in crate::web) async fn sign_in(
     .await
     {
         Ok(Some(login)) => login,
-        Ok(None) => return form.page(&state, &headers, StatusCode::UNAUTHORIZED, Some(WRONG)),
-        Err(e) if e.kind() == Kind::TooMany => {
+        Ok(None) => {
+            return form.page(
+                &state,
+                &headers,
+                StatusCode::UNAUTHORIZED,
+                Some(WRONG_CREDENTIALS),
+            );
+        }
+        Err(e) if e.kind() == ErrorKind::TooManyRequests => {
             return form.page(&state, &headers, StatusCode::TOO_MANY_REQUESTS, Some(e.message()));
         }
         Err(e) => return Err(e.into()),
     };
-    let cookie = session::open(&state, &headers, SessionKind::Member, login).await?;
-    let mut response = go(next_page(form.next, &ROOTS).unwrap_or("/me"))?;
+    let cookie = session::start_session(&state, &headers, SessionKind::Member, login).await?;
+    let mut response = redirect(allowed_next_page(form.next, &NEXT_PAGE_ROOTS).unwrap_or("/me"))?;
     response.headers_mut().append(header::SET_COOKIE, cookie);
     Ok(response)
 }
 
-/// What the members' sign-in form is filled with.
+/// The contents of the member sign-in form.
 pub(in crate::web) struct SignInForm<'a> {
-    /// The name as typed.
+    /// The user name as typed.
     pub login: &'a str,
-    /// Where to go afterwards; checked here.
+    /// The page to go to after sign-in, as received. It is checked before it is used.
     pub next: &'a str,
-    /// The app that sent the member.
+    /// The name of the app that sent the member, if one did.
     pub app: Option<&'a str>,
 }
 
 impl SignInForm<'_> {
-    /// The page.
+    /// Renders the sign-in page. `problem` says why the last attempt failed.
     pub(in crate::web) fn page(
         &self,
         state: &State,
         headers: &HeaderMap,
         status: StatusCode,
         problem: Option<&str>,
-    ) -> Answer {
-        let (csrf, cookie) = session::form_token(state, headers)?;
-        let view = MemberSignIn {
-            frame: Frame::default(),
-            post: "/me/sign-in".to_owned(),
+    ) -> PageResult {
+        let (csrf, cookie) = session::sign_in_form_token(state, headers)?;
+        let view = MemberSignInPage {
+            frame: PageFrame::default(),
+            action: "/me/sign-in".to_owned(),
             csrf,
             login: self.login.to_owned(),
             problem: problem.map(str::to_owned),
-            next: next_page(self.next, &ROOTS).map(str::to_owned),
+            next: allowed_next_page(self.next, &NEXT_PAGE_ROOTS).map(str::to_owned),
             app: self.app.map(str::to_owned),
-            contact: contact(state),
+            contact: plan_contact(state),
         };
-        let mut response = page(status, &view)?;
+        let mut response = render_page(status, &view)?;
         if let Some(cookie) = cookie {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
@@ -125,118 +134,120 @@ impl SignInForm<'_> {
 
 /// `POST /me/sign-out`.
 pub(in crate::web) async fn sign_out(
-    Held(state): Held<State>,
-    member: SignedMember,
-    fields: Fields,
-) -> Answer {
-    session::check_form(&member.session, &fields)?;
-    Ok(session::close(&state, member.session, "/me/sign-in").await?)
+    AppState(state): AppState<State>,
+    member: SignedInMember,
+    fields: FormFields,
+) -> PageResult {
+    session::check_csrf_token(&member.session, &fields)?;
+    Ok(session::sign_out(&state, member.session, "/me/sign-in").await?)
 }
 
 /// `GET /me`.
 pub(in crate::web) async fn home(
-    Held(state): Held<State>,
-    member: SignedMember,
+    AppState(state): AppState<State>,
+    member: SignedInMember,
     RawQuery(query): RawQuery,
-) -> Answer {
-    let removed = Fields::read(query.as_deref().unwrap_or("")).get("removed") == "1";
+) -> PageResult {
+    let removed = FormFields::parse(query.as_deref().unwrap_or("")).get("removed") == "1";
     let message = removed.then(|| Message {
         done: true,
-        text: "The app can no longer read your data. What it has copied stays with it.".to_owned(),
+        text: "The app can no longer read your data. It keeps the data it has already copied.".to_owned(),
     });
-    show(&state, &member, message).await
+    home_page(&state, &member, message).await
 }
 
 /// `POST /me/apps/{grant}/remove`.
 pub(in crate::web) async fn remove_app(
-    Held(state): Held<State>,
-    member: SignedMember,
+    AppState(state): AppState<State>,
+    member: SignedInMember,
     Path(grant): Path<String>,
-    fields: Fields,
-) -> Answer {
-    session::check_form(&member.session, &fields)?;
+    fields: FormFields,
+) -> PageResult {
+    session::check_csrf_token(&member.session, &fields)?;
     let grant = grant
         .parse()
-        .map_err(|_| Error::not_found("app access", "of this address"))?;
+        .map_err(|_| Error::new(ErrorKind::NotFound, "App access not found"))?;
     members::end_grant(&state, member.member.id, grant).await?;
-    Ok(go("/me?removed=1#apps")?)
+    Ok(redirect("/me?removed=1#apps")?)
 }
 
-async fn show(state: &State, member: &SignedMember, message: Option<Message>) -> Answer {
-    let timelines = timeline::of_member(state, member.member.id).await?;
-    let grants = members::grants(state, member.member.id).await?;
-    let zone = timelines.first().map_or(chrono_tz::UTC, |first| first.zone);
-    let view = MemberHome {
+async fn home_page(state: &State, member: &SignedInMember, message: Option<Message>) -> PageResult {
+    let summaries = summary::load_for_member(state, member.member.id).await?;
+    let grants = members::list_grants(state, member.member.id).await?;
+    let zone = summaries.first().map_or(chrono_tz::UTC, |first| first.zone);
+    let view = MemberHomePage {
         frame: member.frame(),
         zone: zone.name().to_owned(),
         message,
-        requests: timelines.into_iter().map(request).collect(),
-        apps: grants.iter().map(connection).collect(),
+        requests: summaries.into_iter().map(request_view).collect(),
+        apps: grants.iter().map(connected_app).collect(),
         csrf: member.session.csrf.clone(),
-        contact: contact(state),
+        contact: plan_contact(state),
     };
-    Ok(page(StatusCode::OK, &view)?)
+    Ok(render_page(StatusCode::OK, &view)?)
 }
 
-fn request(timeline: Timeline) -> MemberRequest {
+fn request_view(request: RequestSummary) -> MemberRequest {
     MemberRequest {
-        number: timeline.number,
-        requester: Some(timeline.requester)
+        reference_number: request.reference_number,
+        requester: Some(request.requester)
             .filter(|name| !name.is_empty())
             .unwrap_or("your provider".to_owned()),
-        received: Some(timeline.received),
-        urgent: timeline.urgent,
-        answer_by: timeline.answer_by,
-        lines: timeline.lines.into_iter().map(line).collect(),
-        appeal: timeline.appeal.map(|how| Appeal { how }),
+        received: request.received,
+        urgent: request.urgent,
+        decision_due: request.decision_due,
+        items: request.items.into_iter().map(item_view).collect(),
+        appeal_instructions: request.appeal_instructions,
     }
 }
 
-fn line(line: TimelineLine) -> MemberLine {
-    let words = match (line.standing, line.authorization) {
-        (Standing::Received, _) => "We have it and are checking that it is complete.".to_owned(),
-        (Standing::InReview, _) => "One of our clinicians is looking at it.".to_owned(),
-        (Standing::NotApproved, _) => "We did not approve this.".to_owned(),
-        (Standing::NotRequired, _) => "You do not need our approval for this.".to_owned(),
-        (_, Some(number)) => format!("{} The approval number is {number}.", line.words),
-        (_, None) => line.words,
+fn item_view(item: ItemSummary) -> MemberItem {
+    let explanation = match (item.status, item.authorization_number) {
+        (MemberStatus::Received, _) => {
+            "We received the request. We are checking that it is complete.".to_owned()
+        }
+        (MemberStatus::InReview, _) => "One of our clinicians is reviewing the request.".to_owned(),
+        (MemberStatus::NotApproved, _) => "We did not approve this service.".to_owned(),
+        (MemberStatus::NotRequired, _) => "You do not need our approval for this service.".to_owned(),
+        (_, Some(number)) => format!("{} The authorization number is {number}.", item.status_text),
+        (_, None) => item.status_text,
     };
-    MemberLine {
-        service: line.service,
-        code: line.code,
-        status: standing_mark(line.standing),
-        words,
-        reason: line.reason,
-        decided: line.decided,
+    MemberItem {
+        service: item.service,
+        code: item.code,
+        status: status_badge(item.status),
+        explanation,
+        reason: item.reason,
+        decided: item.decided,
     }
 }
 
-fn standing_mark(standing: Standing) -> Mark {
-    let (tone, word) = match standing {
-        Standing::Received => (Tone::Open, "Received"),
-        Standing::InReview => (Tone::Open, "In review"),
-        Standing::Approved { .. } => (Tone::Approved, "Approved"),
-        Standing::Ended { .. } => (Tone::Closed, "Ended"),
-        Standing::NotApproved => (Tone::Denied, "Not approved"),
-        Standing::NotRequired => (Tone::Closed, "No approval needed"),
+fn status_badge(status: MemberStatus) -> Badge {
+    let (style, text) = match status {
+        MemberStatus::Received => (BadgeStyle::Open, "Received"),
+        MemberStatus::InReview => (BadgeStyle::Open, "In review"),
+        MemberStatus::Approved { .. } => (BadgeStyle::Approved, "Approved"),
+        MemberStatus::Ended { .. } => (BadgeStyle::Closed, "Ended"),
+        MemberStatus::NotApproved => (BadgeStyle::Denied, "Not approved"),
+        MemberStatus::NotRequired => (BadgeStyle::Closed, "No approval needed"),
     };
-    Mark::new(tone, word)
+    Badge::new(style, text)
 }
 
-fn connection(grant: &MemberGrant) -> Connection {
-    Connection {
+fn connected_app(grant: &MemberGrant) -> ConnectedApp {
+    ConnectedApp {
         app: app(&grant.app),
-        data: data_words(&grant.scopes, Some(grant.sensitive)),
+        data: describe_scopes(&grant.scopes, Some(grant.sensitive)),
         since: grant.created,
         until: grant.until,
         last_used: grant.last_used,
-        remove: format!("/me/apps/{}/remove", grant.id),
+        remove_action: format!("/me/apps/{}/remove", grant.id),
     }
 }
 
-/// An app as it was registered.
+/// The view of an app, from its registration.
 pub(in crate::web) fn app(client: &Client) -> App {
-    let link = |address: &Option<String>| address.as_deref().and_then(WebLink::read);
+    let link = |address: &Option<String>| address.as_deref().and_then(WebLink::parse);
     App {
         name: client.name.clone(),
         company: client.doc.company.clone(),
@@ -245,33 +256,41 @@ pub(in crate::web) fn app(client: &Client) -> App {
     }
 }
 
-/// What scopes let an app read, in words. `sensitive` is the member's choice, once it was made.
-pub(in crate::web) fn data_words(scopes: &Scopes, sensitive: Option<bool>) -> Vec<String> {
-    let reads = |kind: &str| {
+/// What scopes allow an app to read, in plain words. `sensitive` is the member's choice about sensitive care, if it has
+/// been made.
+pub(in crate::web) fn describe_scopes(scopes: &Scopes, sensitive: Option<bool>) -> Vec<String> {
+    let reads = |resource_type: &str| {
         scopes
-            .kinds()
-            .any(|own| own == "*" || own.eq_ignore_ascii_case(kind))
+            .resource_types()
+            .any(|granted| granted == "*" || granted.eq_ignore_ascii_case(resource_type))
     };
-    let all = [
+    let descriptions = [
         (
             reads("Patient"),
             "Your name, birth date, address and member number",
         ),
-        (reads("Coverage"), "Your plan and since when you have it"),
+        (reads("Coverage"), "Your plan and when your coverage started"),
         (
             reads("ExplanationOfBenefit"),
-            "Requests for approval, what we decided and why",
+            "Your prior authorization requests, our decisions, and the reasons",
         ),
         (
             reads("Practitioner") || reads("Organization"),
-            "The names of providers in these requests",
+            "The names of the providers in these requests",
         ),
-        (sensitive == Some(true), "Requests about sensitive care too"),
-        (sensitive == Some(false), "Nothing about sensitive care"),
+        (
+            sensitive == Some(true),
+            "Requests about sensitive care are included",
+        ),
+        (
+            sensitive == Some(false),
+            "Requests about sensitive care are left out",
+        ),
     ];
-    all.into_iter()
-        .filter(|(holds, _)| *holds)
-        .map(|(_, words)| words.to_owned())
+    descriptions
+        .into_iter()
+        .filter(|(applies, _)| *applies)
+        .map(|(_, text)| text.to_owned())
         .collect()
 }
 
@@ -280,28 +299,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scopes_become_words() {
-        let eob = Scopes::read("launch/patient patient/ExplanationOfBenefit.rs");
+    fn scopes_are_described_in_plain_words() {
+        let eob = Scopes::parse("launch/patient patient/ExplanationOfBenefit.rs");
         assert_eq!(
-            data_words(&eob, None),
-            ["Requests for approval, what we decided and why"]
+            describe_scopes(&eob, None),
+            ["Your prior authorization requests, our decisions, and the reasons"]
         );
-        assert_eq!(data_words(&Scopes::read("patient/*.rs"), Some(false)).len(), 5);
-        assert!(data_words(&Scopes::read("offline_access"), None).is_empty());
+        assert_eq!(
+            describe_scopes(&Scopes::parse("patient/*.rs"), Some(false)).len(),
+            5
+        );
+        assert!(describe_scopes(&Scopes::parse("offline_access"), None).is_empty());
     }
 
     #[test]
-    fn an_approval_tells_its_number() {
-        let shown = line(TimelineLine {
+    fn an_approved_item_shows_its_authorization_number() {
+        let shown = item_view(ItemSummary {
             service: "Home oxygen".to_owned(),
             code: "E1390".to_owned(),
-            standing: Standing::Approved { until: None },
-            words: "Approved.".to_owned(),
+            status: MemberStatus::Approved { until: None },
+            status_text: "Approved.".to_owned(),
             reason: None,
-            authorization: Some("PA-1".to_owned()),
+            authorization_number: Some("PA-1".to_owned()),
             decided: None,
         });
-        assert_eq!(shown.words, "Approved. The approval number is PA-1.");
-        assert_eq!(shown.status.tone, Tone::Approved);
+        assert_eq!(shown.explanation, "Approved. The authorization number is PA-1.");
+        assert_eq!(shown.status.style, BadgeStyle::Approved);
     }
 }

@@ -1,179 +1,172 @@
-//! The views of the members' pages: sign-in, requests and apps, consent. Plain words; codes stand beside them.
+//! The views of the member pages: sign-in, requests and connected apps, consent. Their texts are in plain words.
 
 use crate::web::render::Page;
-use crate::web::views::{Contact, Frame, Mark};
+use crate::web::views::{Badge, PageFrame, PlanContact};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-/// The members' sign-in form; also shown on the way to a consent page.
+/// The member sign-in page. It is also shown before a consent page.
 #[derive(Debug, Serialize)]
-pub struct MemberSignIn {
-    /// The page's surroundings.
-    pub frame: Frame,
-    /// Where the form posts to.
-    pub post: String,
-    /// Ties the form to the browser that asked for it.
+pub struct MemberSignInPage {
+    /// The frame around the page's content.
+    pub frame: PageFrame,
+    /// The URL that the form posts to.
+    pub action: String,
+    /// The CSRF token of the form.
     pub csrf: String,
-    /// The name as typed, after a failed try.
+    /// The user name as typed in a failed attempt.
     pub login: String,
-    /// Why the last try failed; the same words whatever was wrong.
+    /// Why the last attempt failed. The text does not say which part was wrong.
     pub problem: Option<String>,
-    /// The page to go to afterwards.
+    /// The page to go to after sign-in.
     pub next: Option<String>,
-    /// The app that sent the member here.
+    /// The name of the app that sent the member here.
     pub app: Option<String>,
-    /// Whom to call.
-    pub contact: Contact,
+    /// The plan's contact details.
+    pub contact: PlanContact,
 }
 
-impl Page for MemberSignIn {
+impl Page for MemberSignInPage {
     const TEMPLATE: &'static str = "member_sign_in.html";
 }
 
-/// `/me`: the member's requests and the apps with access.
+/// `/me`: the member's requests and connected apps.
 #[derive(Debug, Serialize)]
-pub struct MemberHome {
-    /// The page's surroundings.
-    pub frame: Frame,
+pub struct MemberHomePage {
+    /// The frame around the page's content.
+    pub frame: PageFrame,
     /// The plan's time zone (IANA name).
     pub zone: String,
-    /// A sentence about what was just done.
+    /// The result of what the member just did.
     pub message: Option<Message>,
-    /// Newest first.
+    /// The member's requests, newest first.
     pub requests: Vec<MemberRequest>,
-    /// Apps with access.
-    pub apps: Vec<Connection>,
-    /// The token of the session.
+    /// The apps that can read the member's data.
+    pub apps: Vec<ConnectedApp>,
+    /// The CSRF token of the session.
     pub csrf: String,
-    /// Whom to call.
-    pub contact: Contact,
+    /// The plan's contact details.
+    pub contact: PlanContact,
 }
 
-impl Page for MemberHome {
+impl Page for MemberHomePage {
     const TEMPLATE: &'static str = "member_home.html";
 }
 
-/// What came of the last thing that was asked for.
+/// The result of an action.
 #[derive(Debug, Serialize)]
 pub struct Message {
-    /// Whether it was done.
+    /// Whether the action succeeded.
     pub done: bool,
-    /// The sentence.
+    /// The result in a sentence.
     pub text: String,
 }
 
-/// One request for authorization.
+/// A prior authorization request.
 #[derive(Debug, Serialize)]
 pub struct MemberRequest {
-    /// Its number, to quote on the telephone.
-    pub number: String,
-    /// Who asked.
+    /// The number to give on the phone.
+    pub reference_number: String,
+    /// The name of the requester.
     pub requester: String,
-    /// When it came in.
-    pub received: Option<DateTime<Utc>>,
-    /// Whether it was asked for as urgent.
+    /// When the plan received the request.
+    pub received: DateTime<Utc>,
+    /// Whether the request is urgent (expedited).
     pub urgent: bool,
-    /// By when the plan answers; none once it has.
-    pub answer_by: Option<DateTime<Utc>>,
-    /// What was asked for.
-    pub lines: Vec<MemberLine>,
-    /// How to appeal, once something was not approved.
-    pub appeal: Option<Appeal>,
+    /// When the plan must decide; `None` once it has decided.
+    pub decision_due: Option<DateTime<Utc>>,
+    /// The requested services.
+    pub items: Vec<MemberItem>,
+    /// How to appeal, if an item was denied: where, until when and how, in the plan's words.
+    pub appeal_instructions: Option<String>,
 }
 
-/// One service of a request.
+/// A requested service.
 #[derive(Debug, Serialize)]
-pub struct MemberLine {
-    /// The plan's words for the service, or the code's system and code.
+pub struct MemberItem {
+    /// The plain name of the service.
     pub service: String,
     /// The billing code.
     pub code: String,
-    /// The state.
-    pub status: Mark,
-    /// The state in a sentence: `Approved until Oct 5, 2027.`
-    pub words: String,
-    /// Why, for what was not approved.
+    /// The status.
+    pub status: Badge,
+    /// The status in a sentence: `Approved through Oct 5, 2027.`
+    pub explanation: String,
+    /// The reason for a denial, or why no authorization is needed.
     pub reason: Option<String>,
-    /// When it was decided.
+    /// When the item was decided.
     pub decided: Option<DateTime<Utc>>,
 }
 
-/// The member's way to have a decision looked at again.
+/// An app that can read the member's data.
 #[derive(Debug, Serialize)]
-pub struct Appeal {
-    /// Where, until when and how, in the plan's words.
-    pub how: String,
-}
-
-/// An app with access.
-#[derive(Debug, Serialize)]
-pub struct Connection {
+pub struct ConnectedApp {
     /// The app.
     pub app: App,
-    /// What it may read, in words.
+    /// What the app may read, in plain words.
     pub data: Vec<String>,
-    /// Since when.
+    /// When the member allowed it.
     pub since: DateTime<Utc>,
-    /// The last day of access.
+    /// When the access ends unless the app renews it.
     pub until: Option<DateTime<Utc>>,
-    /// When it last read.
+    /// When the app last got a token.
     pub last_used: Option<DateTime<Utc>>,
-    /// Where the button to end it posts to.
-    pub remove: String,
+    /// The URL that the form to end the access posts to.
+    pub remove_action: String,
 }
 
-/// An app as it was registered.
+/// An app, as registered.
 #[derive(Debug, Clone, Serialize)]
 pub struct App {
-    /// Its name.
+    /// The app's name.
     pub name: String,
-    /// Who makes it.
+    /// The company that makes the app.
     pub company: Option<String>,
-    /// Its site.
+    /// The app's website.
     pub site: Option<WebLink>,
-    /// Its privacy policy.
+    /// The app's privacy policy.
     pub policy: Option<WebLink>,
 }
 
-/// An address that may stand in a link: https and nothing else, so that a registration cannot smuggle in a script.
+/// An https URL that is safe to use in a link. Other schemes are refused because they could run a script.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct WebLink(String);
 
 impl WebLink {
-    /// Takes an absolute https address.
-    pub fn read(text: &str) -> Option<Self> {
+    /// Parses an absolute https URL. `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
         let url = url::Url::parse(text).ok()?;
         (url.scheme() == "https" && url.has_host()).then(|| Self(url.into()))
     }
 }
 
-/// The authorization page of an app.
+/// The page on which a member allows an app to read data, or does not.
 #[derive(Debug, Serialize)]
-pub struct Consent {
-    /// The page's surroundings.
-    pub frame: Frame,
-    /// Where the form posts to.
-    pub post: String,
-    /// The token of the session.
+pub struct ConsentPage {
+    /// The frame around the page's content.
+    pub frame: PageFrame,
+    /// The URL that the form posts to.
+    pub action: String,
+    /// The CSRF token of the session.
     pub csrf: String,
-    /// The pending authorization that the answer belongs to.
+    /// The query of the authorization request.
     pub request: String,
-    /// Who asks.
+    /// The app that asks.
     pub app: App,
-    /// Whose data.
+    /// The member's name and number.
     pub member: String,
-    /// What it would read, in words.
+    /// What the app could read, in plain words.
     pub data: Vec<String>,
-    /// For how long: `for one hour`, `for 90 days`.
+    /// How long the app has access, in a sentence.
     pub duration: String,
-    /// Whether the app can read again without asking until then.
+    /// Whether the app can renew its access without asking again.
     pub renews: bool,
-    /// Whom to call.
-    pub contact: Contact,
+    /// The plan's contact details.
+    pub contact: PlanContact,
 }
 
-impl Page for Consent {
+impl Page for ConsentPage {
     const TEMPLATE: &'static str = "consent.html";
 }
 
@@ -182,8 +175,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_https_becomes_a_link() {
-        assert!(WebLink::read("https://app.example/privacy").is_some());
+    fn only_an_https_url_becomes_a_link() {
+        assert!(WebLink::parse("https://app.example/privacy").is_some());
         for text in [
             "http://app.example",
             "javascript:alert(1)",
@@ -191,7 +184,7 @@ mod tests {
             "/me",
             "https:",
         ] {
-            assert_eq!(WebLink::read(text), None, "{text}");
+            assert_eq!(WebLink::parse(text), None, "{text}");
         }
     }
 }

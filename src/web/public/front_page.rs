@@ -1,78 +1,78 @@
-//! Pages before any sign-in: the house's front page, and the page behind the link of an e-mail. That link names no
-//! case and no person, and opening it does nothing: mail scanners open links too.
+//! The front page, and the page behind the link of an email notice. The link identifies no case and no person, and
+//! opening it changes nothing, because mail scanners open links too.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::state::State;
-use crate::web::reply::{MemberRefusal, page, problem};
-use crate::web::views::{Contact, Door, Doorstep, Frame};
-use axum::extract::State as Held;
+use crate::web::paths::PUBLIC_LIST;
+use crate::web::reply::{MemberPageError, error_page, render_page};
+use crate::web::views::{FrontPage, FrontPageLink, PageFrame, PlanContact};
+use axum::extract::State as AppState;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
-/// `/`: who are you?
-pub(in crate::web) async fn home(Held(state): Held<State>) -> Result<Response, MemberRefusal> {
+/// `GET /`: the front page.
+pub(in crate::web) async fn home(AppState(state): AppState<State>) -> Result<Response, MemberPageError> {
     let name = &state.config.payer.name;
     show(
         &state,
         "Prior authorization",
-        format!("This is where {name} answers requests for approval of care."),
+        format!(
+            "Some care needs approval from {name} before you get it. This is called prior authorization."
+        ),
     )
 }
 
-/// `/k/{knock}`: the same for every link, whether it was ever sent or not.
-pub(in crate::web) async fn knock(Held(state): Held<State>) -> Result<Response, MemberRefusal> {
-    let message = "There is something new for you. For your privacy the e-mail and this page say no more: sign in to \
-                   read it. Providers find the answer in their own system.";
-    show(&state, "Sign in to read it", message.to_owned())
+/// `GET /notice/{token}`: the page behind the link of an email notice. It is the same for every token, sent or not.
+pub(in crate::web) async fn notice(AppState(state): AppState<State>) -> Result<Response, MemberPageError> {
+    let message = "To protect privacy, the email and this page do not show the message. Members and plan staff: sign in to \
+                   read it. Providers: you find it in your own system.";
+    show(&state, "You have a new message", message.to_owned())
 }
 
-/// An address below `/staff` or `/me` where nothing is.
-pub(in crate::web) async fn nothing(uri: Uri) -> Response {
+/// The page for an unknown path below `/staff` or `/me`.
+pub(in crate::web) async fn page_not_found(uri: Uri) -> Response {
     let back = if uri.path().starts_with("/staff") {
         "/staff"
     } else {
         "/me"
     };
-    problem(
-        &Error::new(Kind::NotFound, "There is nothing at this address"),
-        back,
-    )
+    error_page(&Error::new(ErrorKind::NotFound, "Page not found"), back)
 }
 
-/// The plan and its telephone.
-pub(in crate::web) fn contact(state: &State) -> Contact {
+/// The plan's name and phone number.
+pub(in crate::web) fn plan_contact(state: &State) -> PlanContact {
     let payer = &state.config.payer;
-    Contact {
+    PlanContact {
         plan: payer.name.clone(),
         phone: Some(payer.phone.clone()).filter(|phone| !phone.is_empty()),
         tty: None,
     }
 }
 
-fn show(state: &State, title: &str, message: String) -> Result<Response, MemberRefusal> {
-    let door = |href: &str, label: &str, text: &str| Door {
+fn show(state: &State, title: &str, message: String) -> Result<Response, MemberPageError> {
+    let link = |href: &str, label: &str, text: &str| FrontPageLink {
         href: href.to_owned(),
         label: label.to_owned(),
         text: text.to_owned(),
     };
-    let view = Doorstep {
-        frame: Frame::default(),
+    let view = FrontPage {
+        frame: PageFrame::default(),
         title: title.to_owned(),
         message,
-        doors: vec![
-            door(
+        links: vec![
+            link(
                 "/me",
                 "Members",
-                "your requests, what we decided, apps with access",
+                "See your requests, our decisions, and the apps that can read your data",
             ),
-            door("/staff", "Reviewers", "utilization management staff of the plan"),
-            door(
-                crate::web::public::public_list::LIST,
-                "Services that need authorization",
-                "the plan's public list",
+            link("/staff", "Plan staff", "Review requests"),
+            link(
+                PUBLIC_LIST,
+                "Services that need prior authorization",
+                "Search the plan's public list",
             ),
         ],
-        contact: contact(state),
+        contact: plan_contact(state),
     };
-    Ok(page(StatusCode::OK, &view)?)
+    Ok(render_page(StatusCode::OK, &view)?)
 }

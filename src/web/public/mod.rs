@@ -1,4 +1,5 @@
-//! Pages that anybody may read: the front page and the public list of services that need prior authorization.
+//! Pages without sign-in: the front page, the page behind the link of an email notice, and the public list of services
+//! that need prior authorization.
 
 pub mod front_page;
 pub mod public_list;

@@ -1,34 +1,34 @@
-//! What the page of the public list is given.
+//! The view of the public list page.
 
 use crate::web::render::Page;
-use crate::web::views::{Choice, Contact, Frame};
+use crate::web::views::{PageFrame, PlanContact, SelectOption};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-/// Items and services that need prior authorization, one page of them.
+/// One page of the items and services that need prior authorization.
 #[derive(Debug, Serialize)]
 pub struct PublicListPage {
-    /// The page's surroundings.
-    pub frame: Frame,
-    /// The plan, and whom to call.
-    pub contact: Contact,
-    /// Where the search form leads: this list.
+    /// The frame around the page's content.
+    pub frame: PageFrame,
+    /// The plan's contact details.
+    pub contact: PlanContact,
+    /// The URL that the search form is sent to: this list.
     pub action: String,
-    /// The code that was asked for.
+    /// The code that was searched for.
     pub code: String,
-    /// Lines of business to choose from.
-    pub lines: Vec<Choice>,
+    /// The lines of business to choose from.
+    pub lines_of_business: Vec<SelectOption>,
     /// When the list was published.
     pub published: Option<DateTime<Utc>>,
-    /// Its number in the log of publications.
+    /// The number of the publication.
     pub number: Option<i64>,
     /// The plan's time zone.
     pub zone: String,
-    /// Where the list in force is, on the page of an earlier one.
-    pub today: Option<String>,
-    /// Rows of the whole list.
+    /// The URL of the current list, if this is an earlier one.
+    pub current_list: Option<String>,
+    /// The number of rows in the whole list.
     pub total: usize,
-    /// Rows that the search found.
+    /// The number of rows that match the search.
     pub found: usize,
     /// The number of the first row shown.
     pub first: usize,
@@ -36,59 +36,59 @@ pub struct PublicListPage {
     pub last: usize,
     /// The rows shown.
     pub rows: Vec<ListedRow>,
-    /// The page before this one.
-    pub back: Option<String>,
-    /// The page after this one.
-    pub on: Option<String>,
-    /// The whole list as a table.
+    /// The URL of the previous page.
+    pub previous_page: Option<String>,
+    /// The URL of the next page.
+    pub next_page: Option<String>,
+    /// The URL of the whole list as CSV.
     pub csv: String,
-    /// The newest publications, this one among them.
-    pub editions: Vec<Edition>,
+    /// The latest publications.
+    pub publications: Vec<PublicationLink>,
 }
 
 impl Page for PublicListPage {
     const TEMPLATE: &'static str = "public_list.html";
 }
 
-/// A code, range or remainder that may need authorization.
+/// A code, a range of codes, or all other codes that may need prior authorization.
 #[derive(Debug, Serialize)]
 pub struct ListedRow {
-    /// The code or range; none stands for every code of the line that has no row.
+    /// The code or range; `None` stands for every code that has no row of its own.
     pub code: Option<String>,
-    /// HCPCS, CPT, or the system's URL.
+    /// `HCPCS`, `CPT`, or the URL of another code system.
     pub system: Option<String>,
-    /// The line of business; none stands for all.
-    pub line: Option<String>,
-    /// The state; none stands for all.
+    /// The line of business; `None` stands for all.
+    pub line_of_business: Option<String>,
+    /// The state; `None` stands for all.
     pub state: Option<String>,
-    /// The first day.
+    /// The first day on which the row applies.
     pub from: NaiveDate,
-    /// The last day.
+    /// The last day on which the row applies; `None` if there is no end.
     pub to: Option<NaiveDate>,
-    /// The policy's title or the answer's reason.
+    /// The policy's title, or the reason from the coding list.
     pub title: String,
-    /// Forms to fill in.
+    /// The forms to fill in, as `name|version`.
     pub forms: Vec<String>,
-    /// What the policy rests on.
+    /// The sources of the policy.
     pub sources: Vec<Source>,
 }
 
-/// A text that a policy cites.
+/// A source that a policy cites.
 #[derive(Debug, Serialize)]
 pub struct Source {
-    /// Title, number, version.
+    /// The citation: title, number, version.
     pub cite: String,
-    /// Where it can be read.
+    /// The URL of the source.
     pub url: Option<String>,
 }
 
-/// A publication of the list.
+/// A link to the list of one publication.
 #[derive(Debug, Serialize)]
-pub struct Edition {
-    /// Its address.
+pub struct PublicationLink {
+    /// The URL of the list.
     pub href: String,
-    /// When.
+    /// When it was published.
     pub at: DateTime<Utc>,
-    /// Whether it is the one on the page.
+    /// Whether it is the list on this page.
     pub shown: bool,
 }

@@ -1,141 +1,154 @@
-//! What the signed-in person may do with a case, and the form for it. Whoever may not decide reads why; the form of a
-//! refused try keeps what was typed.
+//! What the signed-in person may do with a case, and the forms for it. A person who may not decide sees why. After a
+//! rejected form, the fields keep what the person typed.
 
 use crate::prior_auth::{Item, ItemStatus, Reviewer, Role};
 use crate::review::{self, CaseView};
-use crate::rules::DenialReason;
-use crate::web::fields::Fields;
-use crate::web::session::Staff;
-use crate::web::staff::case_criteria::outcome_mark;
-use crate::web::staff::history::credential;
-use crate::web::staff::queue_page::counts;
-use crate::web::views::{Actions, Approval, Choice, Denial, Step};
+use crate::rules::{DenialReason, RuleSet};
+use crate::web::fields::FormFields;
+use crate::web::session::SignedInStaff;
+use crate::web::staff::labels::{credential_text, outcome_badge, service_text};
+use crate::web::staff::views::{ApprovalForm, CaseActions, DenialForm, OpenItem};
+use crate::web::views::SelectOption;
 use chrono::NaiveDate;
 
-/// A form that was refused: why, and what was in it.
-pub(in crate::web) struct Typed<'a> {
-    /// The sentence.
-    pub refused: String,
-    /// What was typed.
-    pub fields: &'a Fields,
+/// A submitted form that was rejected.
+pub(in crate::web) struct RejectedForm<'a> {
+    /// The reason, as a sentence.
+    pub reason: String,
+    /// The submitted fields.
+    pub fields: &'a FormFields,
 }
 
-/// What this person may do with the open lines.
+/// What this person may do with the open items of the case.
 pub(in crate::web) fn actions(
     view: &CaseView,
-    staff: &Staff,
-    reasons: &[DenialReason],
+    staff: &SignedInStaff,
+    rules: &RuleSet,
     today: NaiveDate,
-    typed: Option<&Typed<'_>>,
-) -> Actions {
-    let by = staff.reviewer();
+    rejected: Option<&RejectedForm<'_>>,
+) -> CaseActions {
+    let reviewer = staff.reviewer();
     let case = &view.case;
     let open: Vec<&Item> = case.items.iter().filter(|item| item.status.is_open()).collect();
-    let fields = typed.map(|t| t.fields);
-    let chosen = |item: &Item| match fields {
-        Some(fields) => fields.all("line").any(|line| line == item.sequence.to_string()),
+    let fields = rejected.map(|rejected| rejected.fields);
+    let is_selected = |item: &Item| match fields {
+        Some(fields) => fields
+            .all("item")
+            .any(|sequence| sequence == item.sequence.to_string()),
         None => open.len() == 1,
     };
-    let may_approve = by.may_approve(today);
-    let may_deny = by.may_deny(today);
-    let waits_below = open.iter().any(|item| item.status != ItemStatus::PhysicianReview);
-    Actions {
-        post: format!("/staff/cases/{}/decide", case.id),
+    let may_approve = reviewer.may_approve(today);
+    let may_deny = reviewer.may_deny(today);
+    let is_below_physician = open.iter().any(|item| item.status != ItemStatus::PhysicianReview);
+    CaseActions {
+        post_url: format!("/staff/cases/{}/decide", case.id),
         csrf: staff.session.csrf.clone(),
         version: i64::from(case.version),
-        open: open
+        open_items: open
             .iter()
-            .map(|item| Step {
+            .map(|item| OpenItem {
                 sequence: item.sequence,
-                label: label(view, item),
-                chosen: chosen(item),
+                label: item_label(view, rules, item),
+                selected: is_selected(item),
             })
             .collect(),
-        signs_as: format!("{}, {}", by.name, credential(&by)),
-        approve: may_approve.then(|| approval(view, &open, today, fields)),
-        deny: may_deny.then(|| denial(&open, reasons, fields)),
-        refer: may_approve && !may_deny && waits_below,
-        limits: limits(&by, may_approve, may_deny),
-        refused: typed.map(|t| t.refused.clone()),
+        recorded_as: format!("{}, {}", reviewer.name, credential_text(&reviewer)),
+        approve: may_approve.then(|| approval_form(view, &open, today, fields)),
+        deny: may_deny.then(|| denial_form(&open, rules.denial_reasons(), fields)),
+        can_refer: may_approve && !may_deny && is_below_physician,
+        restriction: restriction(&reviewer, may_approve, may_deny),
+        rejection: rejected.map(|rejected| rejected.reason.clone()),
         note: fields.map(|f| f.get("note").to_owned()).unwrap_or_default(),
     }
 }
 
-fn label(view: &CaseView, item: &Item) -> String {
-    let quantity = view.line(item.sequence).quantity;
-    let parts = [Some(item.code.clone()), quantity];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-fn limits(by: &Reviewer, may_approve: bool, may_deny: bool) -> Option<String> {
-    let clinical = by.is(Role::Nurse) || by.is(Role::Physician);
-    let words = match (may_approve, may_deny) {
-        (true, true) => return None,
-        (true, false) => "Only a physician may deny, or approve less than was asked.",
-        _ if clinical => "There is no license on record for you that holds today, so you cannot decide.",
-        _ => "You can read this case. A nurse or a physician decides it.",
-    };
-    Some(words.to_owned())
-}
-
-fn approval(view: &CaseView, open: &[&Item], today: NaiveDate, fields: Option<&Fields>) -> Approval {
-    let start = |item: &Item| item.serviced.unwrap_or(today).max(today);
-    let asked = open
-        .iter()
-        .filter_map(|item| view.line(item.sequence).last_day(start(item)))
-        .max();
-    let typed = fields
-        .and_then(|f| f.filled("until"))
-        .and_then(|text| text.parse().ok());
-    let sum = open.iter().filter_map(|item| counts(&item.verdict));
-    let (not_met, unknown) = sum.fold((0, 0), |(n, u), c| (n + c.not_met, u + c.unknown));
-    Approval {
-        from: open.iter().map(|item| start(item)).min(),
-        until: typed.or(asked),
-        against: against(not_met, unknown),
+fn item_label(view: &CaseView, rules: &RuleSet, item: &Item) -> String {
+    let service = service_text(rules, item);
+    match view.requested_item(item.sequence).quantity {
+        Some(quantity) => format!("{service}, {quantity}"),
+        None => service,
     }
 }
 
-fn against(not_met: usize, unknown: usize) -> Option<String> {
-    let count = |n: usize, what: &str| match n {
-        0 => None,
-        1 => Some(format!("1 criterion is {what}")),
-        n => Some(format!("{n} criteria are {what}")),
+fn restriction(reviewer: &Reviewer, may_approve: bool, may_deny: bool) -> Option<String> {
+    let is_clinical = reviewer.has_role(Role::Nurse) || reviewer.has_role(Role::Physician);
+    let text = match (may_approve, may_deny) {
+        (true, true) => return None,
+        (true, false) => "Only a physician may deny a request or approve less than requested.",
+        _ if is_clinical => "You cannot decide this case because you have no valid license on record.",
+        _ => "You can view this case. Only a nurse or a physician can decide it.",
     };
-    let found: Vec<String> = [count(not_met, "not met"), count(unknown, "unknown")]
+    Some(text.to_owned())
+}
+
+fn approval_form(
+    view: &CaseView,
+    open: &[&Item],
+    today: NaiveDate,
+    fields: Option<&FormFields>,
+) -> ApprovalForm {
+    let start = |item: &Item| item.serviced.unwrap_or(today).max(today);
+    let requested_end = open
+        .iter()
+        .filter_map(|item| view.requested_item(item.sequence).last_requested_day(start(item)))
+        .max();
+    let typed_end = fields
+        .and_then(|f| f.non_blank("until"))
+        .and_then(|text| text.parse().ok());
+    let counts = open
+        .iter()
+        .filter_map(|item| review::count_conditions(&item.verdict));
+    let (not_met, unknown) = counts.fold((0, 0), |(not_met, unknown), counts| {
+        (not_met + counts.not_met, unknown + counts.unknown)
+    });
+    ApprovalForm {
+        from: open.iter().map(|item| start(item)).min(),
+        until: typed_end.or(requested_end),
+        note_required: note_required(not_met, unknown),
+    }
+}
+
+/// Why an approval needs a note; `None` when all criteria are met.
+fn note_required(not_met: usize, unknown: usize) -> Option<String> {
+    let count = |n: usize, outcome: &str| match n {
+        0 => None,
+        1 => Some(format!("1 criterion is {outcome}")),
+        n => Some(format!("{n} criteria are {outcome}")),
+    };
+    let counts: Vec<String> = [count(not_met, "not met"), count(unknown, "unknown")]
         .into_iter()
         .flatten()
         .collect();
-    (!found.is_empty()).then(|| {
+    (!counts.is_empty()).then(|| {
         format!(
-            "{}: say in the note why you approve all the same.",
-            found.join(" and ")
+            "{}. To approve, explain in the note why you are approving anyway.",
+            counts.join(" and ")
         )
     })
 }
 
-fn denial(open: &[&Item], reasons: &[DenialReason], fields: Option<&Fields>) -> Denial {
-    let given = |name| fields.map(|f| f.get(name)).unwrap_or_default();
-    let choice = |value: &str, label: String, name| Choice {
+fn denial_form(open: &[&Item], reasons: &[DenialReason], fields: Option<&FormFields>) -> DenialForm {
+    let typed = |name| fields.map(|f| f.get(name)).unwrap_or_default();
+    let option = |value: &str, label: String, field| SelectOption {
         value: value.to_owned(),
         label,
-        chosen: !value.is_empty() && given(name) == value,
+        selected: !value.is_empty() && typed(field) == value,
     };
-    let mut criteria: Vec<Choice> = Vec::new();
-    for named in open.iter().flat_map(|item| review::named(&item.verdict)) {
-        if !criteria.iter().any(|known| known.value == named.name) {
-            let label = format!("{}: {}", outcome_mark(named.outcome).word, named.text);
-            criteria.push(choice(named.name, label, "criterion"));
+    let mut criteria: Vec<SelectOption> = Vec::new();
+    for criterion in open.iter().flat_map(|item| review::named_criteria(&item.verdict)) {
+        if !criteria.iter().any(|known| known.value == criterion.name) {
+            let label = format!("{} ({})", criterion.text, outcome_badge(criterion.outcome).text);
+            criteria.push(option(criterion.name, label, "criterion"));
         }
     }
-    Denial {
-        open: given("decision") == "deny",
+    DenialForm {
+        open: typed("decision") == "deny",
         reasons: reasons
             .iter()
-            .map(|r| choice(&r.code, r.text.clone(), "reason"))
+            .map(|reason| option(&reason.code, reason.text.clone(), "reason"))
             .collect(),
         criteria,
-        text: given("text").to_owned(),
+        text: typed("text").to_owned(),
     }
 }
 
@@ -145,26 +158,26 @@ mod tests {
     use crate::review::samples;
 
     #[test]
-    fn each_role_learns_what_it_may_not_do() {
+    fn each_role_sees_what_it_may_not_do() {
         let today = samples::now().date_naive();
-        let told = |by: &Reviewer| limits(by, by.may_approve(today), by.may_deny(today));
-        assert_eq!(told(&samples::physician()), None);
-        assert!(told(&samples::nurse()).unwrap().contains("Only a physician"));
-        assert!(told(&samples::supervisor()).unwrap().contains("read this case"));
+        let shown = |by: &Reviewer| restriction(by, by.may_approve(today), by.may_deny(today));
+        assert_eq!(shown(&samples::physician()), None);
+        assert!(shown(&samples::nurse()).unwrap().contains("Only a physician"));
+        assert!(shown(&samples::supervisor()).unwrap().contains("view this case"));
         let unlicensed = Reviewer {
             credential: None,
             ..samples::physician()
         };
-        assert!(told(&unlicensed).unwrap().contains("license"));
+        assert!(shown(&unlicensed).unwrap().contains("license"));
     }
 
     #[test]
-    fn approving_against_criteria_asks_for_a_note() {
-        assert_eq!(against(0, 0), None);
-        let words = against(1, 2).unwrap();
+    fn approving_with_unmet_criteria_requires_a_note() {
+        assert_eq!(note_required(0, 0), None);
+        let text = note_required(1, 2).unwrap();
         assert!(
-            words.starts_with("1 criterion is not met and 2 criteria are unknown"),
-            "{words}"
+            text.starts_with("1 criterion is not met and 2 criteria are unknown"),
+            "{text}"
         );
     }
 
@@ -172,11 +185,11 @@ mod tests {
     fn a_denial_can_cite_each_criterion_once_with_its_outcome() {
         let case = samples::case();
         let open: Vec<&Item> = case.items.iter().collect();
-        let fields = Fields::read("decision=deny&criterion=test-age&text=because");
-        let denial = denial(&open, &[], Some(&fields));
+        let fields = FormFields::parse("decision=deny&criterion=test-age&text=because");
+        let denial = denial_form(&open, &[], Some(&fields));
         let labels: Vec<&str> = denial.criteria.iter().map(|c| c.label.as_str()).collect();
-        assert!(labels.contains(&"not met: Test age"), "{labels:?}");
+        assert!(labels.contains(&"Test age (not met)"), "{labels:?}");
         assert!(denial.open && denial.text == "because");
-        assert_eq!(denial.criteria.iter().filter(|c| c.chosen).count(), 1);
+        assert_eq!(denial.criteria.iter().filter(|c| c.selected).count(), 1);
     }
 }

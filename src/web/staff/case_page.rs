@@ -1,94 +1,100 @@
-//! The case screen: lines, criteria beside the evidence, clock, people, what this person may do, history.
+//! The case page: items, criteria and evidence, deadline, member and provider, actions, history.
 
 use crate::fhir::{self, dates};
-use crate::prior_auth::{Decided, Item, Outcome as Decision};
+use crate::prior_auth::{Item, ItemDecision, Outcome};
 use crate::review::CaseView;
+use crate::rules::RuleSet;
 use crate::state::State;
-use crate::web::session::Staff;
-use crate::web::staff::case_actions::{Typed, actions};
-use crate::web::staff::case_criteria::{asks, criteria, evidence, policy};
-use crate::web::staff::history::history;
-use crate::web::staff::queue_page::{band_mark, case_state, number, service_words, state_mark};
-use crate::web::views::{CaseClock, CasePage, Line, Mark, Person, ServiceName, Tone};
-use chrono::NaiveDate;
+use crate::web::session::SignedInStaff;
+use crate::web::staff::case_actions::{RejectedForm, actions};
+use crate::web::staff::case_criteria::{applied_policy, criteria_tree, evidence_tables, needed_documents};
+use crate::web::staff::history::history_rows;
+use crate::web::staff::labels::{
+    case_number, case_status_badge, escalation_badge, service_name, status_badge,
+};
+use crate::web::staff::views::{CaseDeadline, CaseItem, CasePage, CaseParty};
+use crate::web::views::{Badge, BadgeStyle};
 
-/// The whole page.
-pub(in crate::web) fn page(
+/// Builds the case page. `rejected` is the form that was just submitted and rejected, if any.
+pub(in crate::web) fn case_page(
     state: &State,
-    staff: &Staff,
+    staff: &SignedInStaff,
     view: &CaseView,
-    typed: Option<&Typed<'_>>,
+    rejected: Option<&RejectedForm<'_>>,
 ) -> CasePage {
     let case = &view.case;
     let received = &case.received;
     let now = state.now();
-    let published = state.published();
+    let policy_set = state.policy_set();
+    let rules = &policy_set.rules;
     let today = now.with_timezone(&received.zone).date_naive();
-    let band = if case.is_open() {
-        band_mark(published.clocks.band(&received.due, now))
+    let escalation = if case.is_open() {
+        escalation_badge(policy_set.clocks.escalation_step(&received.due, now))
     } else {
-        Mark::new(Tone::Closed, "answered")
+        Badge::new(BadgeStyle::Closed, "decided")
     };
-    let actions = case
-        .is_open()
-        .then(|| actions(view, staff, published.rules.denial_reasons(), today, typed));
     CasePage {
         frame: staff.frame(),
         now,
         zone: received.zone.name().to_owned(),
-        number: number(case),
-        state: case_state(case),
+        number: case_number(case),
+        status: case_status_badge(case),
         urgent: received.urgent,
-        line: match &view.plan {
-            Some(plan) => format!("{} · {plan}", received.line),
-            None => received.line.clone(),
+        plan: match &view.plan_name {
+            Some(plan) => format!("{} · {plan}", received.line_of_business),
+            None => received.line_of_business.clone(),
         },
         queue: case.queue().map(str::to_owned),
-        clock: CaseClock {
+        deadline: CaseDeadline {
             received: Some(case.received_at),
-            due: case.is_open().then_some(received.due.work),
+            due: case.is_open().then_some(received.due.internal),
             legal: case.is_open().then_some(received.due.legal),
-            band,
-            rule: Some(format!("{} ({})", received.due.rule, received.due.source)),
+            escalation,
+            rule: Some(format!("{} ({})", received.due.clock, received.due.source)),
         },
-        lines: case.items.iter().map(|item| line(view, item)).collect(),
-        policy: policy(case.items.as_slice()),
-        criteria: criteria(view, &published.rules),
-        asks: asks(case.items.as_slice()),
-        evidence: evidence(view),
-        people: people(view),
-        actions,
-        history: history(view),
+        items: case
+            .items
+            .iter()
+            .map(|item| case_item(view, rules, item))
+            .collect(),
+        policy: applied_policy(case.items.as_slice()),
+        criteria: criteria_tree(view, rules),
+        needed_documents: needed_documents(case.items.as_slice()),
+        evidence: evidence_tables(view),
+        parties: parties(view),
+        actions: case
+            .is_open()
+            .then(|| actions(view, staff, rules, today, rejected)),
+        history: history_rows(view, rules),
     }
 }
 
-fn line(view: &CaseView, item: &Item) -> Line {
-    let asked = view.line(item.sequence);
-    Line {
+fn case_item(view: &CaseView, rules: &RuleSet, item: &Item) -> CaseItem {
+    let requested = view.requested_item(item.sequence);
+    CaseItem {
         sequence: item.sequence,
-        service: ServiceName {
-            code: item.code.clone(),
-            words: service_words(&item.verdict),
-            more: 0,
-        },
-        quantity: asked.quantity,
-        period: asked.period,
-        performer: asked.performer,
-        state: state_mark(item.status),
-        decision: item.decision.as_ref().map(decision_words),
+        service: service_name(rules, item),
+        quantity: requested.quantity,
+        period: requested.period,
+        performer: requested.performer,
+        status: status_badge(item.status),
+        decision: item.decision.as_ref().map(decision_text),
     }
 }
 
-fn decision_words(decided: &Decided) -> String {
-    match &decided.outcome {
-        Decision::Approved(approval) => {
+fn decision_text(decision: &ItemDecision) -> String {
+    match &decision.outcome {
+        Outcome::Approved(approval) => {
             let until = approval
                 .end
-                .map(|end| format!(" until {}", day_words(end)))
+                .map(|end| format!(" until {end}"))
                 .unwrap_or_default();
-            format!("Approved as asked{until}, number {}.", approval.number)
+            format!(
+                "Approved as requested{until}, authorization number {}.",
+                approval.number
+            )
         }
-        Decision::Denied(denial) => {
+        Outcome::Denied(denial) => {
             format!(
                 "Denied by {}: {} (code {})",
                 denial.attested_by().name,
@@ -96,84 +102,64 @@ fn decision_words(decided: &Decided) -> String {
                 denial.reason_code()
             )
         }
-        Decision::NotRequired { reason } => reason.clone(),
+        Outcome::NotRequired { reason } => reason.clone(),
     }
 }
 
-fn day_words(day: NaiveDate) -> String {
-    day.format("%b %-d, %Y").to_string()
-}
-
-fn people(view: &CaseView) -> Vec<Person> {
+fn parties(view: &CaseView) -> Vec<CaseParty> {
     let received = &view.case.received;
     let day = view.case.received_at.with_timezone(&received.zone).date_naive();
     let born = view.member.birth_date.map(|birth| {
         let age = dates::age_on(birth, day)
-            .map(|age| format!(" ({age} years at receipt)"))
+            .map(|age| format!(" (age {age} at receipt)"))
             .unwrap_or_default();
-        format!("born {}{age}", day_words(birth))
+        format!("born {birth}{age}")
     });
-    let member = Person {
+    let member = CaseParty {
         role: "Member".to_owned(),
         name: fhir::human_name(&view.member.doc).unwrap_or_default(),
-        details: std::iter::once(format!("member id {}", view.member.member_id))
+        details: std::iter::once(format!("member ID {}", view.member.member_id))
             .chain(born)
             .collect(),
     };
-    let coverage = Person {
+    let coverage = CaseParty {
         role: "Coverage".to_owned(),
-        name: view.plan.clone().unwrap_or_else(|| view.coverage.plan.clone()),
+        name: view
+            .plan_name
+            .clone()
+            .unwrap_or_else(|| view.coverage.plan.clone()),
         details: view
             .coverage
             .subscriber_id
             .iter()
-            .map(|id| format!("subscriber {id}"))
+            .map(|id| format!("subscriber ID {id}"))
             .collect(),
     };
-    let requester = Person {
+    let requester = CaseParty {
         role: "Requesting provider".to_owned(),
-        name: received.requester.clone(),
+        name: received.requester_name.clone(),
         details: received
             .requester_npi
             .iter()
             .map(|npi| format!("NPI {npi}"))
             .collect(),
     };
-    let system = view.systems.get(&received.client).map(|name| Person {
+    let client = view.client_names.get(&received.client).map(|name| CaseParty {
         role: "Sent by".to_owned(),
         name: name.clone(),
         details: Vec::new(),
     });
-    [member, coverage, requester].into_iter().chain(system).collect()
+    [member, coverage, requester].into_iter().chain(client).collect()
 }
 
 #[cfg(test)]
-pub(in crate::web) mod tests {
+mod tests {
     use super::*;
-    use crate::forms::Forms;
-    use crate::review::{Evidence, samples};
-
-    /// A case as a reviewer opens it.
-    pub(in crate::web) fn view() -> CaseView {
-        CaseView {
-            case: samples::case(),
-            events: samples::events(),
-            member: samples::member(),
-            coverage: samples::coverage(),
-            plan: Some("Harbor Medicare Advantage".to_owned()),
-            systems: [(samples::CLIENT, "Demo EHR".to_owned())].into(),
-            lines: Vec::new(),
-            evidence: Evidence::of(
-                &samples::request(),
-                &Forms::default(),
-                samples::now().date_naive(),
-            ),
-        }
-    }
+    use crate::web::staff::samples::{case_view, no_rules};
 
     #[test]
-    fn the_history_names_people_systems_and_policies() {
-        let history = history(&view());
+    fn the_history_names_people_clients_and_policies() {
+        let history = history_rows(&case_view(), &no_rules());
         assert_eq!(history[0].actor, "Demo EHR");
         assert_eq!(history[1].credential.as_deref(), Some("dme.home-oxygen 2026.2"));
         assert!(history[1].detail.as_deref().unwrap().contains("1 not met"));

@@ -1,123 +1,113 @@
-//! A case's events in words: what happened, when, who did it and under which credential.
+//! The history of a case as text: what happened, when, who did it and with which license.
 
-use crate::prior_auth::{Actor, Body, Credential, CredentialKind, Event, FileNote, Item, Outcome, Reviewer};
-use crate::review::CaseView;
-use crate::rules::{Decision, Source, Verdict};
-use crate::web::staff::queue_page::counts;
-use crate::web::views::Event as Shown;
+use crate::prior_auth::{Actor, Event, EventBody, InternalNote, Item, Outcome, Received};
+use crate::review::{CaseView, count_conditions};
+use crate::rules::RuleSet;
+use crate::web::staff::labels::{credential_text, service_text, source_text, verdict_text};
+use crate::web::staff::views::HistoryRow;
 
-/// Every event, oldest first.
-pub(in crate::web) fn history(view: &CaseView) -> Vec<Shown> {
-    view.events.iter().map(|event| shown(view, event)).collect()
+/// One row for each event, oldest first.
+pub(in crate::web) fn history_rows(view: &CaseView, rules: &RuleSet) -> Vec<HistoryRow> {
+    view.events.iter().map(|event| row(view, rules, event)).collect()
 }
 
-fn shown(view: &CaseView, event: &Event) -> Shown {
-    let (actor, credential) = who(view, event);
-    let (what, detail) = match &event.body {
-        Body::Received(received) => (
-            "Received".to_owned(),
-            Some(match &received.assertion {
-                Some(_) => format!("by {}; goes back to a coverage answer of ours", received.channel),
-                None => format!("by {}", received.channel),
-            }),
-        ),
-        Body::Evaluated(item) => evaluated(item),
-        Body::Decided {
+fn row(view: &CaseView, rules: &RuleSet, event: &Event) -> HistoryRow {
+    let (actor, credential) = actor(view, event);
+    let (summary, detail) = match &event.body {
+        EventBody::Received(received) => ("Request received".to_owned(), Some(receipt_detail(received))),
+        EventBody::Evaluated(item) => evaluation(rules, item),
+        EventBody::Decided {
             sequence,
             outcome,
             note,
         } => (
-            format!("Line {sequence}: {}", outcome_word(outcome)),
-            Some(decided(outcome, note)).filter(|text| !text.is_empty()),
+            format!("Item {sequence}: {}", outcome_label(outcome)),
+            Some(decision_detail(outcome, note)).filter(|text| !text.is_empty()),
         ),
-        Body::Referred { sequence, question } => (
-            format!("Line {sequence}: referred to a physician"),
+        EventBody::Referred { sequence, question } => (
+            format!("Item {sequence}: referred to a physician"),
             Some(question.clone()),
         ),
     };
-    Shown {
+    HistoryRow {
         seq: i64::from(event.seq),
         at: event.at,
-        what,
+        summary,
         actor,
         credential,
         detail,
     }
 }
 
-fn who(view: &CaseView, event: &Event) -> (String, Option<String>) {
+/// The actor's name, with the license of a reviewer or the policy version of an evaluation.
+fn actor(view: &CaseView, event: &Event) -> (String, Option<String>) {
     match &event.actor {
         Actor::Software => {
             let policy = match &event.body {
-                Body::Evaluated(item) => policy_words(&item.verdict),
+                EventBody::Evaluated(item) => source_text(&item.verdict),
                 _ => None,
             };
-            ("Policies".to_owned(), policy)
+            ("Policies (automatic)".to_owned(), policy)
         }
         Actor::Client { id } => {
-            let name = view.systems.get(id).map_or("A partner's system", String::as_str);
+            let name = view
+                .client_names
+                .get(id)
+                .map_or("Provider system", String::as_str);
             (name.to_owned(), None)
         }
-        Actor::Staff(reviewer) => (reviewer.name.clone(), Some(credential(reviewer))),
+        Actor::Staff(reviewer) => (reviewer.name.clone(), Some(credential_text(reviewer))),
     }
 }
 
-/// `dme.home-oxygen 2026.2`.
-pub(in crate::web) fn policy_words(verdict: &Verdict) -> Option<String> {
-    match &verdict.source {
-        Source::Policy { policy, version, .. } => Some(format!("{policy} {version}")),
-        Source::List { file, line, .. } if !file.is_empty() => Some(format!("{file}, row {line}")),
-        _ => None,
+fn receipt_detail(received: &Received) -> String {
+    match &received.assertion {
+        Some(_) => format!(
+            "via {}, after a coverage determination by this plan",
+            received.channel
+        ),
+        None => format!("via {}", received.channel),
     }
 }
 
-fn evaluated(item: &Item) -> (String, Option<String>) {
-    let found =
-        counts(&item.verdict).map(|c| format!("{} met, {} not met, {} unknown", c.met, c.not_met, c.unknown));
-    let trouble = item
+fn evaluation(rules: &RuleSet, item: &Item) -> (String, Option<String>) {
+    let counts = count_conditions(&item.verdict).map(|counts| {
+        format!(
+            "{} met, {} not met, {} unknown",
+            counts.met, counts.not_met, counts.unknown
+        )
+    });
+    let error = item
         .verdict
         .error
         .as_ref()
-        .map(|error| format!("trouble: {error}"));
-    let detail: Vec<String> = found.into_iter().chain(trouble).collect();
-    let what = format!(
-        "Line {}, {}: {}",
+        .map(|error| format!("evaluation error: {error}"));
+    let detail: Vec<String> = counts.into_iter().chain(error).collect();
+    let summary = format!(
+        "Item {}, {}: {}",
         item.sequence,
-        item.code,
-        verdict_words(&item.verdict)
+        service_text(rules, item),
+        verdict_text(&item.verdict)
     );
-    (what, (!detail.is_empty()).then(|| detail.join("; ")))
+    (summary, (!detail.is_empty()).then(|| detail.join("; ")))
 }
 
-/// What the policies made of a line.
-pub(in crate::web) fn verdict_words(verdict: &Verdict) -> String {
-    match &verdict.decision {
-        Decision::Approve(grant) => format!("approved by rule ({})", grant.reason),
-        Decision::NotRequired { reason } => format!("no authorization needed ({reason})"),
-        Decision::Pend(pend) => format!(
-            "sent to people, queue {} ({})",
-            pend.queue,
-            pend.reason.replace('-', " ")
-        ),
-    }
-}
-
-fn outcome_word(outcome: &Outcome) -> &'static str {
+fn outcome_label(outcome: &Outcome) -> &'static str {
     match outcome {
-        Outcome::Approved(_) => "approved as asked",
+        Outcome::Approved(_) => "approved as requested",
         Outcome::Denied(_) => "denied",
-        Outcome::NotRequired { .. } => "no authorization needed",
+        Outcome::NotRequired { .. } => "authorization not required",
     }
 }
 
-fn decided(outcome: &Outcome, note: &FileNote) -> String {
+fn decision_detail(outcome: &Outcome, note: &InternalNote) -> String {
     let mut parts = match outcome {
         Outcome::Approved(approval) => vec![
             match approval.end {
                 Some(end) => format!("{} to {end}", approval.start),
                 None => format!("from {}", approval.start),
             },
-            format!("number {}", approval.number),
+            format!("authorization number {}", approval.number),
         ],
         Outcome::Denied(denial) => vec![format!("reason {}: {}", denial.reason_code(), denial.reason())],
         Outcome::NotRequired { reason } => vec![reason.clone()],
@@ -125,21 +115,4 @@ fn decided(outcome: &Outcome, note: &FileNote) -> String {
     parts.extend(note.criterion.as_ref().map(|name| format!("criterion {name}")));
     parts.extend(note.text.as_ref().map(|text| format!("note: {text}")));
     parts.join("; ")
-}
-
-/// `physician, license OH 35.123456`: as it was on the day.
-pub(in crate::web) fn credential(reviewer: &Reviewer) -> String {
-    let license = reviewer.credential.as_ref().map(license_words);
-    match license {
-        Some(license) => format!("{}, {license}", reviewer.acting_role().as_str()),
-        None => reviewer.acting_role().as_str().to_owned(),
-    }
-}
-
-fn license_words(credential: &Credential) -> String {
-    let kind = match credential.kind {
-        CredentialKind::Physician => "physician's license",
-        CredentialKind::Nurse => "nurse's license",
-    };
-    format!("{kind} {} {}", credential.state, credential.license)
 }

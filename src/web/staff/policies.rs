@@ -1,141 +1,154 @@
-//! The page of the policies: what is in force and since when, what a proposed set would change, the log. Supervisors
-//! look; policy authors and approvers also propose, confirm and withdraw. Who may do that is asked of `publication`, here
-//! only to choose which buttons are shown.
+//! Handlers of the policies page: the current policy set, the proposal, the publication log. Supervisors can view them;
+//! policy authors and policy approvers also propose, publish and withdraw. `publication` checks who may do that; this
+//! module only selects the buttons that are shown.
 
 use crate::error::{Error, Result};
-use crate::publication::{self, Proposed, Reloaded};
+use crate::publication::{self, ProposalOutcome, ReloadOutcome};
 use crate::state::State;
-use crate::web::fields::Fields;
-use crate::web::reply::{go, page as show, problem};
-use crate::web::session::{self, AnyStaff, Staff};
-use crate::web::staff::policies_page::{self, Said};
-use axum::extract::{RawQuery, State as Held};
+use crate::web::fields::FormFields;
+use crate::web::paths::POLICIES;
+use crate::web::reply::{error_page, redirect, render_page};
+use crate::web::session::{self, AnyStaff, SignedInStaff};
+use crate::web::staff::policies_page::{self, Notice, PageRequest};
+use axum::extract::{RawQuery, State as AppState};
 use axum::http::StatusCode;
 use axum::response::Response;
 use uuid::Uuid;
 
-/// Where the page is.
-pub(in crate::web) const POLICIES: &str = "/staff/policies";
-
 /// `GET /staff/policies`.
-pub(in crate::web) async fn page(
-    Held(state): Held<State>,
+pub(in crate::web) async fn show(
+    AppState(state): AppState<State>,
     AnyStaff(staff): AnyStaff,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let query = Fields::read(query.as_deref().unwrap_or(""));
-    let at = query.get("page").parse().unwrap_or(1);
-    told(with(&state, &staff, StatusCode::OK, at, Said::Nothing).await)
+    let query = FormFields::parse(query.as_deref().unwrap_or(""));
+    let page = query.get("page").parse().unwrap_or(1);
+    or_error_page(policies_page(&state, &staff, StatusCode::OK, page, Notice::None).await)
 }
 
-/// `GET /staff/policies/changes?file=…`: one file of the proposal beside what is in force.
-pub(in crate::web) async fn changes(
-    Held(state): Held<State>,
+/// `GET /staff/policies/changes?file=…`: one file of the proposal beside the current version.
+pub(in crate::web) async fn compare_file(
+    AppState(state): AppState<State>,
     AnyStaff(staff): AnyStaff,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let query = Fields::read(query.as_deref().unwrap_or(""));
-    told(one_file(&state, &staff, query.get("file")).await)
+    let query = FormFields::parse(query.as_deref().unwrap_or(""));
+    or_error_page(file_comparison_page(&state, &staff, query.get("file")).await)
 }
 
-async fn one_file(state: &State, staff: &Staff, file: &str) -> Result<Response> {
-    may_look(staff)?;
-    let nothing = || Error::not_found("change", "of this address");
-    let (_, files) = publication::waiting(state).await?.ok_or_else(nothing)?;
-    let view = policies_page::one_file(state.published().files(), &files, staff, file).ok_or_else(nothing)?;
-    show(StatusCode::OK, &view)
+async fn file_comparison_page(state: &State, staff: &SignedInStaff, file: &str) -> Result<Response> {
+    check_may_see_policies(staff)?;
+    let not_found = || Error::not_found("changed file", file);
+    let (_, proposed) = publication::pending_proposal(state)
+        .await?
+        .ok_or_else(not_found)?;
+    let current = state.policy_set();
+    let view =
+        policies_page::file_comparison_page(current.files(), &proposed, staff, file).ok_or_else(not_found)?;
+    render_page(StatusCode::OK, &view)
 }
 
 /// `POST /staff/policies/propose`.
 pub(in crate::web) async fn propose(
-    Held(state): Held<State>,
+    AppState(state): AppState<State>,
     AnyStaff(staff): AnyStaff,
-    fields: Fields,
+    fields: FormFields,
 ) -> Response {
-    let proposed = async {
-        session::check_form(&staff.session, &fields)?;
-        may_look(&staff)?;
+    let response = async {
+        session::check_csrf_token(&staff.session, &fields)?;
+        check_may_see_policies(&staff)?;
         match publication::propose(&state, &staff.reviewer()).await? {
-            Proposed::Waits => go(POLICIES),
-            Proposed::Same => with(&state, &staff, StatusCode::OK, 1, Said::Same).await,
-            Proposed::Refused(findings) => {
-                let said = Said::Findings(findings);
-                with(&state, &staff, StatusCode::UNPROCESSABLE_ENTITY, 1, said).await
+            ProposalOutcome::Pending => redirect(POLICIES),
+            ProposalOutcome::Unchanged => {
+                policies_page(&state, &staff, StatusCode::OK, 1, Notice::NothingToPropose).await
+            }
+            ProposalOutcome::Refused(findings) => {
+                let notice = Notice::Findings(findings);
+                policies_page(&state, &staff, StatusCode::UNPROCESSABLE_ENTITY, 1, notice).await
             }
         }
     };
-    told(proposed.await)
+    or_error_page(response.await)
 }
 
-/// `POST /staff/policies/confirm`.
+/// `POST /staff/policies/confirm`: publishes the proposal.
 pub(in crate::web) async fn confirm(
-    Held(state): Held<State>,
+    AppState(state): AppState<State>,
     AnyStaff(staff): AnyStaff,
-    fields: Fields,
+    fields: FormFields,
 ) -> Response {
-    let confirmed = async {
-        session::check_form(&staff.session, &fields)?;
-        may_look(&staff)?;
-        match publication::confirm(&state, &staff.reviewer(), proposal(&fields)?).await? {
-            Reloaded::Published(_) | Reloaded::Same => go(POLICIES),
-            Reloaded::Refused(findings) => {
-                let said = Said::Findings(findings);
-                with(&state, &staff, StatusCode::UNPROCESSABLE_ENTITY, 1, said).await
+    let response = async {
+        session::check_csrf_token(&staff.session, &fields)?;
+        check_may_see_policies(&staff)?;
+        match publication::confirm(&state, &staff.reviewer(), proposal_id(&fields)?).await? {
+            ReloadOutcome::Published(_) | ReloadOutcome::Unchanged => redirect(POLICIES),
+            ReloadOutcome::Refused(findings) => {
+                let notice = Notice::Findings(findings);
+                policies_page(&state, &staff, StatusCode::UNPROCESSABLE_ENTITY, 1, notice).await
             }
         }
     };
-    told(confirmed.await)
+    or_error_page(response.await)
 }
 
 /// `POST /staff/policies/withdraw`.
 pub(in crate::web) async fn withdraw(
-    Held(state): Held<State>,
+    AppState(state): AppState<State>,
     AnyStaff(staff): AnyStaff,
-    fields: Fields,
+    fields: FormFields,
 ) -> Response {
-    let withdrawn = async {
-        session::check_form(&staff.session, &fields)?;
-        may_look(&staff)?;
-        publication::withdraw(&state, &staff.reviewer(), proposal(&fields)?).await?;
-        go(POLICIES)
+    let response = async {
+        session::check_csrf_token(&staff.session, &fields)?;
+        check_may_see_policies(&staff)?;
+        publication::withdraw(&state, &staff.reviewer(), proposal_id(&fields)?).await?;
+        redirect(POLICIES)
     };
-    told(withdrawn.await)
+    or_error_page(response.await)
 }
 
-fn proposal(fields: &Fields) -> Result<Uuid> {
+fn proposal_id(fields: &FormFields) -> Result<Uuid> {
     let id = fields.get("proposal").parse();
-    id.map_err(|_| Error::invalid("proposal", "The form does not say which proposal is meant"))
+    id.map_err(|_| Error::invalid("proposal", "The form does not name a valid proposal"))
 }
 
-async fn with(state: &State, staff: &Staff, status: StatusCode, at: usize, said: Said) -> Result<Response> {
-    may_look(staff)?;
-    let log = state.store.read((), |tx, ()| {
-        Box::pin(async move { tx.publications(policies_page::LOG).await })
+async fn policies_page(
+    state: &State,
+    staff: &SignedInStaff,
+    status: StatusCode,
+    page: usize,
+    notice: Notice,
+) -> Result<Response> {
+    check_may_see_policies(staff)?;
+    let publications = state.store.read((), |tx, ()| {
+        Box::pin(async move { tx.publications(policies_page::MAX_PUBLICATIONS).await })
     });
-    let log = log.await?;
-    let waiting = match publication::waiting(state).await? {
+    let publications = publications.await?;
+    let proposal = match publication::pending_proposal(state).await? {
         Some((proposal, files)) => {
-            let held = state.published();
-            let compared = tokio::task::spawn_blocking(move || publication::changes(held.files(), &files));
-            Some((proposal, compared.await.map_err(Error::internal)?))
+            let current = state.policy_set();
+            let changes = tokio::task::spawn_blocking(move || publication::changes(current.files(), &files));
+            Some((proposal, changes.await.map_err(Error::internal)?))
         }
         None => None,
     };
-    show(
-        status,
-        &policies_page::page(state, staff, &log, waiting, at, said),
-    )
+    let request = PageRequest {
+        publications: &publications,
+        proposal,
+        page,
+        notice,
+    };
+    render_page(status, &policies_page::policies_page(state, staff, request))
 }
 
-fn may_look(staff: &Staff) -> Result<()> {
+fn check_may_see_policies(staff: &SignedInStaff) -> Result<()> {
     if staff.reviewer().may_see_policies() {
         return Ok(());
     }
     Err(Error::forbidden(
-        "Only policy authors, policy approvers and supervisors may look at the policies",
+        "Only policy authors, policy approvers and supervisors may see the policies",
     ))
 }
 
-fn told(answer: Result<Response>) -> Response {
-    answer.unwrap_or_else(|e| problem(&e, POLICIES))
+fn or_error_page(response: Result<Response>) -> Response {
+    response.unwrap_or_else(|e| error_page(&e, POLICIES))
 }

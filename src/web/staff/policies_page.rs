@@ -1,134 +1,143 @@
-//! Fills the page of the policies and that of one changed file.
+//! Fills the views of the policies page and of the page that compares one changed file.
 
-use crate::publication::{Change, ChangeKind, Side, sides};
-use crate::rules::policy_file::Status;
-use crate::rules::{Finding, Policy, RuleSet};
-use crate::state::{SetFiles, State};
-use crate::store::policy_sets::{How, Proposal, Publication};
-use crate::web::fields::address;
-use crate::web::public::public_list::LIST;
-use crate::web::session::Staff;
-use crate::web::staff::policies::POLICIES;
-use crate::web::views::{
-    FileChange, InForce, LogEntry, Mark, PoliciesPage, PolicyChanges, PolicyRow, RefusedSet, Tone, WaitingSet,
+use crate::publication::{Change, ChangeKind, Excerpt, side_by_side};
+use crate::rules::{Finding, Policy, PolicyStatus, RuleSet};
+use crate::state::{PolicySetFiles, State};
+use crate::store::policy_sets::{Proposal, Publication, PublicationMethod, StaffName};
+use crate::web::fields::url_with_query;
+use crate::web::paths::{POLICIES, PUBLIC_LIST};
+use crate::web::session::SignedInStaff;
+use crate::web::staff::views::policies::{
+    CurrentSet, FileChange, FileComparisonPage, FileExcerpt, FileLine, PendingProposal, PoliciesPage,
+    PolicyRow, PublicationRow, RefusedSet,
 };
+use crate::web::views::{Badge, BadgeStyle};
 
-/// Entries of the log that are shown.
-pub(in crate::web) const LOG: i64 = 20;
-/// Policies of one page.
-const ROWS: usize = 200;
+/// How many publications the page lists.
+pub(in crate::web) const MAX_PUBLICATIONS: i64 = 20;
+/// How many policies are on one page.
+const POLICIES_PER_PAGE: usize = 200;
 
-/// What a form came to, when the page itself tells it.
+/// The result of a submitted form that is shown on the policies page.
 #[derive(Debug)]
-pub(in crate::web) enum Said {
-    /// Nothing was sent.
-    Nothing,
-    /// The folders hold what is in force.
-    Same,
-    /// The set has mistakes.
+pub(in crate::web) enum Notice {
+    /// No form was submitted.
+    None,
+    /// The folders match the current policy set.
+    NothingToPropose,
+    /// The policy set has mistakes.
     Findings(Vec<Finding>),
 }
 
-/// The page.
-pub(in crate::web) fn page(
+/// What the policies page shows, besides the current policy set.
+pub(in crate::web) struct PageRequest<'a> {
+    /// The newest publications, newest first.
+    pub publications: &'a [Publication],
+    /// The pending proposal with the files that it changes.
+    pub proposal: Option<(Proposal, Vec<Change>)>,
+    /// The page of the policies to show, from 1.
+    pub page: usize,
+    /// The result of a submitted form.
+    pub notice: Notice,
+}
+
+/// Fills the policies page.
+pub(in crate::web) fn policies_page(
     state: &State,
-    staff: &Staff,
-    log: &[Publication],
-    waiting: Option<(Proposal, Vec<Change>)>,
-    at: usize,
-    said: Said,
+    staff: &SignedInStaff,
+    request: PageRequest<'_>,
 ) -> PoliciesPage {
-    let published = state.published();
-    let person = staff.reviewer();
-    let newest = log.first().map(|entry| entry.number);
-    let (same, findings) = match said {
-        Said::Nothing => (false, Vec::new()),
-        Said::Same => (true, Vec::new()),
-        Said::Findings(findings) => (false, findings),
+    let policy_set = state.policy_set();
+    let rules = &policy_set.rules;
+    let reviewer = staff.reviewer();
+    let newest = request.publications.first().map(|publication| publication.number);
+    let (nothing_to_propose, findings) = match request.notice {
+        Notice::None => (false, Vec::new()),
+        Notice::NothingToPropose => (true, Vec::new()),
+        Notice::Findings(findings) => (false, findings),
     };
-    let total = published.rules.policies().count();
-    let pages = total.div_ceil(ROWS).max(1);
-    let at = at.clamp(1, pages);
-    let turn = |to: usize| address(POLICIES, [("page", to.to_string().as_str())].into_iter());
+    let total = rules.policies().count();
+    let pages = total.div_ceil(POLICIES_PER_PAGE).max(1);
+    let page = request.page.clamp(1, pages);
+    let page_url = |page: usize| url_with_query(POLICIES, [("page", page.to_string().as_str())].into_iter());
     PoliciesPage {
         frame: staff.frame(),
         csrf: staff.session.csrf.clone(),
-        zone: published.rules.zone().name().to_owned(),
-        in_force: InForce {
-            entry: published.publication().map(log_entry),
-            files: published.files().all().len(),
-            forms: published.forms.all().count(),
-            listed: published.list().rows().len(),
+        zone: rules.zone().name().to_owned(),
+        current: CurrentSet {
+            publication: policy_set.publication().map(publication_row),
+            files: policy_set.files().all().len(),
+            forms: policy_set.forms.all().count(),
+            listed: policy_set.public_list().rows().len(),
         },
-        refused: state.refused().map(|refused| RefusedSet {
+        refused: state.refused_policy_set().map(|refused| RefusedSet {
             hash: refused.hash.clone(),
             at: refused.at,
-            findings: lines(&refused.findings),
+            findings: finding_texts(&refused.findings),
         }),
-        may_publish: person.may_publish(),
-        same,
-        findings: lines(&findings),
-        waiting: waiting.map(|(proposal, changes)| WaitingSet {
-            mine: proposal.by.id == person.id,
-            stale: newest != Some(proposal.base),
+        may_publish: reviewer.may_publish(),
+        nothing_to_propose,
+        findings: finding_texts(&findings),
+        proposal: request.proposal.map(|(proposal, changes)| PendingProposal {
+            is_own: proposal.by.id == reviewer.id,
+            is_outdated: newest != Some(proposal.base),
             id: proposal.id.to_string(),
-            hash: proposal.set,
-            by: proposal.by.name,
+            hash: proposal.set_hash,
+            proposer: proposal.by.name,
             at: proposal.at,
             files: changes.into_iter().map(file_change).collect(),
         }),
         total,
-        policies: published
-            .rules
+        policies: rules
             .policies()
-            .skip((at - 1) * ROWS)
-            .take(ROWS)
-            .map(|policy| row(&published.rules, policy))
+            .skip((page - 1) * POLICIES_PER_PAGE)
+            .take(POLICIES_PER_PAGE)
+            .map(|policy| policy_row(rules, policy))
             .collect(),
-        back: (at > 1).then(|| turn(at - 1)),
-        on: (at < pages).then(|| turn(at + 1)),
-        warnings: lines(published.rules.warnings()),
-        log: log.iter().map(log_entry).collect(),
+        previous_page: (page > 1).then(|| page_url(page - 1)),
+        next_page: (page < pages).then(|| page_url(page + 1)),
+        warnings: finding_texts(rules.warnings()),
+        publications: request.publications.iter().map(publication_row).collect(),
     }
 }
 
-fn lines(findings: &[Finding]) -> Vec<String> {
+fn finding_texts(findings: &[Finding]) -> Vec<String> {
     findings.iter().map(ToString::to_string).collect()
 }
 
-fn log_entry(entry: &Publication) -> LogEntry {
-    let name = |who: &Option<crate::store::policy_sets::Named>| who.as_ref().map(|who| who.name.clone());
-    LogEntry {
-        number: entry.number,
-        at: entry.at,
-        how: match entry.how {
-            How::Start => "when a server started",
-            How::Signal => "by the operator's signal",
-            How::FileChange => "because a file changed",
-            How::TwoPeople => "by two people",
+fn publication_row(publication: &Publication) -> PublicationRow {
+    let name = |person: &Option<StaffName>| person.as_ref().map(|person| person.name.clone());
+    PublicationRow {
+        number: publication.number,
+        at: publication.at,
+        method: match publication.method {
+            PublicationMethod::Start => "at server start",
+            PublicationMethod::Signal => "by operator signal",
+            PublicationMethod::FileChange => "after a file change",
+            PublicationMethod::TwoPerson => "proposed and confirmed",
         }
         .to_owned(),
-        proposed_by: name(&entry.proposed_by),
-        confirmed_by: name(&entry.confirmed_by),
-        hash: entry.set.clone(),
-        list: format!("{LIST}/{}", entry.id),
+        proposed_by: name(&publication.proposed_by),
+        confirmed_by: name(&publication.confirmed_by),
+        hash: publication.set_hash.clone(),
+        list: format!("{PUBLIC_LIST}/{}", publication.id),
     }
 }
 
 fn file_change(change: Change) -> FileChange {
     FileChange {
-        href: address(
+        href: url_with_query(
             &format!("{POLICIES}/changes"),
             [("file", change.path.as_str())].into_iter(),
         ),
-        what: what(change.kind).to_owned(),
+        kind: change_label(change.kind).to_owned(),
         path: change.path,
-        plus: change.plus,
-        minus: change.minus,
+        added_lines: change.added_lines,
+        removed_lines: change.removed_lines,
     }
 }
 
-fn what(kind: ChangeKind) -> &'static str {
+fn change_label(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Added => "new",
         ChangeKind::Changed => "changed",
@@ -136,24 +145,24 @@ fn what(kind: ChangeKind) -> &'static str {
     }
 }
 
-fn row(rules: &RuleSet, policy: &Policy) -> PolicyRow {
-    let window = policy.effective();
-    let (tone, word) = match policy.status() {
-        Status::Active => (Tone::Approved, "active"),
-        Status::Shadow => (Tone::Watch, "shadow"),
-        Status::Draft => (Tone::Open, "draft"),
-        Status::Retired => (Tone::Closed, "retired"),
+fn policy_row(rules: &RuleSet, policy: &Policy) -> PolicyRow {
+    let effective = policy.effective();
+    let (style, text) = match policy.status() {
+        PolicyStatus::Active => (BadgeStyle::Approved, "active"),
+        PolicyStatus::Shadow => (BadgeStyle::Watch, "shadow"),
+        PolicyStatus::Draft => (BadgeStyle::Open, "draft"),
+        PolicyStatus::Retired => (BadgeStyle::Closed, "retired"),
     };
     let warnings = rules.warnings().iter();
     PolicyRow {
         title: policy.title().to_owned(),
         name: policy.name().to_owned(),
         version: policy.version().to_owned(),
-        status: Mark::new(tone, word),
-        from: window.from,
-        to: window.to,
-        lines: policy
-            .lines()
+        status: Badge::new(style, text),
+        from: effective.from,
+        to: effective.to,
+        lines_of_business: policy
+            .lines_of_business()
             .map_or_else(|| "all".to_owned(), |lines| lines.join(", ")),
         codes: policy.codes().count(),
         forms: policy.forms().into_iter().map(str::to_owned).collect(),
@@ -161,14 +170,14 @@ fn row(rules: &RuleSet, policy: &Policy) -> PolicyRow {
     }
 }
 
-/// One file of the proposal beside the set in force; none when it does not differ.
-pub(in crate::web) fn one_file(
-    held: &SetFiles,
-    new: &SetFiles,
-    staff: &Staff,
+/// One file of the proposal beside the current version; `None` when the two do not differ.
+pub(in crate::web) fn file_comparison_page(
+    current: &PolicySetFiles,
+    proposed: &PolicySetFiles,
+    staff: &SignedInStaff,
     path: &str,
-) -> Option<PolicyChanges> {
-    let (before, after) = (held.text(path), new.text(path));
+) -> Option<FileComparisonPage> {
+    let (before, after) = (current.text(path), proposed.text(path));
     if before == after {
         return None;
     }
@@ -177,24 +186,24 @@ pub(in crate::web) fn one_file(
         (_, None) => ChangeKind::Removed,
         _ => ChangeKind::Changed,
     };
-    let (old, new) = sides(before.unwrap_or(""), after.unwrap_or(""));
-    Some(PolicyChanges {
+    let (current, proposed) = side_by_side(before.unwrap_or(""), after.unwrap_or(""));
+    Some(FileComparisonPage {
         frame: staff.frame(),
         path: path.to_owned(),
-        what: what(kind).to_owned(),
-        old: side(old),
-        new: side(new),
+        kind: change_label(kind).to_owned(),
+        current: file_excerpt(current),
+        proposed: file_excerpt(proposed),
     })
 }
 
-fn side(side: Side) -> crate::web::views::TextSide {
-    crate::web::views::TextSide {
-        first: side.first,
-        lines: side
+fn file_excerpt(excerpt: Excerpt) -> FileExcerpt {
+    FileExcerpt {
+        first_line: excerpt.first,
+        lines: excerpt
             .lines
             .into_iter()
-            .map(|(text, own)| crate::web::views::TextLine { text, own })
+            .map(|(text, is_changed)| FileLine { text, is_changed })
             .collect(),
-        more: side.more,
+        omitted: excerpt.omitted,
     }
 }

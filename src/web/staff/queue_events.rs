@@ -1,75 +1,83 @@
-//! `text/event-stream` for the queue: the word `changed` whenever a case enters, moves or leaves. The word alone: the
-//! table is fetched by the page, with its filters and its rights.
+//! Server-sent events for the queue page: the event `changed` whenever a case enters the queue, changes in it or leaves
+//! it. The event has no content; the page then fetches the table with its own filters.
 //!
-//! A stream lives for some seconds and the browser opens it anew, naming the mark that it saw last: nothing is missed
-//! in between, a server that stops waits for nobody, and a session that ended stops hearing.
+//! A stream ends after some seconds and the browser reconnects with the id of the last event that it received. So no
+//! change is missed between two streams, a stopping server does not wait for open streams, and the session is checked
+//! again with every stream.
 
 use crate::review;
 use crate::state::State;
-use crate::web::session::{Watching, staff_by};
-use axum::extract::State as Held;
+use crate::web::session::{BackgroundCaseStaff, staff_of_session};
+use axum::extract::State as AppState;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, Sse};
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{Stream, unfold};
 use std::convert::Infallible;
 use std::time::Duration;
 
-/// Between two looks at the queue.
-const PAUSE: Duration = Duration::from_secs(2);
-/// Looks in the life of one stream.
-const LOOKS: u32 = 7;
+/// The time between two checks of the queue.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// The number of checks in one stream.
+const CHECKS_PER_STREAM: u32 = 7;
 
-struct Watch {
+struct QueueWatch {
     state: State,
+    /// The fingerprint of the session's secret.
     session: String,
-    /// What the browser knows; none before its first event.
-    mark: Option<String>,
-    looks: u32,
+    /// The version of the queue that the browser knows; `None` before its first event.
+    version: Option<String>,
+    checks: u32,
 }
 
-/// The handler.
-pub(in crate::web) async fn get(
-    Held(state): Held<State>,
-    Watching(staff): Watching,
+/// `GET /staff/queue/events`.
+pub(in crate::web) async fn stream(
+    AppState(state): AppState<State>,
+    BackgroundCaseStaff(staff): BackgroundCaseStaff,
     headers: HeaderMap,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let mark = headers
+    let version = headers
         .get("last-event-id")
         .and_then(|id| id.to_str().ok())
         .map(str::to_owned);
-    let watch = Watch {
+    let watch = QueueWatch {
         state,
         session: staff.session.hash,
-        mark,
-        looks: 0,
+        version,
+        checks: 0,
     };
-    Sse::new(stream::unfold(watch, |mut watch| async {
-        let event = watch.next().await?;
+    Sse::new(unfold(watch, |mut watch| async {
+        let event = watch.next_event().await?;
         Some((Ok(event), watch))
     }))
 }
 
-impl Watch {
-    /// The next event; none when the stream is over.
-    async fn next(&mut self) -> Option<Event> {
-        while self.looks < LOOKS {
-            if self.looks > 0 {
-                tokio::time::sleep(PAUSE).await;
+impl QueueWatch {
+    /// Waits for the next event; `None` ends the stream.
+    async fn next_event(&mut self) -> Option<Event> {
+        while self.checks < CHECKS_PER_STREAM {
+            if self.checks > 0 {
+                tokio::time::sleep(CHECK_INTERVAL).await;
             }
-            self.looks += 1;
-            let staff = staff_by(&self.state, self.session.clone()).await.ok()??;
-            staff.sees_cases().then_some(())?;
-            let mark = review::queue_mark(&self.state).await.ok()?;
-            if self.mark.as_ref() == Some(&mark) {
+            self.checks += 1;
+            let staff = staff_of_session(&self.state, self.session.clone()).await.ok()??;
+            staff.may_see_cases().then_some(())?;
+            let version = review::queue_version(&self.state).await.ok()?;
+            if self.version.as_ref() == Some(&version) {
                 continue;
             }
-            let name = if self.mark.is_some() {
+            let name = if self.version.is_some() {
                 "changed"
             } else {
                 "listening"
             };
-            self.mark = Some(mark.clone());
-            return Some(Event::default().event(name).id(mark).retry(PAUSE).data("queue"));
+            self.version = Some(version.clone());
+            return Some(
+                Event::default()
+                    .event(name)
+                    .id(version)
+                    .retry(CHECK_INTERVAL)
+                    .data("queue"),
+            );
         }
         None
     }

@@ -1,352 +1,344 @@
-//! The queue as a page: filters from the address, chips for those in force, one row for each waiting case.
+//! The queue page: filters from the query string, the active filters with links to remove them, and one row for each
+//! case.
 
-use crate::deadlines::Band;
+use crate::deadlines::EscalationStep;
 use crate::fhir;
 use crate::plan::Member;
-use crate::prior_auth::{ItemStatus, Outcome, PriorAuth};
-use crate::review::{self, Filters, Queue, Waiting};
-use crate::rules::{Source, Verdict};
-use crate::web::fields::{Fields, address};
-use crate::web::views::{Brief, Chip, Choice, Counts, Filter, Mark, QueueRow, QueueTable, ServiceName, Tone};
+use crate::prior_auth::{ItemStatus, PriorAuth};
+use crate::review::{Queue, QueueEntry, QueueFilters, count_conditions};
+use crate::rules::RuleSet;
+use crate::web::fields::{FormFields, url_with_query};
+use crate::web::paths;
+use crate::web::staff::labels::{
+    case_number, case_status_badge, escalation_badge, service_name, status_label,
+};
+use crate::web::staff::views::{
+    ActiveFilter, FilterSelect, MemberSummary, QueueRow, QueueTable, ServiceName,
+};
+use crate::web::views::SelectOption;
 
-/// Where the queue is.
-const QUEUE: &str = "/staff";
+/// The queue table without the page, for the script.
+const TABLE_URL: &str = "/staff/queue";
 
-const STATES: [ItemStatus; 3] = [
+const OPEN_STATUSES: [ItemStatus; 3] = [
     ItemStatus::Intake,
     ItemStatus::ClinicalReview,
     ItemStatus::PhysicianReview,
 ];
-const BANDS: [Band; 5] = [Band::Late, Band::Now, Band::Soon, Band::Watch, Band::Calm];
+const ESCALATION_STEPS: [EscalationStep; 5] = [
+    EscalationStep::Overdue,
+    EscalationStep::DueNow,
+    EscalationStep::DueSoon,
+    EscalationStep::Watch,
+    EscalationStep::OnTrack,
+];
 
-/// Reads the filters of an address; a value that means nothing filters nothing.
-pub(in crate::web) fn filters(query: &str) -> Filters {
-    let fields = Fields::read(query);
-    Filters {
+/// The value of a filter with its label.
+struct FilterValue {
+    value: String,
+    label: String,
+}
+
+impl FilterValue {
+    fn new(value: &str, label: &str) -> Self {
+        Self {
+            value: value.to_owned(),
+            label: label.to_owned(),
+        }
+    }
+
+    /// A value that is also its label.
+    fn plain(value: &str) -> Self {
+        Self::new(value, value)
+    }
+
+    fn status(status: ItemStatus) -> Self {
+        Self::new(status.as_str(), status_label(status))
+    }
+
+    fn escalation(step: EscalationStep) -> Self {
+        Self::new(step.as_str(), step.label())
+    }
+}
+
+/// A filter: its query parameter and label, the text of the option that filters nothing, and the active value.
+struct FilterState {
+    name: &'static str,
+    label: &'static str,
+    all_label: &'static str,
+    active: Option<FilterValue>,
+}
+
+/// Parses the filters of a query string. A value that is not known filters nothing.
+pub(in crate::web) fn parse_filters(query: &str) -> QueueFilters {
+    let fields = FormFields::parse(query);
+    QueueFilters {
         urgent: match fields.get("urgency") {
             "urgent" => Some(true),
             "standard" => Some(false),
             _ => None,
         },
-        status: STATES
+        status: OPEN_STATUSES
             .into_iter()
-            .find(|status| status.as_str() == fields.get("state")),
-        line: fields.filled("line").map(str::to_owned),
-        queue: fields.filled("queue").map(str::to_owned),
-        band: BANDS.into_iter().find(|band| band.word() == fields.get("due")),
+            .find(|status| status.as_str() == fields.get("status")),
+        line_of_business: fields.non_blank("line_of_business").map(str::to_owned),
+        queue: fields.non_blank("queue").map(str::to_owned),
+        escalation_step: ESCALATION_STEPS
+            .into_iter()
+            .find(|step| step.as_str() == fields.get("due")),
     }
 }
 
-/// The filters in force as name, label, value and words.
-fn in_force(filters: &Filters) -> Vec<(&'static str, &'static str, String, String)> {
-    let mut all = Vec::new();
-    let mut add = |name, label, value: Option<(String, String)>| {
-        all.extend(value.map(|(value, words)| (name, label, value, words)));
-    };
-    let same = |text: &String| (text.clone(), text.clone());
-    add(
-        "due",
-        "Due",
-        filters
-            .band
-            .map(|band| (band.word().to_owned(), band.word().to_owned())),
-    );
+/// All filters in the order of the page.
+fn filter_states(filters: &QueueFilters) -> [FilterState; 5] {
     let urgency = filters
         .urgent
         .map(|urgent| if urgent { "urgent" } else { "standard" });
-    add(
-        "urgency",
-        "Urgency",
-        urgency.map(|word| (word.to_owned(), word.to_owned())),
-    );
-    let state = filters
-        .status
-        .map(|status| (status.as_str().to_owned(), state_words(status).to_owned()));
-    add("state", "State", state);
-    add("line", "Line", filters.line.as_ref().map(same));
-    add("queue", "Queue", filters.queue.as_ref().map(same));
-    all
-}
-
-/// An address with the filters in force, without the one called `left_out`.
-fn with_filters(path: &str, filters: &Filters, left_out: &str) -> String {
-    let all = in_force(filters);
-    let kept = all.iter().filter(|(name, ..)| *name != left_out);
-    address(path, kept.map(|(name, _, value, _)| (*name, value.as_str())))
-}
-
-/// Where the script fetches the table alone.
-pub(in crate::web) fn fragment(filters: &Filters) -> String {
-    with_filters("/staff/queue", filters, "")
-}
-
-/// The select boxes.
-pub(in crate::web) fn boxes(filters: &Filters, queue: &Queue) -> Vec<Filter> {
-    let chosen = in_force(filters);
-    let one = |name: &'static str, label: &str, any: &str, mut options: Vec<(String, String)>| {
-        let now = chosen
-            .iter()
-            .find(|(own, ..)| *own == name)
-            .map(|(_, _, value, words)| (value, words));
-        if let Some((value, words)) = now
-            && !options.iter().any(|(own, _)| own == value)
-        {
-            options.push((value.clone(), words.clone()));
-        }
-        let first = Choice {
-            value: String::new(),
-            label: any.to_owned(),
-            chosen: now.is_none(),
-        };
-        let rest = options.into_iter().map(|(value, label)| Choice {
-            chosen: now.is_some_and(|(chosen, _)| *chosen == value),
-            value,
-            label,
-        });
-        Filter {
-            name: name.to_owned(),
-            label: label.to_owned(),
-            options: std::iter::once(first).chain(rest).collect(),
-        }
+    let state = |name, label, all_label, active| FilterState {
+        name,
+        label,
+        all_label,
+        active,
     };
-    let plain = |words: &mut dyn Iterator<Item = &str>| words.map(|w| (w.to_owned(), w.to_owned())).collect();
-    let states = STATES.map(|status| (status.as_str().to_owned(), state_words(status).to_owned()));
-    vec![
-        one(
+    [
+        state(
             "due",
-            "Due",
-            "any time",
-            plain(&mut BANDS.into_iter().map(Band::word)),
-        ),
-        one(
-            "urgency",
-            "Urgency",
+            "Due time",
             "any",
-            plain(&mut ["urgent", "standard"].into_iter()),
+            filters.escalation_step.map(FilterValue::escalation),
         ),
-        one("state", "State", "any open", states.into()),
-        one(
-            "line",
-            "Line",
-            "all lines",
-            plain(&mut queue.lines.iter().map(String::as_str)),
+        state("urgency", "Urgency", "any", urgency.map(FilterValue::plain)),
+        state(
+            "status",
+            "Status",
+            "all open",
+            filters.status.map(FilterValue::status),
         ),
-        one(
+        state(
+            "line_of_business",
+            "Line of business",
+            "all",
+            filters.line_of_business.as_deref().map(FilterValue::plain),
+        ),
+        state(
             "queue",
             "Queue",
-            "all queues",
-            plain(&mut queue.queues.iter().map(String::as_str)),
+            "all",
+            filters.queue.as_deref().map(FilterValue::plain),
         ),
     ]
 }
 
-/// The table.
-pub(in crate::web) fn table(filters: &Filters, queue: &Queue) -> QueueTable {
-    let chips = in_force(filters).into_iter().map(|(name, label, _, words)| Chip {
-        label: format!("{label}: {words}"),
-        remove: with_filters(QUEUE, filters, name),
+/// `path` with the active filters as query string, without the filter called `except`.
+fn url_with_filters(path: &str, filters: &QueueFilters, except: &str) -> String {
+    let states = filter_states(filters);
+    let pairs = states
+        .iter()
+        .filter(|state| state.name != except)
+        .filter_map(|state| Some((state.name, state.active.as_ref()?.value.as_str())));
+    url_with_query(path, pairs)
+}
+
+/// Where the script fetches the table.
+pub(in crate::web) fn table_url(filters: &QueueFilters) -> String {
+    url_with_filters(TABLE_URL, filters, "")
+}
+
+/// The select boxes. A filter that no open case matches stays among the options while it is active.
+pub(in crate::web) fn filter_selects(filters: &QueueFilters, queue: &Queue) -> Vec<FilterSelect> {
+    let plain =
+        |values: Vec<&str>| -> Vec<FilterValue> { values.into_iter().map(FilterValue::plain).collect() };
+    filter_states(filters)
+        .into_iter()
+        .map(|state| {
+            let values = match state.name {
+                "due" => ESCALATION_STEPS.map(FilterValue::escalation).into(),
+                "urgency" => plain(vec!["urgent", "standard"]),
+                "status" => OPEN_STATUSES.map(FilterValue::status).into(),
+                "line_of_business" => plain(queue.lines_of_business.iter().map(String::as_str).collect()),
+                _ => plain(queue.queues.iter().map(String::as_str).collect()),
+            };
+            filter_select(state, values)
+        })
+        .collect()
+}
+
+fn filter_select(state: FilterState, mut values: Vec<FilterValue>) -> FilterSelect {
+    let active = state.active.as_ref().map(|active| active.value.clone());
+    let all = SelectOption {
+        value: String::new(),
+        label: state.all_label.to_owned(),
+        selected: active.is_none(),
+    };
+    if let Some(active) = state.active
+        && !values.iter().any(|known| known.value == active.value)
+    {
+        values.push(active);
+    }
+    let options = values.into_iter().map(|option| SelectOption {
+        selected: active.as_ref() == Some(&option.value),
+        value: option.value,
+        label: option.label,
     });
-    let zone = queue
-        .rows
-        .first()
-        .map_or(chrono_tz::UTC, |row| row.case.received.zone);
-    QueueTable {
-        now: queue.now,
-        zone: zone.name().to_owned(),
-        chips: chips.collect(),
-        everything: QUEUE.to_owned(),
-        hidden: queue.hidden,
-        rows: queue.rows.iter().map(row).collect(),
+    FilterSelect {
+        name: state.name.to_owned(),
+        label: state.label.to_owned(),
+        options: std::iter::once(all).chain(options).collect(),
     }
 }
 
-fn row(waiting: &Waiting) -> QueueRow {
-    let case = &waiting.case;
+/// The table.
+pub(in crate::web) fn queue_table(filters: &QueueFilters, queue: &Queue, rules: &RuleSet) -> QueueTable {
+    let active_filters = filter_states(filters).into_iter().filter_map(|state| {
+        let active = state.active?;
+        Some(ActiveFilter {
+            label: format!("{}: {}", state.label, active.label),
+            remove_url: url_with_filters(paths::STAFF, filters, state.name),
+        })
+    });
+    let zone = queue
+        .entries
+        .first()
+        .map_or(chrono_tz::UTC, |entry| entry.case.received.zone);
+    QueueTable {
+        now: queue.now,
+        zone: zone.name().to_owned(),
+        active_filters: active_filters.collect(),
+        unfiltered_url: paths::STAFF.to_owned(),
+        hidden: queue.hidden,
+        rows: queue.entries.iter().map(|entry| row(entry, rules)).collect(),
+    }
+}
+
+fn row(entry: &QueueEntry, rules: &RuleSet) -> QueueRow {
+    let case = &entry.case;
     let received = &case.received;
     QueueRow {
         href: format!("/staff/cases/{}", case.id),
-        number: number(case),
-        due: Some(received.due.work),
-        band: band_mark(waiting.band),
+        number: case_number(case),
+        due: Some(received.due.internal),
+        escalation: escalation_badge(entry.escalation_step),
         urgent: received.urgent,
-        line: received.line.clone(),
-        service: service(case),
-        member: brief(&waiting.member),
-        requester: received.requester.clone(),
-        state: case_state(case),
+        line_of_business: received.line_of_business.clone(),
+        service: first_service(case, rules),
+        member: member_summary(&entry.member),
+        requester: received.requester_name.clone(),
+        status: case_status_badge(case),
         queue: case.queue().unwrap_or("none").to_owned(),
         received: Some(case.received_at),
         counts: case
             .items
             .iter()
             .find(|i| i.status.is_open())
-            .and_then(|i| counts(&i.verdict)),
+            .and_then(|i| count_conditions(&i.verdict)),
     }
 }
 
-/// The number that people quote: the first line's tracking number.
-pub(in crate::web) fn number(case: &PriorAuth) -> String {
-    case.items
-        .first()
-        .map(|item| item.reference_number.clone())
-        .unwrap_or_default()
-}
-
-fn service(case: &PriorAuth) -> ServiceName {
+/// The service of the first open item, with the number of further items.
+fn first_service(case: &PriorAuth, rules: &RuleSet) -> ServiceName {
     let first = case
         .items
         .iter()
         .find(|i| i.status.is_open())
         .or(case.items.first());
-    ServiceName {
-        code: first.map(|item| item.code.clone()).unwrap_or_default(),
-        words: first.and_then(|item| service_words(&item.verdict)),
-        more: case.items.len().saturating_sub(1),
+    let more = case.items.len().saturating_sub(1);
+    match first {
+        Some(item) => ServiceName {
+            more,
+            ..service_name(rules, item)
+        },
+        None => ServiceName {
+            code: String::new(),
+            name: None,
+            more,
+        },
     }
 }
 
-/// The plan's words for a service: the title of the policy that speaks about it.
-pub(in crate::web) fn service_words(verdict: &Verdict) -> Option<String> {
-    match &verdict.source {
-        Source::Policy { title, .. } => Some(title.clone()),
-        _ => None,
-    }
-}
-
-/// Conditions by outcome, for a page.
-pub(in crate::web) fn counts(verdict: &Verdict) -> Option<Counts> {
-    review::counts(verdict).map(|c| Counts {
-        met: c.met,
-        not_met: c.not_met,
-        unknown: c.unknown,
-    })
-}
-
-fn brief(member: &Member) -> Brief {
+fn member_summary(member: &Member) -> MemberSummary {
     let name = fhir::human_name(&member.doc).unwrap_or_default();
     let initials: Vec<String> = name
         .split_whitespace()
         .filter_map(|part| part.chars().next())
         .map(|c| format!("{c}."))
         .collect();
-    Brief {
+    MemberSummary {
         initials: initials.join(" "),
         id: member.member_id.clone(),
-    }
-}
-
-/// How near a due time is, as a mark.
-pub(in crate::web) fn band_mark(band: Band) -> Mark {
-    let tone = match band {
-        Band::Calm => Tone::Calm,
-        Band::Watch => Tone::Watch,
-        Band::Soon => Tone::Soon,
-        Band::Now => Tone::Now,
-        Band::Late => Tone::Late,
-    };
-    Mark::new(tone, band.word())
-}
-
-fn state_words(status: ItemStatus) -> &'static str {
-    match status {
-        ItemStatus::Intake => "Intake",
-        ItemStatus::ClinicalReview => "Clinical review",
-        ItemStatus::PhysicianReview => "Physician review",
-        ItemStatus::Approved => "Approved",
-        ItemStatus::Denied => "Denied",
-        ItemStatus::NotRequired => "Not required",
-    }
-}
-
-/// A line's state as a mark.
-pub(in crate::web) fn state_mark(status: ItemStatus) -> Mark {
-    let tone = match status {
-        ItemStatus::Approved => Tone::Approved,
-        ItemStatus::Denied => Tone::Denied,
-        ItemStatus::NotRequired => Tone::Closed,
-        _ => Tone::Open,
-    };
-    Mark::new(tone, state_words(status))
-}
-
-/// The state of the whole case: what is open first, else what was decided over all lines.
-pub(in crate::web) fn case_state(case: &PriorAuth) -> Mark {
-    if let Some(open) = case.items.iter().map(|i| i.status).filter(|s| s.is_open()).min() {
-        return state_mark(open);
-    }
-    let any = |wanted: fn(&Outcome) -> bool| {
-        case.items
-            .iter()
-            .filter_map(|i| i.decision.as_ref())
-            .any(|decided| wanted(&decided.outcome))
-    };
-    let approved = any(|o| matches!(o, Outcome::Approved(_)));
-    let denied = any(|o| matches!(o, Outcome::Denied(_)));
-    match (approved, denied) {
-        (true, true) => Mark::new(Tone::Partly, "Approved in part"),
-        (true, false) => state_mark(ItemStatus::Approved),
-        (false, true) => state_mark(ItemStatus::Denied),
-        (false, false) => state_mark(ItemStatus::NotRequired),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::review::samples;
+    use crate::review::{CriteriaCounts, samples};
+    use crate::web::staff::samples::no_rules;
 
     fn queue() -> Queue {
         Queue {
             now: samples::now(),
-            rows: vec![Waiting {
+            entries: vec![QueueEntry {
                 case: samples::case(),
                 member: samples::member(),
-                band: Band::Soon,
+                escalation_step: EscalationStep::DueSoon,
             }],
             hidden: 3,
-            lines: ["MA".to_owned()].into(),
+            lines_of_business: ["MA".to_owned()].into(),
             queues: ["dme-nurse".to_owned()].into(),
         }
     }
 
     #[test]
-    fn filters_go_from_the_address_into_chips_and_back() {
-        let filters = filters("urgency=urgent&state=intake&line=MA&due=now&queue=&x=1");
+    fn filters_of_the_query_string_become_active_filters_and_links() {
+        let filters =
+            parse_filters("urgency=urgent&status=intake&line_of_business=MA&due=due-now&queue=&x=1");
         assert_eq!(filters.urgent, Some(true));
-        let table = table(&filters, &queue());
-        let labels: Vec<&str> = table.chips.iter().map(|chip| chip.label.as_str()).collect();
+        let table = queue_table(&filters, &queue(), &no_rules());
+        let labels: Vec<&str> = table
+            .active_filters
+            .iter()
+            .map(|filter| filter.label.as_str())
+            .collect();
         assert_eq!(
             labels,
-            ["Due: now", "Urgency: urgent", "State: Intake", "Line: MA"]
+            [
+                "Due time: due now",
+                "Urgency: urgent",
+                "Status: Intake",
+                "Line of business: MA"
+            ]
         );
-        assert_eq!(table.chips[1].remove, "/staff?due=now&state=intake&line=MA");
         assert_eq!(
-            fragment(&filters),
-            "/staff/queue?due=now&urgency=urgent&state=intake&line=MA"
+            table.active_filters[1].remove_url,
+            "/staff?due=due-now&status=intake&line_of_business=MA"
         );
         assert_eq!(
-            super::filters("urgency=odd&state=approved&due=later"),
-            Filters::default()
+            table_url(&filters),
+            "/staff/queue?due=due-now&urgency=urgent&status=intake&line_of_business=MA"
+        );
+        assert_eq!(
+            parse_filters("urgency=odd&status=approved&due=later"),
+            QueueFilters::default()
         );
     }
 
     #[test]
-    fn a_filter_without_a_case_stays_among_its_choices() {
-        let filters = filters("line=CHIP");
-        let boxes = boxes(&filters, &queue());
-        let line = boxes.iter().find(|b| b.name == "line").unwrap();
-        let chosen: Vec<&str> = line
+    fn an_active_filter_without_a_case_stays_among_the_options() {
+        let filters = parse_filters("line_of_business=CHIP");
+        let selects = filter_selects(&filters, &queue());
+        let select = selects.iter().find(|s| s.name == "line_of_business").unwrap();
+        let selected: Vec<&str> = select
             .options
             .iter()
-            .filter(|o| o.chosen)
-            .map(|o| o.value.as_str())
+            .filter(|option| option.selected)
+            .map(|option| option.value.as_str())
             .collect();
-        assert_eq!(chosen, ["CHIP"]);
+        assert_eq!(selected, ["CHIP"]);
     }
 
     #[test]
-    fn a_row_shows_initials_counts_and_the_tracking_number() {
-        let table = table(&Filters::default(), &queue());
+    fn a_row_shows_initials_counts_and_the_case_number() {
+        let table = queue_table(&QueueFilters::default(), &queue(), &no_rules());
         let row = &table.rows[0];
         assert_eq!(
             (row.member.initials.as_str(), row.number.as_str()),
@@ -354,7 +346,7 @@ mod tests {
         );
         assert_eq!(
             row.counts,
-            Some(Counts {
+            Some(CriteriaCounts {
                 met: 1,
                 not_met: 1,
                 unknown: 1

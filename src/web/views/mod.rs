@@ -1,201 +1,208 @@
-//! What each page is given: one type per template, with exactly the fields that the template shows. Instants are UTC
-//! and days are days; the template puts them into the plan's zone.
+//! Views that several parts of the site share. A view is the set of values that one template shows: one type per
+//! template. Instants are UTC and dates are dates; the template shows them in the plan's time zone.
 //!
-//! Views are filled by the handlers from what the doors answer. They hold words, not rules.
+//! Handlers fill the views from what `review`, `access`, `oauth` and `publication` return. Views contain text, not
+//! rules. The views of single pages are in `staff::views`, `member::views` and `public::views`.
 
 #[cfg(test)]
 mod samples;
 
-pub use crate::web::member::views::{
-    App, Appeal, Connection, Consent, MemberHome, MemberLine, MemberRequest, MemberSignIn, Message, WebLink,
-};
-pub use crate::web::public::views::{Edition, ListedRow, PublicListPage, Source};
-pub use crate::web::staff::views::policies::{
-    FileChange, InForce, LogEntry, PoliciesPage, PolicyChanges, PolicyRow, RefusedSet, TextLine, TextSide,
-    WaitingSet,
-};
-pub use crate::web::staff::views::{
-    Actions, Answer, Approval, Asked, Brief, CaseClock, CasePage, CasePolicy, Chip, Choice, Counts,
-    Criterion, Denial, Event, Evidence, Fact, Filter, Found, LeafView, Line, Observation, Person,
-    QueueFragment, QueuePage, QueueRow, QueueTable, ServiceName, StaffSignIn, Step,
-};
-
 use crate::web::render::Page;
 use serde::Serialize;
 
-/// What every page carries around its content.
+/// What every page shows around its content.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Frame {
-    /// Who is signed in; a page without sign-in has none.
-    pub signed_in: Option<SignedIn>,
+pub struct PageFrame {
+    /// Who is signed in; `None` on pages without sign-in.
+    pub signed_in: Option<SignedInUser>,
 }
 
-/// The person in the page's corner, and the way out.
+/// The signed-in person, for the page header with the sign-out button.
 #[derive(Debug, Clone, Serialize)]
-pub struct SignedIn {
-    /// The name as it stands on record.
+pub struct SignedInUser {
+    /// The name on record.
     pub name: String,
-    /// The role and credential in words: `Medical director, MD (OH)`. None for a member.
+    /// The role, with the state of the license: `Physician reviewer (OH)`. `None` for a member.
     pub role: Option<String>,
-    /// Where the product's name leads: `/staff` or `/me`.
+    /// Where the product name in the header links to: `/staff` or `/me`.
     pub home: String,
-    /// Where the sign-out button posts to.
+    /// Where the sign-out form posts to.
     pub sign_out: String,
-    /// The token that a form of this session must carry.
+    /// The CSRF token of the session.
     pub csrf: String,
-    /// Whether the person may look at cases (staff).
-    pub cases: bool,
-    /// Whether the person may look at policies (staff).
-    pub policies: bool,
+    /// Whether the person may see cases (staff).
+    pub may_see_cases: bool,
+    /// Whether the person may see policies (staff).
+    pub may_see_policies: bool,
 }
 
-/// A state as word, icon and colour together, so that none of them stands alone.
+/// A status as a text with an icon and a color. The text is always shown, so no status depends on color alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Mark {
-    /// Chooses icon and colour.
-    pub tone: Tone,
-    /// The word beside it.
-    pub word: String,
+pub struct Badge {
+    /// Selects the icon and the color.
+    pub style: BadgeStyle,
+    /// The status as text.
+    pub text: String,
 }
 
-impl Mark {
-    /// A mark of `tone` that says `word`.
-    pub fn new(tone: Tone, word: impl Into<String>) -> Self {
+impl Badge {
+    /// A badge of `style` with `text`.
+    pub fn new(style: BadgeStyle, text: impl Into<String>) -> Self {
         Self {
-            tone,
-            word: word.into(),
+            style,
+            text: text.into(),
         }
     }
 }
 
-/// The looks that a mark can have. Each has its own shape of icon.
+/// The icons and colors of badges. Each style has an icon of its own shape, except that approved looks like met and
+/// denied like not met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Tone {
+pub enum BadgeStyle {
     /// A criterion is met.
     Met,
     /// A criterion is not met.
     NotMet,
-    /// A criterion cannot be told from what was sent.
+    /// A criterion cannot be judged from the request.
     Unknown,
-    /// Plenty of time.
-    Calm,
-    /// Worth an eye.
+    /// The due time is far away.
+    OnTrack,
+    /// The due time is days away.
     Watch,
-    /// Due soon.
-    Soon,
-    /// Due now.
-    Now,
-    /// Past due, or no receipt time.
-    Late,
-    /// In work.
+    /// The due time is less than a working day away.
+    DueSoon,
+    /// The due time is hours away.
+    DueNow,
+    /// The due time has passed, or there is no receipt time.
+    Overdue,
+    /// In review.
     Open,
-    /// Waiting for papers from outside.
+    /// Waiting for documents.
     Waiting,
-    /// Approved as asked.
+    /// Approved as requested.
     Approved,
-    /// Approved in part.
-    Partly,
+    /// Some items are approved and some denied.
+    PartlyApproved,
     /// Denied.
     Denied,
-    /// Over without a decision: not required, withdrawn, void.
+    /// Closed without a decision: not required, withdrawn, void.
     Closed,
 }
 
-/// Whom to call: shown to members wherever something may be unclear.
+/// The plan's name and telephone numbers for members.
 #[derive(Debug, Clone, Serialize)]
-pub struct Contact {
+pub struct PlanContact {
     /// The plan's name.
     pub plan: String,
-    /// The number for members.
+    /// The telephone number for members.
     pub phone: Option<String>,
-    /// The same by text telephone.
+    /// The TTY number for members.
     pub tty: Option<String>,
 }
 
-/// A page before any sign-in: `/` and the links of e-mails. It names nobody and does nothing.
+/// One option of a select box.
+#[derive(Debug, Clone, Serialize)]
+pub struct SelectOption {
+    /// The value that the form sends.
+    pub value: String,
+    /// The text that the user sees.
+    pub label: String,
+    /// Whether it is selected now.
+    pub selected: bool,
+}
+
+/// A page without sign-in: the front page and the page behind the link of an email notice. It contains no personal
+/// data.
 #[derive(Debug, Serialize)]
-pub struct Doorstep {
-    /// The page's surroundings.
-    pub frame: Frame,
+pub struct FrontPage {
+    /// The page frame.
+    pub frame: PageFrame,
     /// The heading.
     pub title: String,
     /// What the page is for.
     pub message: String,
-    /// Where to go.
-    pub doors: Vec<Door>,
-    /// Whom to call.
-    pub contact: Contact,
+    /// Links to the parts of the site.
+    pub links: Vec<FrontPageLink>,
+    /// Whom to call with questions.
+    pub contact: PlanContact,
 }
 
-impl Page for Doorstep {
-    const TEMPLATE: &'static str = "doorstep.html";
+impl Page for FrontPage {
+    const TEMPLATE: &'static str = "front_page.html";
 }
 
-/// One way in.
+/// A link on the front page.
 #[derive(Debug, Serialize)]
-pub struct Door {
+pub struct FrontPageLink {
     /// The address.
     pub href: String,
-    /// The words on it.
+    /// The text of the link.
     pub label: String,
-    /// Who goes in here.
+    /// Who or what the linked page is for.
     pub text: String,
 }
 
-/// Something went wrong, in a sentence that holds no detail of a case.
+/// An error with a message that contains no data of a case or a member.
 #[derive(Debug, Serialize)]
-pub struct Problem {
-    /// The page's surroundings.
-    pub frame: Frame,
-    /// The status that goes with it.
+pub struct ErrorPage {
+    /// The page frame.
+    pub frame: PageFrame,
+    /// The HTTP status.
     pub status: u16,
     /// A short heading: `Page not found`.
     pub title: String,
-    /// The sentence of the error.
+    /// The error's message.
     pub message: String,
-    /// The request's id, to quote when asking for help.
+    /// The id of the HTTP request, to quote when asking for help.
     pub request_id: Option<String>,
-    /// Where to go on.
+    /// Where the link back leads.
     pub back: String,
+    /// The text of the link back: `Back to the queue`.
+    pub back_label: String,
 }
 
-impl Page for Problem {
-    const TEMPLATE: &'static str = "problem.html";
+impl Page for ErrorPage {
+    const TEMPLATE: &'static str = "error.html";
 }
 
-/// The session is over.
+/// The page after sign-out or at the end of a session.
 #[derive(Debug, Serialize)]
-pub struct SignedOut {
-    /// The page's surroundings.
-    pub frame: Frame,
-    /// Why, where the person did not ask for it: `You were signed out after 15 minutes without activity.`
+pub struct SignedOutPage {
+    /// The page frame.
+    pub frame: PageFrame,
+    /// Why the person is signed out.
     pub reason: Option<String>,
-    /// The sign-in page to return to.
+    /// The address of the sign-in page.
     pub sign_in: String,
 }
 
-impl Page for SignedOut {
+impl Page for SignedOutPage {
     const TEMPLATE: &'static str = "signed_out.html";
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::render::Pages;
+    use crate::web::render::Templates;
     use serde_json::Value;
 
-    /// Every text of a view gets this and a number of its own, except instants, days, zones and tones.
-    const POISON: &str = "<i onerror=\"alert('x')\">&";
+    /// Markup that is added, with a number, to every text of a view except instants, dates, time zones and badge
+    /// styles.
+    const MARKUP: &str = "<i onerror=\"alert('x')\">&";
 
-    fn poison(value: &mut Value, key: &str, count: &mut usize) {
+    fn add_markup(value: &mut Value, key: &str, count: &mut usize) {
         match value {
-            Value::String(text) if !matches!(key, "tone" | "zone") && !is_time(text) => {
+            Value::String(text) if !matches!(key, "style" | "zone") && !is_time(text) => {
                 *count += 1;
-                *text = format!("{text}{POISON}#{count}#");
+                *text = format!("{text}{MARKUP}#{count}#");
             }
-            Value::Array(list) => list.iter_mut().for_each(|one| poison(one, key, count)),
-            Value::Object(map) => map.iter_mut().for_each(|(key, one)| poison(one, key, count)),
+            Value::Array(list) => list
+                .iter_mut()
+                .for_each(|element| add_markup(element, key, count)),
+            Value::Object(map) => map
+                .iter_mut()
+                .for_each(|(key, field)| add_markup(field, key, count)),
             _ => {}
         }
     }
@@ -205,41 +212,41 @@ mod tests {
             || chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
     }
 
-    struct Poisoned<P>(Value, std::marker::PhantomData<P>);
+    struct WithMarkup<P>(Value, std::marker::PhantomData<P>);
 
-    impl<P> Serialize for Poisoned<P> {
+    impl<P> Serialize for WithMarkup<P> {
         fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             self.0.serialize(serializer)
         }
     }
 
-    impl<P: Page> Page for Poisoned<P> {
+    impl<P: Page> Page for WithMarkup<P> {
         const TEMPLATE: &'static str = P::TEMPLATE;
     }
 
-    /// Renders the sample, checks it, and answers its HTML.
-    fn check<P: Page>(pages: &Pages, page: &P) -> String {
-        let html = pages.render(page).expect(P::TEMPLATE);
+    /// Renders a sample, checks that its template escapes and shows every text, and returns the HTML.
+    fn check<P: Page>(templates: &Templates, page: &P) -> String {
+        let html = templates.render(page).expect(P::TEMPLATE);
         let mut view = serde_json::to_value(page).unwrap();
         let mut count = 0;
-        poison(&mut view, "", &mut count);
-        let poisoned = pages
-            .render(&Poisoned::<P>(view, std::marker::PhantomData))
+        add_markup(&mut view, "", &mut count);
+        let with_markup = templates
+            .render(&WithMarkup::<P>(view, std::marker::PhantomData))
             .expect(P::TEMPLATE);
         assert!(
-            !poisoned.contains("<i onerror"),
-            "{} lets markup through",
+            !with_markup.contains("<i onerror"),
+            "{} does not escape markup",
             P::TEMPLATE
         );
         assert!(
-            !poisoned.contains("onerror=\""),
-            "{} lets a quote through",
+            !with_markup.contains("onerror=\""),
+            "{} does not escape a quotation mark",
             P::TEMPLATE
         );
         for number in 1..=count {
             assert!(
-                poisoned.contains(&format!("#{number}#")),
-                "{}: field {number} is carried and never shown",
+                with_markup.contains(&format!("#{number}#")),
+                "{}: text {number} of the view is not shown",
                 P::TEMPLATE
             );
         }
@@ -251,45 +258,45 @@ mod tests {
             "javascript:",
             ">none<",
         ] {
-            assert!(!html.contains(forbidden), "{} holds {forbidden}", P::TEMPLATE);
+            assert!(!html.contains(forbidden), "{} contains {forbidden}", P::TEMPLATE);
         }
         html
     }
 
     #[test]
-    fn every_page_renders_and_escapes_what_it_is_given() {
-        let pages = Pages::load().unwrap();
-        check(&pages, &samples::staff_sign_in());
-        check(&pages, &samples::queue());
-        check(&pages, &samples::queue_fragment());
-        check(&pages, &samples::case_for_physician());
-        check(&pages, &samples::case_for_nurse());
-        check(&pages, &samples::decided_case());
-        check(&pages, &samples::member_sign_in());
-        check(&pages, &samples::member_home());
-        check(&pages, &samples::consent());
-        check(&pages, &samples::problem());
-        check(&pages, &samples::signed_out());
-        check(&pages, &samples::doorstep());
-        check(&pages, &samples::public_list());
-        check(&pages, &samples::policies());
-        check(&pages, &samples::policy_changes());
+    fn every_page_shows_and_escapes_every_text_of_its_view() {
+        let templates = Templates::load().unwrap();
+        check(&templates, &samples::staff_sign_in());
+        check(&templates, &samples::queue());
+        check(&templates, &samples::queue_table_fragment());
+        check(&templates, &samples::case_for_physician());
+        check(&templates, &samples::case_for_nurse());
+        check(&templates, &samples::decided_case());
+        check(&templates, &samples::member_sign_in());
+        check(&templates, &samples::member_home());
+        check(&templates, &samples::consent());
+        check(&templates, &samples::error());
+        check(&templates, &samples::signed_out());
+        check(&templates, &samples::front_page());
+        check(&templates, &samples::public_list());
+        check(&templates, &samples::policies());
+        check(&templates, &samples::file_comparison());
     }
 
     #[test]
-    fn a_page_with_nothing_in_it_still_says_so() {
-        let pages = Pages::load().unwrap();
-        let queue = pages.render(&samples::queue_hidden_by_filters()).unwrap();
+    fn an_empty_page_says_that_it_is_empty() {
+        let templates = Templates::load().unwrap();
+        let queue = templates.render(&samples::queue_hidden_by_filters()).unwrap();
         assert!(queue.contains("0 shown, 14 hidden by filters"), "{queue}");
-        let home = pages.render(&samples::member_home_empty()).unwrap();
+        let home = templates.render(&samples::member_home_empty()).unwrap();
         assert!(home.contains("no requests") && home.contains("No app"), "{home}");
     }
 
     #[test]
-    fn only_who_may_deny_sees_the_form_to_deny() {
-        let pages = Pages::load().unwrap();
-        let physician = pages.render(&samples::case_for_physician()).unwrap();
-        let nurse = pages.render(&samples::case_for_nurse()).unwrap();
+    fn only_users_who_may_deny_see_the_denial_form() {
+        let templates = Templates::load().unwrap();
+        let physician = templates.render(&samples::case_for_physician()).unwrap();
+        let nurse = templates.render(&samples::case_for_nurse()).unwrap();
         assert!(physician.contains("value=\"deny\"") && !nurse.contains("value=\"deny\""));
         assert!(nurse.contains("value=\"refer\"") && nurse.contains("Only a physician"));
         for html in [physician, nurse] {
@@ -298,23 +305,23 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_decision_keeps_what_was_typed_and_says_why() {
-        let html = Pages::load()
+    fn a_rejected_decision_keeps_the_form_and_shows_the_reason() {
+        let html = Templates::load()
             .unwrap()
             .render(&samples::case_for_physician())
             .unwrap();
         assert!(
-            html.contains("role=\"alert\"") && html.contains("Records arrived"),
+            html.contains("role=\"alert\"") && html.contains("Documents arrived"),
             "{html}"
         );
         assert!(html.contains("The saturation on file is from 47 days ago."));
     }
 
     #[test]
-    fn consent_names_the_app_the_data_the_time_and_the_limits_of_the_law() {
-        let html = Pages::load().unwrap().render(&samples::consent()).unwrap();
-        for words in ["Care Ledger", "90 days", "HIPAA", "Do not allow", "sensitive"] {
-            assert!(html.contains(words), "{words}");
+    fn the_consent_page_names_app_data_duration_and_privacy_limits() {
+        let html = Templates::load().unwrap().render(&samples::consent()).unwrap();
+        for expected in ["Care Ledger", "90 days", "HIPAA", "Do not allow", "sensitive"] {
+            assert!(html.contains(expected), "{expected}");
         }
     }
 }

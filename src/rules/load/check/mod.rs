@@ -1,239 +1,129 @@
-//! Load-time checks of one policy: every name resolves and is used, paths compile, tests of facts fit their types,
-//! CRD's invariants hold, forms and their questions exist. All findings at once, each with its line and how to mend it.
+//! Load-time checks of one policy: every name exists and is used, paths compile, tests fit the types of their facts,
+//! the invariants of CRD's coverage-information hold, forms and their questions exist. All findings are reported
+//! together, each with its line and how to fix it.
 
+pub mod collector;
 mod compile;
 mod conditions;
 mod names;
 mod scope;
 
 use crate::rules::evaluate::facts::{Fact, Sets};
-use crate::rules::evaluate::jsonpath::Path;
 use crate::rules::format::codes::code_key;
-use crate::rules::format::policy_file::{PolicyKeys, SetKeys, Status};
-use crate::rules::format::yaml::Lines;
-use crate::rules::load::files::{Parts, ReadPolicy};
-use crate::rules::policy::{Places, Policy};
-use crate::rules::{Finding, Loading, Tests};
+use crate::rules::format::policy_file::{PolicyKeys, PolicyStatus, SetKeys};
+use crate::rules::format::yaml::KeyLineIndex;
+use crate::rules::load::check::collector::{FindingCollector, UsedNames};
+use crate::rules::load::check::conditions::check_condition;
+use crate::rules::load::files::{ParsedFiles, ParsedPolicy};
+use crate::rules::load::options::{EmbeddedTests, LoadOptions};
+use crate::rules::policy::{KeyLines, Policy};
 use chrono::{Months, NaiveDate};
-use conditions::node;
-use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
 
-/// Compiled paths by their text, shared by all policies of a set.
-pub(in crate::rules) type Paths = HashMap<String, Arc<Path>>;
-
-/// Where the findings of one file go. Lines are counted when the first finding asks.
-pub(in crate::rules) struct Sheet<'a> {
-    file: &'a str,
-    text: &'a str,
-    lines: OnceCell<Lines>,
-    findings: &'a mut Vec<Finding>,
-    warnings: &'a mut Vec<Finding>,
-    paths: &'a mut Paths,
-}
-
-impl<'a> Sheet<'a> {
-    pub(in crate::rules) fn new(
-        file: &'a str,
-        text: &'a str,
-        findings: &'a mut Vec<Finding>,
-        warnings: &'a mut Vec<Finding>,
-        paths: &'a mut Paths,
-    ) -> Self {
-        Self {
-            file,
-            text,
-            lines: OnceCell::new(),
-            findings,
-            warnings,
-            paths,
-        }
-    }
-
-    fn lines(&self) -> &Lines {
-        self.lines
-            .get_or_init(|| Lines::of(self.file, self.text).unwrap_or_default())
-    }
-
-    fn find(&mut self, at: &str, message: impl Into<String>, mend: &str) {
-        let line = Some(self.lines().at(at));
-        self.findings
-            .push(Finding::new(self.file, line, message).mend(mend));
-    }
-
-    fn warn(&mut self, at: &str, message: impl Into<String>, mend: &str) {
-        let line = Some(self.lines().at(at));
-        self.warnings
-            .push(Finding::new(self.file, line, message).mend(mend));
-    }
-
-    /// Compiles a path; the same text is compiled once.
-    fn path(&mut self, at: &str, text: &str) -> Option<Arc<Path>> {
-        if let Some(known) = self.paths.get(text) {
-            return Some(Arc::clone(known));
-        }
-        match Path::compile(text) {
-            Ok(path) => {
-                let path = Arc::new(path);
-                self.paths.insert(text.to_owned(), Arc::clone(&path));
-                Some(path)
-            }
-            Err(message) => {
-                self.find(
-                    at,
-                    message,
-                    "Let the path find nodes only, as $.res.Condition[?@.code.text=='x'], and leave the rest to keys",
-                );
-                None
-            }
-        }
-    }
-}
-
-/// What a policy's conditions and facts name, each with the key where it stands first.
-#[derive(Default)]
-struct Used {
-    facts: BTreeMap<String, String>,
-    sets: BTreeMap<String, String>,
-    criteria: BTreeMap<String, String>,
-}
-
-/// Notes a name; the place is the first one.
-fn note(names: &mut BTreeMap<String, String>, name: &str, at: &str) {
-    if !names.contains_key(name) {
-        names.insert(name.to_owned(), at.to_owned());
-    }
-}
-
-/// Checks a policy and compiles it. A policy with findings is never kept.
+/// Checks a policy and compiles it. A policy with findings does not become part of a rule set.
 pub(in crate::rules) fn policy(
-    read: ReadPolicy<'_>,
-    parts: &Parts<'_>,
+    parsed_policy: ParsedPolicy<'_>,
+    parsed: &ParsedFiles<'_>,
     forms: &dyn Fn(&str) -> Option<Vec<String>>,
-    loading: &Loading,
-    sheet: &mut Sheet<'_>,
+    options: &LoadOptions,
+    collector: &mut FindingCollector<'_>,
 ) -> Policy {
-    let keys = read.keys;
-    head(&keys, sheet);
-    sources(&keys, loading.today, sheet);
-    let codes = scope::codes(&keys, parts, sheet);
-    scope::listed(&keys, &codes, parts, sheet);
-    scope::lines(&keys, parts, sheet);
-    let mut used = Used::default();
-    let sets = sets(&keys, parts, sheet);
-    let facts = compile::facts(&keys, &mut used, sheet);
-    for (name, criterion) in &keys.criteria {
-        let at = format!("criteria/{name}");
-        node(&criterion.node, &at, &facts, &mut used, sheet);
-        if criterion.text.trim().is_empty() {
-            sheet.find(
-                &at,
-                format!("The criterion '{name}' has no text"),
-                "Say in one sentence what must hold",
-            );
-        }
-        let source = criterion.cite.split(',').next().unwrap_or("").trim();
-        if !keys.sources.iter().any(|s| s.id == source) {
-            sheet.find(
-                &format!("{at}/cite"),
-                format!("'{source}' is none of the sources"),
-                "Begin 'cite' with the id of a source, then a comma and the section",
-            );
-        }
+    let keys = parsed_policy.keys;
+    check_header(&keys, collector);
+    check_sources(&keys, options.today, collector);
+    let codes = scope::codes(&keys, parsed, collector);
+    scope::check_rows_of_codes(&keys, &codes, parsed, collector);
+    scope::check_lines_of_business(&keys, parsed, collector);
+    let mut used = UsedNames::default();
+    let sets = sets(&keys, parsed, collector);
+    let facts = compile::facts(&keys, &mut used, collector);
+    check_criteria(&keys, &facts, &mut used, collector);
+    check_coverage(&keys, &facts, &mut used, collector);
+    let approval_criteria = check_decision(&keys, &facts, &mut used, collector);
+    names::check_used(&keys, &used, collector);
+    conditions::check_cycles(&keys, collector);
+    names::check_forms(&keys, forms, collector);
+    if !parsed_policy.tests_skipped {
+        names::check_tests(&keys, parsed, collector);
     }
-    coverage(&keys, &facts, &mut used, sheet);
-    if keys.decision.otherwise.pend.queue.trim().is_empty() {
-        sheet.find(
-            "decision/otherwise/pend",
-            "The queue has no name",
-            "Name the queue in which a person looks: queue: clinical-review",
-        );
-    }
-    let approve = &keys.decision.approve.when;
-    node(approve, "decision/approve/when", &facts, &mut used, sheet);
-    let asked = conditions::asked(approve);
-    names::asks(&keys, &asked, sheet);
-    names::used(&keys, &used, sheet);
-    conditions::cycles(&keys, sheet);
-    names::form_questions(&keys, forms, sheet);
-    if !read.tests_left {
-        names::tests(&keys, parts, sheet);
-    }
-    // Whoever reads the tests to run them wants their lines.
-    let places = match loading.tests {
-        Tests::Read => places(&keys, sheet.lines()),
-        Tests::Run | Tests::Leave => Places::default(),
+    // Lines are kept for callers that run the tests later and report them.
+    let key_lines = match options.embedded_tests {
+        EmbeddedTests::CheckOnly => key_lines(&keys, collector.lines()),
+        EmbeddedTests::Run | EmbeddedTests::Skip => KeyLines::default(),
     };
     Policy {
-        file: sheet.file.to_owned(),
+        file: collector.file().to_owned(),
         keys,
-        hash: read.hash,
-        tests_key: read.tests_key,
+        hash: parsed_policy.hash,
+        tests_hash: parsed_policy.tests_hash,
         codes,
         facts,
         sets,
-        asked,
-        places,
+        approval_criteria,
+        key_lines,
     }
 }
 
-fn places(keys: &PolicyKeys, lines: &Lines) -> Places {
+fn key_lines(keys: &PolicyKeys, lines: &KeyLineIndex) -> KeyLines {
     let criteria = keys.criteria.keys().map(|name| format!("criteria/{name}"));
     let facts = keys.facts.keys().map(|name| format!("facts/{name}"));
     let sets = keys.sets.keys().map(|name| format!("sets/{name}"));
-    let rules = (0..keys.coverage.len()).map(|n| format!("coverage/{n}"));
-    let others = ["decision/approve/when".to_owned()];
-    let named = criteria.chain(facts).chain(sets).chain(rules).chain(others);
-    Places {
+    let coverage_rules = (0..keys.coverage.len()).map(|n| format!("coverage/{n}"));
+    let approve = ["decision/approve/when".to_owned()];
+    let all = criteria
+        .chain(facts)
+        .chain(sets)
+        .chain(coverage_rules)
+        .chain(approve);
+    KeyLines {
         tests: (0..keys.tests.len())
-            .map(|n| lines.at(&format!("tests/{n}/name")))
+            .map(|n| lines.line_of(&format!("tests/{n}/name")))
             .collect(),
-        named: named.map(|path| (path.clone(), lines.at(&path))).collect(),
+        by_key: all.map(|key| (key.clone(), lines.line_of(&key))).collect(),
     }
 }
 
-fn head(keys: &PolicyKeys, sheet: &mut Sheet<'_>) {
+fn check_header(keys: &PolicyKeys, collector: &mut FindingCollector<'_>) {
     let expected = format!("{}.", keys.version);
-    let name = sheet.file.rsplit('/').next().unwrap_or("").to_owned();
+    let name = collector.file().rsplit('/').next().unwrap_or("").to_owned();
     if !name.starts_with(&expected) {
-        sheet.find(
+        collector.error(
             "version",
             format!("The file of version '{}' is named '{name}'", keys.version),
-            "Name the file after its version: 2026.2.yaml",
+            "Name the file after its version, such as 2026.2.yaml",
         );
     }
-    let live = matches!(keys.status, Status::Active | Status::Shadow);
-    if live && keys.approved.is_none() {
-        sheet.find(
+    let runs = matches!(keys.status, PolicyStatus::Active | PolicyStatus::Shadow);
+    if runs && keys.approved.is_none() {
+        collector.error(
             "approved",
-            "A policy that runs carries the record of its approval",
+            "An active or shadow policy needs the record of its approval",
             "Add approved: { by: …, on: …, record: … }, or set the status to draft",
         );
     }
     if keys.effective.to.is_some_and(|to| to < keys.effective.from) {
-        sheet.find(
+        collector.error(
             "effective",
-            "The last day lies before the first",
-            "Swap 'from' and 'to', or mend the year",
+            "The last day is before the first day",
+            "Swap 'from' and 'to', or correct the year",
         );
     }
     let scope = &keys.scope;
-    if scope.lines.is_empty() || scope.states.is_empty() {
-        sheet.find(
+    if scope.lines_of_business.is_empty() || scope.states.is_empty() {
+        collector.error(
             "scope",
-            "A policy names its lines and its states",
-            "Write them, or [any] for every one",
+            "A policy needs its lines of business and its states",
+            "Write them, or [any] for all of them",
         );
     }
 }
 
-/// Sources exist, and somebody looked at each within a year (42 CFR 422.137 asks for a yearly review).
-fn sources(keys: &PolicyKeys, today: Option<NaiveDate>, sheet: &mut Sheet<'_>) {
+/// Sources exist, and somebody checked each within a year (42 CFR 422.137 requires an annual review).
+fn check_sources(keys: &PolicyKeys, today: Option<NaiveDate>, collector: &mut FindingCollector<'_>) {
     if keys.sources.is_empty() {
-        sheet.find(
+        collector.error(
             "sources",
-            "A policy names its sources",
+            "A policy needs at least one source",
             "Add sources: [ { id, cite, url, checked } ]",
         );
     }
@@ -242,9 +132,9 @@ fn sources(keys: &PolicyKeys, today: Option<NaiveDate>, sheet: &mut Sheet<'_>) {
             .iter()
             .any(|scheme| source.url.starts_with(scheme))
         {
-            sheet.find(
+            collector.error(
                 &format!("sources/{n}/url"),
-                format!("The address of the source '{}' is no web address", source.id),
+                format!("The address of the source '{}' is not a web address", source.id),
                 "Write the address of a page that people can open: https://…",
             );
         }
@@ -252,34 +142,120 @@ fn sources(keys: &PolicyKeys, today: Option<NaiveDate>, sheet: &mut Sheet<'_>) {
     let Some(oldest) = today.and_then(|day| day.checked_sub_months(Months::new(12))) else {
         return;
     };
-    if keys.status == Status::Retired {
+    if keys.status == PolicyStatus::Retired {
         return;
     }
-    for (n, source) in keys
-        .sources
-        .iter()
-        .enumerate()
-        .filter(|(_, s)| s.checked < oldest)
-    {
-        sheet.warn(
+    let sources = keys.sources.iter().enumerate();
+    for (n, source) in sources.filter(|(_, source)| source.checked < oldest) {
+        collector.warning(
             &format!("sources/{n}"),
             format!(
                 "The source '{}' was last checked on {}, more than a year ago",
                 source.id, source.checked
             ),
-            "Compare the policy with it again and set 'checked' to that day",
+            "Compare the policy with the source again and set 'checked' to that day",
         );
     }
 }
 
-fn sets(keys: &PolicyKeys, parts: &Parts<'_>, sheet: &mut Sheet<'_>) -> Sets {
+fn check_criteria(
+    keys: &PolicyKeys,
+    facts: &BTreeMap<String, Fact>,
+    used: &mut UsedNames,
+    collector: &mut FindingCollector<'_>,
+) {
+    for (name, criterion) in &keys.criteria {
+        let key = format!("criteria/{name}");
+        check_condition(&criterion.condition, &key, facts, used, collector);
+        if criterion.text.trim().is_empty() {
+            collector.error(
+                &key,
+                format!("The criterion '{name}' has no text"),
+                "Write in one sentence what must be true",
+            );
+        }
+        let source = criterion.cite.split(',').next().unwrap_or("").trim();
+        if !keys.sources.iter().any(|known| known.id == source) {
+            collector.error(
+                &format!("{key}/cite"),
+                format!("'{source}' is not one of the policy's sources"),
+                "Begin 'cite' with the id of a source, followed by a comma and the section",
+            );
+        }
+    }
+}
+
+fn check_coverage(
+    keys: &PolicyKeys,
+    facts: &BTreeMap<String, Fact>,
+    used: &mut UsedNames,
+    collector: &mut FindingCollector<'_>,
+) {
+    let last = keys.coverage.len().saturating_sub(1);
+    for (n, rule) in keys.coverage.iter().enumerate() {
+        let key = format!("coverage/{n}");
+        if let Some(when) = &rule.when {
+            check_condition(when, &format!("{key}/when"), facts, used, collector);
+        }
+        if rule.when.is_some() == (n == last) {
+            collector.error(
+                &key,
+                "The last coverage rule must have no 'when', and every other rule must have one",
+                "Move the rule that always applies to the end",
+            );
+        }
+        for violation in rule.answer.invariant_violations() {
+            collector.error(
+                &format!("{key}/answer"),
+                format!("In coverage rule {}: {}", n + 1, violation.message),
+                violation.fix,
+            );
+        }
+    }
+    if keys.coverage.is_empty() {
+        collector.error(
+            "coverage",
+            "A policy needs a coverage answer",
+            "Add a rule with an 'answer' under 'coverage'",
+        );
+    } else if !keys.coverage.iter().any(|rule| rule.answer.needs_authorization()) {
+        collector.error(
+            "coverage",
+            "No coverage rule ever needs authorization",
+            "Use a list row with an answer instead of a policy, or write pa: auth-needed in the last rule",
+        );
+    }
+}
+
+/// Checks the decision part. Returns the criteria that `approve.when` names itself, in order.
+fn check_decision(
+    keys: &PolicyKeys,
+    facts: &BTreeMap<String, Fact>,
+    used: &mut UsedNames,
+    collector: &mut FindingCollector<'_>,
+) -> Vec<String> {
+    if keys.decision.otherwise.pend.queue.trim().is_empty() {
+        collector.error(
+            "decision/otherwise/pend",
+            "The queue has no name",
+            "Name the queue in which reviewers work on the request: queue: clinical-review",
+        );
+    }
+    let approve = &keys.decision.approve.when;
+    check_condition(approve, "decision/approve/when", facts, used, collector);
+    let approval_criteria = conditions::criteria_named(approve);
+    names::check_documents(keys, &approval_criteria, collector);
+    approval_criteria
+}
+
+fn sets(keys: &PolicyKeys, parsed: &ParsedFiles<'_>, collector: &mut FindingCollector<'_>) -> Sets {
     let mut sets = Sets::new();
     for (name, set) in &keys.sets {
-        let at = format!("sets/{name}");
-        let codes = set_codes(set, &at, parts, sheet);
+        let key = format!("sets/{name}");
+        let codes = set_codes(set, &key, parsed, collector);
         if codes.is_empty() {
-            sheet.find(
-                &at,
+            collector.error(
+                &key,
                 format!("The set '{name}' is empty"),
                 "Name at least one code",
             );
@@ -291,83 +267,47 @@ fn sets(keys: &PolicyKeys, parts: &Parts<'_>, sheet: &mut Sheet<'_>) -> Sets {
 
 fn set_codes(
     set: &SetKeys,
-    at: &str,
-    parts: &Parts<'_>,
-    sheet: &mut Sheet<'_>,
-) -> std::collections::HashSet<String> {
-    let under = |system: &str, codes: &[String]| codes.iter().map(|code| code_key(system, code)).collect();
+    key: &str,
+    parsed: &ParsedFiles<'_>,
+    collector: &mut FindingCollector<'_>,
+) -> HashSet<String> {
+    let with_system =
+        |system: &str, codes: &[String]| codes.iter().map(|code| code_key(system, code)).collect();
     match (&set.system, &set.any, &set.file, &set.valueset) {
-        (Some(system), Some(codes), None, None) => under(system, codes),
-        (Some(system), None, Some(file), None) => match parts.sets.get(file) {
-            Some(codes) => under(system, codes),
-            None => {
-                sheet.find(
-                    at,
-                    format!("There is no {file}"),
-                    "Put the file into sets/, one code a line",
-                );
-                under(system, &[])
+        (Some(system), Some(codes), None, None) => with_system(system, codes),
+        (Some(system), None, Some(file), None) => {
+            if let Some(codes) = parsed.sets.get(file) {
+                return with_system(system, codes);
             }
-        },
-        (None, None, None, Some(canonical)) => match parts.value_sets.get(canonical) {
-            Some(codes) => codes
-                .iter()
-                .map(|(system, code)| code_key(system, code))
-                .collect(),
-            None => {
-                sheet.find(
-                    at,
-                    format!("There is no expanded ValueSet '{canonical}' in sets/"),
-                    "Put its expansion into sets/ as JSON; name it by url|version",
-                );
-                under("", &[])
+            collector.error(
+                key,
+                format!("The file {file} does not exist"),
+                "Add the file to sets/, with one code per line",
+            );
+            HashSet::new()
+        }
+        (None, None, None, Some(canonical)) => {
+            if let Some(codes) = parsed.value_sets.get(canonical) {
+                return codes
+                    .iter()
+                    .map(|(system, code)| code_key(system, code))
+                    .collect();
             }
-        },
+            collector.error(
+                key,
+                format!("sets/ has no expanded ValueSet '{canonical}'"),
+                "Add its expansion to sets/ as JSON, and name it here as url|version",
+            );
+            HashSet::new()
+        }
         _ => {
-            sheet.find(
-                at,
-                "A set is 'system' with 'any', 'system' with 'file', or 'valueset'",
+            collector.error(
+                key,
+                "A set has either 'system' and 'any', or 'system' and 'file', or 'valueset'",
                 "Keep one of the three forms",
             );
-            under("", &[])
+            HashSet::new()
         }
-    }
-}
-
-fn coverage(keys: &PolicyKeys, facts: &BTreeMap<String, Fact>, used: &mut Used, sheet: &mut Sheet<'_>) {
-    let last = keys.coverage.len().saturating_sub(1);
-    for (n, rule) in keys.coverage.iter().enumerate() {
-        let at = format!("coverage/{n}");
-        if let Some(when) = &rule.when {
-            node(when, &format!("{at}/when"), facts, used, sheet);
-        }
-        if rule.when.is_some() == (n == last) {
-            sheet.find(
-                &at,
-                "The last coverage rule has no 'when', and every other has one",
-                "Put the rule that always answers at the end",
-            );
-        }
-        for mistake in rule.answer.mistakes() {
-            sheet.find(
-                &format!("{at}/answer"),
-                format!("In coverage rule {}: {}", n + 1, mistake.what),
-                mistake.mend,
-            );
-        }
-    }
-    if keys.coverage.is_empty() {
-        sheet.find(
-            "coverage",
-            "A policy says what is covered",
-            "Add a rule with an 'answer' under 'coverage'",
-        );
-    } else if !keys.coverage.iter().any(|rule| rule.answer.needs_authorization()) {
-        sheet.find(
-            "coverage",
-            "No coverage rule ever needs authorization",
-            "Use a list row with an answer instead of a policy, or say pa: auth-needed in the last rule",
-        );
     }
 }
 

@@ -1,170 +1,192 @@
-//! Names: what is asked for each criterion, what is defined and used, which forms ask which questions, what tests expect.
+//! Checks of names: documents to request for each criterion, definitions and their use, forms and their questions,
+//! and what tests expect.
 
-use crate::rules::evaluate::facts::BUILT_IN;
-use crate::rules::format::policy_file::{PolicyKeys, Status};
-use crate::rules::load::check::{Sheet, Used};
-use crate::rules::load::files::Parts;
+use crate::rules::evaluate::facts::BUILT_IN_FACTS;
+use crate::rules::format::policy_file::{PolicyKeys, PolicyStatus};
+use crate::rules::load::check::collector::{FindingCollector, UsedNames};
+use crate::rules::load::files::ParsedFiles;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is asked for, for each criterion of `approve.when` and for no other.
-pub(in crate::rules) fn asks(keys: &PolicyKeys, asked: &[String], sheet: &mut Sheet<'_>) {
+/// `ask_for` has one entry for each criterion of `approve.when`, and for no other.
+pub(in crate::rules) fn check_documents(
+    keys: &PolicyKeys,
+    approval_criteria: &[String],
+    collector: &mut FindingCollector<'_>,
+) {
     let ask_for = &keys.decision.otherwise.ask_for;
-    if asked.is_empty() {
-        sheet.find(
+    if approval_criteria.is_empty() {
+        collector.error(
             "decision/approve/when",
             "'approve.when' names no criterion",
-            "Write all: [ { criterion: … } ]; conditions belong into criteria, where people read them",
+            "Write all: [ { criterion: … } ]; put conditions into criteria, where people can read them",
         );
     }
-    for name in asked.iter().filter(|n| !ask_for.contains_key(*n)) {
-        sheet.find(
+    for name in approval_criteria
+        .iter()
+        .filter(|name| !ask_for.contains_key(*name))
+    {
+        collector.error(
             "decision/otherwise/ask_for",
-            format!("'ask_for' does not say what to ask for '{name}'"),
-            "Add a line for the criterion: what the provider sends when it is unknown",
+            format!("'ask_for' has no entry for '{name}'"),
+            "Add what the provider should send when the criterion is unknown",
         );
     }
     for (name, ask) in ask_for {
-        let at = format!("decision/otherwise/ask_for/{name}");
-        if !asked.contains(name) {
-            sheet.find(
-                &at,
+        let key = format!("decision/otherwise/ask_for/{name}");
+        if !approval_criteria.contains(name) {
+            collector.error(
+                &key,
                 format!("'approve.when' does not name '{name}'"),
-                "Take the line out, or name the criterion in 'approve.when'",
+                "Remove this entry, or name the criterion in 'approve.when'",
             );
         }
         if let Some(code) = ask.loinc.as_ref().filter(|code| !is_loinc(code)) {
-            sheet.find(
-                &at,
-                format!("'{code}' is no LOINC code"),
+            collector.error(
+                &key,
+                format!("'{code}' is not a valid LOINC code"),
                 "Write digits, a hyphen and the check digit: 59408-5",
             );
         }
         if ask.loinc.is_none() && ask.questionnaire.is_none() {
-            sheet.find(
-                &at,
-                format!("Nothing says how '{name}' is asked for"),
-                "Add 'loinc' for a document or 'questionnaire' for a form",
+            collector.error(
+                &key,
+                format!("The entry for '{name}' has neither 'loinc' nor 'questionnaire'"),
+                "Add 'loinc' to request a document or 'questionnaire' to request a form",
             );
         }
     }
 }
 
-/// Whether a code has the shape of one of LOINC's: up to seven digits, a hyphen, a check digit.
+/// Whether a code has the shape of a LOINC code: up to seven digits, a hyphen, a check digit.
 fn is_loinc(code: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     code.split_once('-').is_some_and(|(number, check)| {
-        digits(number) && number.len() <= 7 && digits(check) && check.len() == 1
+        is_digits(number) && number.len() <= 7 && is_digits(check) && check.len() == 1
     })
 }
 
-/// Unknown and unused names.
-pub(in crate::rules) fn used(keys: &PolicyKeys, used: &Used, sheet: &mut Sheet<'_>) {
-    let named = |all: Vec<&String>| all.into_iter().cloned().collect::<BTreeSet<String>>();
-    for (folder, what, known, used) in [
-        ("facts", "fact", named(keys.facts.keys().collect()), &used.facts),
-        ("sets", "set", named(keys.sets.keys().collect()), &used.sets),
+/// Every name that is used is defined, and every name that is defined is used.
+pub(in crate::rules) fn check_used(
+    keys: &PolicyKeys,
+    used: &UsedNames,
+    collector: &mut FindingCollector<'_>,
+) {
+    let names = |all: Vec<&String>| all.into_iter().cloned().collect::<BTreeSet<String>>();
+    for (section, noun, defined, used) in [
+        ("facts", "fact", names(keys.facts.keys().collect()), &used.facts),
+        ("sets", "set", names(keys.sets.keys().collect()), &used.sets),
         (
             "criteria",
             "criterion",
-            named(keys.criteria.keys().collect()),
+            names(keys.criteria.keys().collect()),
             &used.criteria,
         ),
     ] {
-        let built_in = |name: &&String| what == "fact" && BUILT_IN.iter().any(|b| b.name == name.as_str());
-        let unknown = used.iter().filter(|(name, _)| !known.contains(*name));
-        for (name, at) in unknown.filter(|(name, _)| !built_in(name)) {
-            sheet.find(
-                at,
-                format!("There is no {what} '{name}'"),
-                &format!("Mend the name, or define it under '{folder}'"),
+        let is_built_in = |name: &&String| {
+            noun == "fact"
+                && BUILT_IN_FACTS
+                    .iter()
+                    .any(|built_in| built_in.name == name.as_str())
+        };
+        let undefined = used.iter().filter(|(name, _)| !defined.contains(*name));
+        for (name, key) in undefined.filter(|(name, _)| !is_built_in(name)) {
+            collector.error(
+                key,
+                format!("The {noun} '{name}' is not defined"),
+                &format!("Correct the name, or define it under '{section}'"),
             );
         }
-        for name in known.iter().filter(|name| !used.contains_key(*name)) {
-            sheet.find(
-                &format!("{folder}/{name}"),
-                format!("Nothing uses the {what} '{name}'"),
-                "Take it out, or use it",
+        for name in defined.iter().filter(|name| !used.contains_key(*name)) {
+            collector.error(
+                &format!("{section}/{name}"),
+                format!("The {noun} '{name}' is not used"),
+                "Remove it, or use it",
             );
         }
     }
 }
 
-/// Every form exists, and every `answer:` is a question of one of them.
-pub(in crate::rules) fn form_questions(
+/// Every form exists, and every fact with `answer` reads a question of one of the policy's forms.
+pub(in crate::rules) fn check_forms(
     keys: &PolicyKeys,
     forms: &dyn Fn(&str) -> Option<Vec<String>>,
-    sheet: &mut Sheet<'_>,
+    collector: &mut FindingCollector<'_>,
 ) {
     let in_coverage = keys.coverage.iter().enumerate().flat_map(|(n, rule)| {
         let forms = rule.answer.questionnaires().iter();
         forms.map(move |form| (form, format!("coverage/{n}/answer/questionnaires")))
     });
-    let in_asks = keys.decision.otherwise.ask_for.iter().filter_map(|(name, ask)| {
+    let in_ask_for = keys.decision.otherwise.ask_for.iter().filter_map(|(name, ask)| {
         Some((
             ask.questionnaire.as_ref()?,
             format!("decision/otherwise/ask_for/{name}"),
         ))
     });
-    let mut known: BTreeMap<&str, Option<Vec<String>>> = BTreeMap::new();
-    for (form, at) in in_coverage.chain(in_asks) {
-        if known.entry(form).or_insert_with(|| forms(form)).is_none() {
-            sheet.find(
-                &at,
-                format!("There is no form '{form}'"),
+    let mut link_ids: BTreeMap<&str, Option<Vec<String>>> = BTreeMap::new();
+    for (form, key) in in_coverage.chain(in_ask_for) {
+        if link_ids.entry(form).or_insert_with(|| forms(form)).is_none() {
+            collector.error(
+                &key,
+                format!("The form '{form}' does not exist"),
                 "Name a folder of questionnaires/ as name|version",
             );
         }
     }
-    let questions: BTreeSet<&String> = known.values().flatten().flatten().collect();
+    let questions: BTreeSet<&String> = link_ids.values().flatten().flatten().collect();
     for (name, fact) in &keys.facts {
-        if let Some(link_id) = fact.answer.as_ref().filter(|l| !questions.contains(l)) {
-            sheet.find(
+        if let Some(link_id) = fact.answer.as_ref().filter(|id| !questions.contains(id)) {
+            collector.error(
                 &format!("facts/{name}"),
-                format!("No form of this policy asks '{link_id}'"),
-                "Name a linkId of a form that this policy names in 'questionnaires' or 'ask_for'",
+                format!("No form of this policy has the question '{link_id}'"),
+                "Write a linkId of a form that this policy names in 'questionnaires' or 'ask_for'",
             );
         }
     }
 }
 
-pub(in crate::rules) fn tests(keys: &PolicyKeys, parts: &Parts<'_>, sheet: &mut Sheet<'_>) {
-    if keys.tests.is_empty() && keys.status != Status::Retired {
-        sheet.find(
+/// Tests exist, have different names and existing fixtures, and expect outcomes of existing criteria.
+pub(in crate::rules) fn check_tests(
+    keys: &PolicyKeys,
+    parsed: &ParsedFiles<'_>,
+    collector: &mut FindingCollector<'_>,
+) {
+    if keys.tests.is_empty() && keys.status != PolicyStatus::Retired {
+        collector.error(
             "tests",
-            "A policy carries its tests",
-            "Add 'tests': each criterion must be seen met, not met and unknown",
+            "A policy needs tests",
+            "Add 'tests' that show each criterion met, not met and unknown",
         );
     }
-    let mut seen = BTreeSet::new();
+    let mut names = BTreeSet::new();
     for (n, test) in keys.tests.iter().enumerate() {
-        let at = format!("tests/{n}/name");
-        if !seen.insert(&test.name) {
-            sheet.find(
-                &at,
+        let key = format!("tests/{n}/name");
+        if !names.insert(&test.name) {
+            collector.error(
+                &key,
                 format!("Two tests are named '{}'", test.name),
-                "Say in each name what it shows",
+                "Give each test a name that says what it shows",
             );
         }
-        if !parts.fixtures.contains_key(&test.given.base) {
-            sheet.find(
-                &at,
-                format!("There is no {}", test.given.base),
-                "Put the case document into fixtures/ as JSON",
+        if !parsed.fixtures.contains_key(&test.given.base) {
+            collector.error(
+                &key,
+                format!("The file {} does not exist", test.given.base),
+                "Add the case document to fixtures/ as JSON",
             );
         }
-        let named = test
+        let expected = test
             .expect
             .criteria
             .keys()
             .chain(test.expect.ask.iter().flatten());
-        for name in named.filter(|name| !keys.criteria.contains_key(*name)) {
-            sheet.find(
-                &at,
+        for name in expected.filter(|name| !keys.criteria.contains_key(*name)) {
+            collector.error(
+                &key,
                 format!(
-                    "The test '{}' expects something of '{name}', which is no criterion",
+                    "The test '{}' expects an outcome of '{name}', which is not a criterion of this policy",
                     test.name
                 ),
-                "Mend the name in 'expect'",
+                "Correct the name in 'expect'",
             );
         }
     }

@@ -1,137 +1,155 @@
-//! The scope of a policy against the lists: every code it answers for stands in a list row that names the policy and
-//! is not retired, so that the lists hold every service that may need authorization.
+//! Checks of a policy's scope against lists and plans: a list row gives each code to the policy on days when the
+//! version is effective, and some plan has each line of business.
 
 use crate::rules::format::codes::{CodeRange, code_key};
-use crate::rules::format::policy_file::{PolicyKeys, Status};
-use crate::rules::load::check::Sheet;
-use crate::rules::load::files::Parts;
-use crate::rules::load::tables::{Row, overlap};
+use crate::rules::format::policy_file::{PolicyKeys, PolicyStatus};
+use crate::rules::load::check::collector::FindingCollector;
+use crate::rules::load::files::ParsedFiles;
+use crate::rules::load::tables::{ListRow, overlap};
 use std::collections::HashMap;
 
-/// The codes of the scope, those of files read.
+/// The (system, code or range) of the scope, including those in files.
 pub(in crate::rules) fn codes(
     keys: &PolicyKeys,
-    parts: &Parts<'_>,
-    sheet: &mut Sheet<'_>,
+    parsed: &ParsedFiles<'_>,
+    collector: &mut FindingCollector<'_>,
 ) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for (n, one) in keys.scope.codes.iter().enumerate() {
-        let at = format!("scope/codes/{n}");
+        let key = format!("scope/codes/{n}");
         let codes = match (&one.any, &one.file) {
             (Some(codes), None) => codes.clone(),
-            (None, Some(file)) => parts.sets.get(file).cloned().unwrap_or_else(|| {
-                sheet.find(
-                    &at,
-                    format!("There is no {file}"),
-                    "Put the file into sets/, one code a line",
+            (None, Some(file)) => parsed.sets.get(file).cloned().unwrap_or_else(|| {
+                collector.error(
+                    &key,
+                    format!("The file {file} does not exist"),
+                    "Add the file to sets/, with one code per line",
                 );
                 Vec::new()
             }),
             _ => {
-                sheet.find(
-                    &at,
-                    "Codes stand in either 'any' or 'file'",
-                    "Write one of the two",
-                );
+                collector.error(&key, "Codes need either 'any' or 'file'", "Write one of the two");
                 Vec::new()
             }
         };
         for code in codes {
-            if let Some(Err(why)) = CodeRange::read(&one.system, &code) {
-                sheet.find(&at, why, "Write a range as K0813-K0816");
+            if let Some(Err(message)) = CodeRange::read(&one.system, &code) {
+                collector.error(&key, message, "Write a range as K0813-K0816");
             }
             all.push((one.system.clone(), code));
         }
     }
     if all.is_empty() {
-        sheet.find(
+        collector.error(
             "scope/codes",
-            "A policy names its codes",
+            "A policy needs at least one code",
             "Write at least one code under 'any'",
         );
     }
     all
 }
 
-/// Codes that no row of a list names for this policy, and codes whose row has ended. What runs in shadow answers nothing:
-/// a row that named it would let every request wait.
-pub(in crate::rules) fn listed(
-    keys: &PolicyKeys,
-    codes: &[(String, String)],
-    parts: &Parts<'_>,
-    sheet: &mut Sheet<'_>,
-) {
-    if keys.status != Status::Active {
-        return;
-    }
-    let empty = Vec::new();
-    let rows = parts.rows_by_policy.get(keys.policy.as_str()).unwrap_or(&empty);
-    let rows: Vec<&Row> = rows.iter().filter_map(|n| parts.rows.get(*n)).collect();
-    let mut exact: HashMap<String, Vec<&Row>> = HashMap::new();
-    let mut ranges: Vec<(CodeRange, &Row)> = Vec::new();
-    for row in rows
-        .iter()
-        .copied()
-        .filter(|row| in_lines(row, &keys.scope.lines))
-    {
+/// The rows that give codes to one policy.
+#[derive(Default)]
+struct RowsOfPolicy<'a> {
+    by_code: HashMap<String, Vec<&'a ListRow>>,
+    ranges: Vec<(CodeRange, &'a ListRow)>,
+}
+
+impl<'a> RowsOfPolicy<'a> {
+    fn add(&mut self, row: &'a ListRow) {
         match CodeRange::read(&row.system, &row.code) {
-            Some(Ok(range)) => ranges.push((range, row)),
-            _ => exact
+            Some(Ok(range)) => self.ranges.push((range, row)),
+            _ => self
+                .by_code
                 .entry(code_key(&row.system, &row.code))
                 .or_default()
                 .push(row),
         }
     }
-    let window = (keys.effective.from, keys.effective.to);
-    for (system, code) in codes {
-        let asked = match CodeRange::read(system, code) {
+
+    /// The rows that give a code or range to the policy.
+    fn of(&self, system: &str, code: &str) -> Vec<&'a ListRow> {
+        let range = match CodeRange::read(system, code) {
             Some(range) => range.ok(),
             None => CodeRange::of_code(system, code),
         };
-        let of_ranges = ranges
+        let in_ranges = self
+            .ranges
             .iter()
-            .filter(|(range, _)| asked.as_ref().is_some_and(|asked| range.holds(asked)))
+            .filter(|(row_range, _)| range.as_ref().is_some_and(|range| row_range.holds(range)))
             .map(|(_, row)| *row);
-        let naming: Vec<&Row> = exact
+        self.by_code
             .get(&code_key(system, code))
             .into_iter()
             .flatten()
             .copied()
-            .chain(of_ranges)
-            .collect();
-        if naming.is_empty() {
-            sheet.find(
+            .chain(in_ranges)
+            .collect()
+    }
+}
+
+/// Codes that no list row gives to this policy, and codes whose row has ended. Shadow versions are not checked: a row
+/// that names a policy without an active version would pend every request.
+pub(in crate::rules) fn check_rows_of_codes(
+    keys: &PolicyKeys,
+    codes: &[(String, String)],
+    parsed: &ParsedFiles<'_>,
+    collector: &mut FindingCollector<'_>,
+) {
+    if keys.status != PolicyStatus::Active {
+        return;
+    }
+    let mut rows = RowsOfPolicy::default();
+    let places = parsed.rows_by_policy.get(keys.policy.as_str());
+    for row in places.into_iter().flatten().filter_map(|n| parsed.rows.get(*n)) {
+        if has_line_of_business(row, &keys.scope.lines_of_business) {
+            rows.add(row);
+        }
+    }
+    let window = (keys.effective.from, keys.effective.to);
+    for (system, code) in codes {
+        let rows = rows.of(system, code);
+        if rows.is_empty() {
+            collector.error(
                 "scope/codes",
                 format!("No list row gives the code {code} to this policy"),
-                "Add a row for the code and line to a file of lists/, with the policy's name in the last column",
+                "Add a row for the code and line of business to a file of lists/, with the policy's name in the last \
+                 column",
             );
-        } else if !naming.iter().any(|row| overlap((row.from, row.to), window)) {
-            sheet.find(
+        } else if !rows.iter().any(|row| overlap((row.from, row.to), window)) {
+            collector.error(
                 "scope/codes",
-                format!("The code {code} is retired: its list row does not hold while this version answers"),
-                "Take the code out of the scope, or mend the days of the row or of 'effective'",
+                format!(
+                    "The list row of the code {code} does not apply on any day when this version is effective"
+                ),
+                "Remove the code from the scope, or correct the days of the row or of 'effective'",
             );
         }
     }
 }
 
-/// Lines that no plan has: a line misspelled answers for nobody.
-pub(in crate::rules) fn lines(keys: &PolicyKeys, parts: &Parts<'_>, sheet: &mut Sheet<'_>) {
-    let known = |line: &String| line == "any" || parts.plans.iter().any(|plan| plan.line == *line);
-    if parts.plans.is_empty() || keys.status == Status::Retired {
+/// Lines of business that no plan has: a misspelled one would apply to no member.
+pub(in crate::rules) fn check_lines_of_business(
+    keys: &PolicyKeys,
+    parsed: &ParsedFiles<'_>,
+    collector: &mut FindingCollector<'_>,
+) {
+    if parsed.plans.is_empty() || keys.status == PolicyStatus::Retired {
         return;
     }
-    for line in keys.scope.lines.iter().filter(|line| !known(line)) {
-        sheet.find(
-            "scope/lines",
-            format!("No plan of plans.csv has the line '{line}'"),
-            "Mend the line, or add the plan to plans.csv",
+    let exists = |lob: &String| lob == "any" || parsed.plans.iter().any(|plan| plan.line_of_business == *lob);
+    for lob in keys.scope.lines_of_business.iter().filter(|lob| !exists(lob)) {
+        collector.error(
+            "scope/lines_of_business",
+            format!("No plan of plans.csv has the line of business '{lob}'"),
+            "Correct the line of business, or add the plan to plans.csv",
         );
     }
 }
 
-fn in_lines(row: &Row, lines: &[String]) -> bool {
-    row.line
+fn has_line_of_business(row: &ListRow, scope: &[String]) -> bool {
+    row.line_of_business
         .as_deref()
-        .is_none_or(|line| lines.iter().any(|l| l == "any" || l == line))
+        .is_none_or(|own| scope.iter().any(|lob| lob == "any" || lob == own))
 }

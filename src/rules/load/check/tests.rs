@@ -1,25 +1,28 @@
-//! Each load-time check refuses what it is there for: a small sound set (`mistakes/base`) with one thing broken at a
-//! time (`mistakes/mistakes.yaml`), and exactly what is said of it.
+//! Tests of the load-time checks: a small valid rule set (`mistakes/base`) with one mistake at a time
+//! (`mistakes/mistakes.yaml`), and the exact findings for each.
 
-use crate::rules::{Finding, Loading, RuleSet, read_yaml};
+use crate::rules::{Finding, LoadOptions, RuleSet, read_yaml};
 use serde::Deserialize;
 use std::path::Path;
 
 const POLICY: &str = "policies/dme/oxygen/1.yaml";
 
-/// One deliberate mistake.
+/// One intentional mistake.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Mistake {
     mistake: String,
     #[serde(flatten)]
     change: Change,
-    /// Where the changed text is put instead.
+    /// The file to which the changed text is written instead.
     #[serde(rename = "as")]
-    copy: Option<String>,
+    copy_to: Option<String>,
+    /// If present, the text after the change is removed.
     rest: Option<String>,
+    /// Whether the mistake gives a warning instead of a finding.
     #[serde(default)]
     warning: bool,
+    /// More changes.
     #[serde(default)]
     also: Vec<Change>,
 }
@@ -58,14 +61,14 @@ fn load(files: &[(String, String)]) -> Result<RuleSet, Vec<Finding>> {
     RuleSet::load_with(
         files,
         &forms,
-        &Loading {
+        &LoadOptions {
             today,
-            ..Loading::default()
+            ..LoadOptions::default()
         },
     )
 }
 
-/// The text of the file that a change names, with the first place changed.
+/// The text of a change's file, with the first match replaced.
 fn changed(files: &[(String, String)], change: &Change) -> String {
     let (_, text) = files.iter().find(|(file, _)| file == change.file()).unwrap();
     assert!(
@@ -92,7 +95,7 @@ impl Mistake {
             let end = text.find(&self.change.with).unwrap() + self.change.with.len();
             text.truncate(end);
         }
-        let name = self.copy.as_deref().unwrap_or(self.change.file());
+        let name = self.copy_to.as_deref().unwrap_or(self.change.file());
         put(&mut files, name, text);
         for change in &self.also {
             let text = changed(&files, change);
@@ -101,19 +104,19 @@ impl Mistake {
         files
     }
 
-    /// What is said of it, a finding a paragraph.
-    fn told(&self) -> String {
+    /// The findings or warnings, one per paragraph.
+    fn report(&self) -> String {
         let (findings, word) = match load(&self.files()) {
             Err(findings) => (findings, "error"),
             Ok(set) => (set.warnings().to_vec(), "warning"),
         };
         assert_eq!(word == "warning", self.warning, "{}: {findings:?}", self.mistake);
-        assert!(!findings.is_empty(), "nothing is said of: {}", self.mistake);
+        assert!(!findings.is_empty(), "no finding for: {}", self.mistake);
         let lines: Vec<String> = findings
             .iter()
             .map(|f| {
                 let line = f.line.map(|l| format!(":{l}")).unwrap_or_default();
-                format!("{}{line}: {word}: {}\n    {}", f.file, f.message, f.mend)
+                format!("{}{line}: {word}: {}\n    {}", f.file, f.message, f.fix)
             })
             .collect();
         format!("# {}\n{}\n", self.mistake, lines.join("\n"))
@@ -126,30 +129,30 @@ fn mistakes() -> Vec<Mistake> {
 }
 
 #[test]
-fn the_set_that_the_mistakes_are_made_in_is_sound() {
+fn the_small_set_without_mistakes_is_valid() {
     let set = load(&base()).unwrap();
     assert_eq!(set.warnings(), []);
 }
 
 #[test]
-fn each_mistake_is_told_in_these_words() {
-    let all: Vec<String> = mistakes().iter().map(Mistake::told).collect();
+fn each_mistake_has_these_findings() {
+    let all: Vec<String> = mistakes().iter().map(Mistake::report).collect();
     insta::assert_snapshot!(all.join("\n"));
 }
 
 #[test]
-fn each_finding_says_how_to_mend_it() {
+fn each_finding_says_how_to_fix_it() {
     let all = mistakes();
     let findings = all.iter().filter_map(|m| load(&m.files()).err()).flatten();
-    let silent: Vec<String> = findings
-        .filter(|f| f.mend.is_empty())
+    let without_fix: Vec<String> = findings
+        .filter(|f| f.fix.is_empty())
         .map(|f| f.to_string())
         .collect();
-    assert_eq!(silent, Vec::<String>::new());
+    assert_eq!(without_fix, Vec::<String>::new());
 }
 
 #[test]
-fn several_mistakes_are_told_at_once() {
+fn several_mistakes_are_reported_together() {
     let mut files = base();
     for (file, old, new) in [
         (
@@ -179,7 +182,7 @@ fn several_mistakes_are_told_at_once() {
 }
 
 #[test]
-fn an_older_version_that_is_closed_or_retired_may_stand_beside_the_new_one() {
+fn an_older_version_that_has_ended_or_is_not_active_does_not_conflict() {
     let with_older = |from: &str, to: &str| {
         let mut files = base();
         let older = changed(
@@ -207,19 +210,19 @@ fn an_older_version_that_is_closed_or_retired_may_stand_beside_the_new_one() {
 }
 
 #[test]
-fn tests_that_passed_are_not_run_again_unless_something_they_read_changes() {
+fn tests_that_passed_do_not_run_again_unless_something_they_read_changes() {
     let files = base();
     let first = load(&files).unwrap();
-    assert_eq!(first.tested().len(), 1);
+    assert_eq!(first.passed_tests().len(), 1);
     let again = |files: &[(String, String)]| {
-        let loading = Loading {
-            tested: first.tested().clone(),
-            ..Loading::default()
+        let options = LoadOptions {
+            passed_tests: first.passed_tests().clone(),
+            ..LoadOptions::default()
         };
-        RuleSet::load_with(files, &forms, &loading)
+        RuleSet::load_with(files, &forms, &options)
     };
-    assert_eq!(again(&files).unwrap().tested(), first.tested());
-    // A fixture that would fail the tests is another reading: they run, and the set is refused.
+    assert_eq!(again(&files).unwrap().passed_tests(), first.passed_tests());
+    // The fixture is changed so that a test fails: the tests run again, and the set is refused.
     let broken = Change {
         file: Some("fixtures/case.json".into()),
         replace: "\"value\": 87".into(),

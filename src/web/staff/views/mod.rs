@@ -1,43 +1,44 @@
-//! The views of the reviewers' pages: sign-in, queue, case. A row and a case show counts of criteria, never a score.
+//! Views of the reviewers' pages: sign-in, queue and case. The pages show how many criteria are met and never a score.
 
 pub mod policies;
 
+use crate::review::CriteriaCounts;
 use crate::web::render::Page;
-use crate::web::views::{Frame, Mark};
+use crate::web::views::{Badge, PageFrame, SelectOption};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-/// The reviewers' sign-in form.
+/// The sign-in page of staff.
 #[derive(Debug, Serialize)]
-pub struct StaffSignIn {
-    /// The page's surroundings.
-    pub frame: Frame,
-    /// Ties the form to the browser that asked for it.
+pub struct StaffSignInPage {
+    /// The page frame.
+    pub frame: PageFrame,
+    /// The token that ties the form to the browser that opened it.
     pub csrf: String,
-    /// The name as typed, after a failed try.
+    /// The user name as typed, after a failed attempt.
     pub login: String,
-    /// Why the last try failed; the same words whatever was wrong.
+    /// Why the last attempt failed. The message is the same for a wrong name and a wrong password.
     pub problem: Option<String>,
-    /// The page to go to afterwards, below `/staff`.
+    /// The page to open after sign-in, below `/staff`.
     pub next: Option<String>,
 }
 
-impl Page for StaffSignIn {
+impl Page for StaffSignInPage {
     const TEMPLATE: &'static str = "staff_sign_in.html";
 }
 
-/// `/staff`: what waits, soonest due first.
+/// The queue page, `/staff`: open cases by due time.
 #[derive(Debug, Serialize)]
 pub struct QueuePage {
-    /// The page's surroundings.
-    pub frame: Frame,
-    /// The choices above the table.
-    pub filters: Vec<Filter>,
-    /// Where a refreshed table is fetched, filters included.
-    pub fragment: String,
-    /// Where the word "changed" is heard.
-    pub events: String,
-    /// The table itself.
+    /// The page frame.
+    pub frame: PageFrame,
+    /// The select boxes above the table.
+    pub filters: Vec<FilterSelect>,
+    /// Where the script fetches the table, with the filters.
+    pub table_url: String,
+    /// Where the script listens for changes (server-sent events).
+    pub events_url: String,
+    /// The table.
     pub table: QueueTable,
 }
 
@@ -45,285 +46,265 @@ impl Page for QueuePage {
     const TEMPLATE: &'static str = "queue.html";
 }
 
-/// The table alone, for the script to put in place of the old one.
+/// The queue table without the page around it, which the script puts in place of the old table.
 #[derive(Debug, Serialize)]
-pub struct QueueFragment {
+pub struct QueueTableFragment {
     /// The table.
     pub table: QueueTable,
 }
 
-impl Page for QueueFragment {
+impl Page for QueueTableFragment {
     const TEMPLATE: &'static str = "queue_table.html";
 }
 
-/// The rows with what was filtered away.
+/// The rows of the queue and the active filters.
 #[derive(Debug, Serialize)]
 pub struct QueueTable {
-    /// The instant that countdowns start from.
+    /// The instant that the countdowns start from.
     pub now: DateTime<Utc>,
     /// The plan's time zone (IANA name).
     pub zone: String,
-    /// The filters in force.
-    pub chips: Vec<Chip>,
-    /// The queue without any filter.
-    pub everything: String,
+    /// The active filters.
+    pub active_filters: Vec<ActiveFilter>,
+    /// The address of the queue without filters.
+    pub unfiltered_url: String,
     /// How many open cases the filters hide.
     pub hidden: usize,
-    /// In the one order there is: due, received, id.
+    /// The cases in the order of due time, receipt and id.
     pub rows: Vec<QueueRow>,
 }
 
 /// One select box of the filter form.
 #[derive(Debug, Serialize)]
-pub struct Filter {
+pub struct FilterSelect {
     /// The query parameter.
     pub name: String,
-    /// The words beside it.
+    /// The label of the select box.
     pub label: String,
-    /// Its choices.
-    pub options: Vec<Choice>,
+    /// The options.
+    pub options: Vec<SelectOption>,
 }
 
-/// One choice of a select box.
-#[derive(Debug, Clone, Serialize)]
-pub struct Choice {
-    /// What is sent.
-    pub value: String,
-    /// What is read.
-    pub label: String,
-    /// Whether it stands now.
-    pub chosen: bool,
-}
-
-/// A filter in force and the address without it.
+/// An active filter with the link that removes it.
 #[derive(Debug, Serialize)]
-pub struct Chip {
-    /// `Urgency: expedited`.
+pub struct ActiveFilter {
+    /// `Urgency: urgent`.
     pub label: String,
-    /// The queue without this filter.
-    pub remove: String,
+    /// The address of the queue without this filter.
+    pub remove_url: String,
 }
 
-/// One waiting case.
+/// One case in the queue.
 #[derive(Debug, Serialize)]
 pub struct QueueRow {
-    /// The case page.
+    /// The address of the case page.
     pub href: String,
-    /// The case's number.
+    /// The case number.
     pub number: String,
-    /// When the decision is due; none (no receipt time) is shown as late.
+    /// When the decision is due; `None` (no receipt time) is shown as overdue.
     pub due: Option<DateTime<Utc>>,
-    /// How near that is.
-    pub band: Mark,
-    /// The requester's expedited flag.
+    /// How near the due time is.
+    pub escalation: Badge,
+    /// Whether the provider requested expedited review.
     pub urgent: bool,
     /// Line of business.
-    pub line: String,
-    /// The first service, and how many more.
+    pub line_of_business: String,
+    /// The first open service, and how many more there are.
     pub service: ServiceName,
-    /// For whom.
-    pub member: Brief,
+    /// The member whom the request is for.
+    pub member: MemberSummary,
     /// The requesting provider.
     pub requester: String,
-    /// The case's state.
-    pub state: Mark,
-    /// The queue it waits in.
+    /// The case's status.
+    pub status: Badge,
+    /// The review queue.
     pub queue: String,
-    /// When it came in.
+    /// When the request was received.
     pub received: Option<DateTime<Utc>>,
-    /// What the rules found.
-    pub counts: Option<Counts>,
+    /// How many criteria are met, not met and unknown.
+    pub counts: Option<CriteriaCounts>,
 }
 
-/// A service by code; the plan's own words where it has some.
+/// A service by its plain name and its code.
 #[derive(Debug, Clone, Serialize)]
 pub struct ServiceName {
     /// The billing code.
     pub code: String,
-    /// The plan's plain name for it.
-    pub words: Option<String>,
-    /// How many further lines the case has.
+    /// The plain name, if the plan has one.
+    pub name: Option<String>,
+    /// How many further items the case has.
     pub more: usize,
 }
 
-/// A member in a list: initials and id.
+/// A member in a list, without the full name.
 #[derive(Debug, Clone, Serialize)]
-pub struct Brief {
+pub struct MemberSummary {
     /// `J. S.`
     pub initials: String,
     /// The plan's member id.
     pub id: String,
 }
 
-/// Criteria by outcome.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// Met.
-    pub met: usize,
-    /// Not met.
-    pub not_met: usize,
-    /// Not to be told from what was sent.
-    pub unknown: usize,
-}
-
-/// `/staff/cases/{id}`: the lines, the criteria beside the evidence, the clock, the people, the actions, the history.
+/// The case page, `/staff/cases/{id}`: items, criteria and evidence, deadline, member and provider, actions, history.
 #[derive(Debug, Serialize)]
 pub struct CasePage {
-    /// The page's surroundings.
-    pub frame: Frame,
-    /// The instant that countdowns start from.
+    /// The page frame.
+    pub frame: PageFrame,
+    /// The instant that the countdown starts from.
     pub now: DateTime<Utc>,
     /// The plan's time zone (IANA name).
     pub zone: String,
-    /// The case's number.
+    /// The case number.
     pub number: String,
-    /// The case's state.
-    pub state: Mark,
-    /// The requester's expedited flag.
+    /// The case's status.
+    pub status: Badge,
+    /// Whether the provider requested expedited review.
     pub urgent: bool,
     /// Line of business and plan.
-    pub line: String,
-    /// The queue it waits in.
+    pub plan: String,
+    /// The review queue.
     pub queue: Option<String>,
-    /// The times.
-    pub clock: CaseClock,
-    /// What is asked for.
-    pub lines: Vec<Line>,
-    /// What the rules answered, if a policy matched.
-    pub policy: Option<CasePolicy>,
-    /// The criteria, as a tree.
-    pub criteria: Vec<Criterion>,
-    /// Papers that would settle what is unknown.
-    pub asks: Vec<Asked>,
-    /// What was sent.
-    pub evidence: Evidence,
-    /// Member, coverage, requester, sender.
-    pub people: Vec<Person>,
-    /// What this person may do now; none once nothing is open.
-    pub actions: Option<Actions>,
-    /// Everything that happened, newest last.
-    pub history: Vec<Event>,
+    /// When the request was received and when the decision is due.
+    pub deadline: CaseDeadline,
+    /// The requested items.
+    pub items: Vec<CaseItem>,
+    /// The policy that was applied, if one was.
+    pub policy: Option<AppliedPolicy>,
+    /// The criteria as a tree.
+    pub criteria: Vec<CriterionNode>,
+    /// Documents that would answer the unknown criteria.
+    pub needed_documents: Vec<NeededDocument>,
+    /// The evidence of the request.
+    pub evidence: EvidenceTables,
+    /// Member, coverage, requesting provider and sending system.
+    pub parties: Vec<CaseParty>,
+    /// What the signed-in person may do; `None` when no item is open.
+    pub actions: Option<CaseActions>,
+    /// The case's events, oldest first.
+    pub history: Vec<HistoryRow>,
 }
 
 impl Page for CasePage {
     const TEMPLATE: &'static str = "case.html";
 }
 
-/// When the case came, and when it must be answered.
+/// When the request was received and when the decision is due.
 #[derive(Debug, Serialize)]
-pub struct CaseClock {
-    /// Receipt.
+pub struct CaseDeadline {
+    /// When the request was received.
     pub received: Option<DateTime<Utc>>,
-    /// The working limit; none while no receipt time is known or nothing is owed.
+    /// The plan's internal due time; `None` without a receipt time or when no item is open.
     pub due: Option<DateTime<Utc>>,
-    /// The legal limit.
+    /// The legal deadline.
     pub legal: Option<DateTime<Utc>>,
-    /// How near the working limit is.
-    pub band: Mark,
-    /// The clock rule and its source.
+    /// How near the due time is.
+    pub escalation: Badge,
+    /// The decision clock and its source.
     pub rule: Option<String>,
 }
 
-/// One line of the request.
+/// One item of the request.
 #[derive(Debug, Serialize)]
-pub struct Line {
-    /// The line's number; never changes.
+pub struct CaseItem {
+    /// The item's sequence number, which never changes.
     pub sequence: u32,
     /// The service.
     pub service: ServiceName,
     /// `12 months`, `3 units`.
     pub quantity: Option<String>,
-    /// Dates of service.
+    /// The dates of service.
     pub period: Option<String>,
-    /// Who would perform it.
+    /// The provider that would perform the service.
     pub performer: Option<String>,
-    /// The line's state.
-    pub state: Mark,
-    /// What was decided, in a sentence.
+    /// The item's status.
+    pub status: Badge,
+    /// The decision in one sentence.
     pub decision: Option<String>,
 }
 
-/// The policy that was applied and what came of it.
+/// The policy that was applied and its verdict.
 #[derive(Debug, Serialize)]
-pub struct CasePolicy {
+pub struct AppliedPolicy {
     /// The policy's title.
     pub title: String,
     /// `dme.home-oxygen 2026.2`.
     pub version: String,
-    /// `Referred: …`, `Approved: …`.
+    /// The verdict in one sentence.
     pub verdict: String,
-    /// Criteria by outcome.
-    pub counts: Counts,
+    /// How many criteria are met, not met and unknown.
+    pub counts: CriteriaCounts,
 }
 
 /// A node of the criteria tree.
 #[derive(Debug, Serialize)]
-pub struct Criterion {
-    /// Met, not met or unknown.
-    pub mark: Mark,
-    /// The criterion's text, or how the parts below count: `all of`, `any of`.
+pub struct CriterionNode {
+    /// The outcome (met, not met, unknown); for a node that stands for an item, the item's status.
+    pub status: Badge,
+    /// The criterion's text.
     pub text: Option<String>,
-    /// Where the criterion comes from.
+    /// How its parts are combined: `Any of:`.
+    pub combine: Option<String>,
+    /// The citation of the criterion's source.
     pub cite: Option<String>,
-    /// The comparison at the end of a branch.
-    pub leaf: Option<LeafView>,
+    /// The test of a fact, at a leaf of the tree.
+    pub test: Option<FactTest>,
     /// The parts.
-    pub of: Vec<Criterion>,
+    pub parts: Vec<CriterionNode>,
 }
 
-/// One comparison: what was wanted and what was found.
+/// A test of one fact: the required and the actual value.
 #[derive(Debug, Serialize)]
-pub struct LeafView {
-    /// The fact's name.
+pub struct FactTest {
+    /// The fact's label.
     pub fact: String,
-    /// The value found, with its unit.
+    /// The value that was found, with its unit.
     pub value: Option<String>,
-    /// The day of the value.
+    /// The date of the value.
     pub date: Option<String>,
-    /// What the rule wants.
-    pub wants: String,
-    /// The place in the evidence.
-    pub found: Option<Found>,
-    /// `nothing found`, `another unit: …`.
+    /// What the criterion requires: `88% or less`.
+    pub required: String,
+    /// Where the page shows the evidence.
+    pub evidence: Option<EvidenceLink>,
+    /// Why the outcome is what it is, where the values do not show it: `nothing found`.
     pub note: Option<String>,
 }
 
-/// Where a value was found.
+/// A link to a row of the evidence.
 #[derive(Debug, Serialize)]
-pub struct Found {
-    /// The id of the evidence row on the page.
+pub struct EvidenceLink {
+    /// The HTML id of the row.
     pub anchor: String,
-    /// In words: `Observation 1`.
-    pub place: String,
+    /// The text of the link: `Observation 1`.
+    pub label: String,
 }
 
-/// A paper to ask for.
+/// A document that would answer an unknown criterion.
 #[derive(Debug, Serialize)]
-pub struct Asked {
-    /// What, in words.
+pub struct NeededDocument {
+    /// The document in words.
     pub text: String,
     /// The LOINC document code, or the form.
     pub code: Option<String>,
 }
 
-/// What came with the request.
+/// The evidence of the request.
 #[derive(Debug, Serialize)]
-pub struct Evidence {
-    /// Measurements and conditions.
-    pub observations: Vec<Observation>,
-    /// The answers of the forms.
-    pub answers: Vec<Answer>,
-    /// The order.
-    pub order: Vec<Fact>,
+pub struct EvidenceTables {
+    /// Observations, conditions and other clinical resources.
+    pub clinical_entries: Vec<ClinicalEntryRow>,
+    /// The answers of completed forms.
+    pub form_answers: Vec<FormAnswerRow>,
+    /// Details of the order.
+    pub order_details: Vec<OrderDetailRow>,
 }
 
-/// A clinical entry of the request.
+/// A clinical resource of the request.
 #[derive(Debug, Serialize)]
-pub struct Observation {
-    /// The row's id on the page.
+pub struct ClinicalEntryRow {
+    /// The HTML id of the row.
     pub anchor: String,
     /// `Oxygen saturation (LOINC 59408-5)`.
-    pub what: String,
+    pub subject: String,
     /// The value with its unit.
     pub value: String,
     /// A FHIR date or instant.
@@ -334,114 +315,114 @@ pub struct Observation {
 
 /// An answer of a form.
 #[derive(Debug, Serialize)]
-pub struct Answer {
-    /// The row's id on the page.
+pub struct FormAnswerRow {
+    /// The HTML id of the row.
     pub anchor: String,
     /// The question's text, or its link id.
     pub question: String,
     /// The answer.
     pub value: String,
-    /// Where it came from: `filled from the record`, `typed by the practitioner`.
+    /// Where the answer came from: `entered by a person`.
     pub origin: Option<String>,
 }
 
-/// A label with its value.
+/// A detail of an order.
 #[derive(Debug, Serialize)]
-pub struct Fact {
-    /// The row's id on the page.
+pub struct OrderDetailRow {
+    /// The HTML id of the row.
     pub anchor: String,
-    /// The label.
+    /// The label: `Quantity`.
     pub label: String,
     /// The value.
     pub value: String,
 }
 
-/// Someone who has to do with the case.
+/// A person, organization or system involved in the case.
 #[derive(Debug, Serialize)]
-pub struct Person {
+pub struct CaseParty {
     /// `Member`, `Requesting provider`.
     pub role: String,
     /// The name.
     pub name: String,
-    /// Ids, birth date, telephone: one per line.
+    /// Ids, birth date and the like, one on each line.
     pub details: Vec<String>,
 }
 
-/// What the signed-in person may do with the case as it was shown.
+/// What the signed-in person may do with the case.
 #[derive(Debug, Serialize)]
-pub struct Actions {
+pub struct CaseActions {
     /// Where the form posts to.
-    pub post: String,
-    /// The token of the session.
+    pub post_url: String,
+    /// The CSRF token of the session.
     pub csrf: String,
-    /// The version of the case that was shown.
+    /// The version of the case that the page shows.
     pub version: i64,
-    /// The lines that are still open.
-    pub open: Vec<Step>,
-    /// Under whose name and credential a decision goes on record.
-    pub signs_as: String,
-    /// Approving, if allowed.
-    pub approve: Option<Approval>,
-    /// Denying, if allowed.
-    pub deny: Option<Denial>,
-    /// Whether the case can be handed to a physician.
-    pub refer: bool,
+    /// The open items.
+    pub open_items: Vec<OpenItem>,
+    /// The name and credential that the decision is recorded under.
+    pub recorded_as: String,
+    /// The form to approve, if the person may approve.
+    pub approve: Option<ApprovalForm>,
+    /// The form to deny, if the person may deny.
+    pub deny: Option<DenialForm>,
+    /// Whether the person can refer the case to a physician.
+    pub can_refer: bool,
     /// What the person may not do, and why.
-    pub limits: Option<String>,
-    /// Why the last try was refused.
-    pub refused: Option<String>,
-    /// What was typed before it was refused, for the file.
+    pub restriction: Option<String>,
+    /// Why the last submitted form was rejected.
+    pub rejection: Option<String>,
+    /// The case note as typed before the form was rejected.
     pub note: String,
 }
 
-/// An open line that a decision can be about.
+/// An open item that can be selected for a decision.
 #[derive(Debug, Serialize)]
-pub struct Step {
-    /// The line's number.
+pub struct OpenItem {
+    /// The item's sequence number.
     pub sequence: u32,
     /// The service in a few words.
     pub label: String,
-    /// Whether it is ticked.
-    pub chosen: bool,
+    /// Whether it is selected.
+    pub selected: bool,
 }
 
 /// The form to approve.
 #[derive(Debug, Serialize)]
-pub struct Approval {
+pub struct ApprovalForm {
     /// The first day.
     pub from: Option<NaiveDate>,
     /// The last day.
     pub until: Option<NaiveDate>,
-    /// Why a note is asked for: criteria that are not met or unknown.
-    pub against: Option<String>,
+    /// Why a note is required: criteria that are not met or unknown.
+    pub note_required: Option<String>,
 }
 
 /// The form to deny.
 #[derive(Debug, Serialize)]
-pub struct Denial {
-    /// Opened because the last try was a denial.
+pub struct DenialForm {
+    /// Whether the form is shown open, because the last submitted form was a denial.
     pub open: bool,
-    /// The plan's reasons by code.
-    pub reasons: Vec<Choice>,
+    /// The plan's denial reasons.
+    pub reasons: Vec<SelectOption>,
     /// The criteria that can be cited.
-    pub criteria: Vec<Choice>,
+    pub criteria: Vec<SelectOption>,
     /// The specific reason, as typed.
     pub text: String,
 }
 
-/// One entry of the history.
+/// One event of the case.
 #[derive(Debug, Serialize)]
-pub struct Event {
-    /// Its number in the case.
+pub struct HistoryRow {
+    /// The event's number in the case.
     pub seq: i64,
-    /// When.
+    /// When it happened.
     pub at: DateTime<Utc>,
     /// What happened.
-    pub what: String,
-    /// Who: a person, a system, the rules.
+    pub summary: String,
+    /// Who did it: a person, a client or the policies.
     pub actor: String,
-    /// The role and credential held then.
+    /// The actor's role and license at that time, or the policy version.
     pub credential: Option<String>,
-    /// More about it.
+    /// Details.
     pub detail: Option<String>,
 }

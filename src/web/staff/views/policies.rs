@@ -1,89 +1,89 @@
-//! What the page of the policies and that of one changed file are given.
+//! Views of the policies page and of the page that compares one changed file.
 
 use crate::web::render::Page;
-use crate::web::views::{Frame, Mark};
+use crate::web::views::{Badge, PageFrame};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-/// Policies: in force, proposed, as they came.
+/// The policies page: the current policy set, the proposal, and the publication log.
 #[derive(Debug, Serialize)]
 pub struct PoliciesPage {
-    /// The page's surroundings.
-    pub frame: Frame,
-    /// The session's token for forms.
+    /// The page frame.
+    pub frame: PageFrame,
+    /// The CSRF token of the session.
     pub csrf: String,
-    /// The plan's time zone.
+    /// The plan's time zone (IANA name).
     pub zone: String,
-    /// The set in force.
-    pub in_force: InForce,
-    /// The set that was refused since.
+    /// The current policy set.
+    pub current: CurrentSet,
+    /// A newer policy set that was refused.
     pub refused: Option<RefusedSet>,
-    /// Whether the person may propose, confirm and withdraw.
+    /// Whether the person may propose, publish and withdraw.
     pub may_publish: bool,
-    /// A proposal was asked for and the folders hold what is in force.
-    pub same: bool,
-    /// The mistakes of the set that was just proposed or confirmed.
+    /// Whether a proposal was requested although the folders match the current policy set.
+    pub nothing_to_propose: bool,
+    /// The findings of the policy set that the person just tried to propose or publish.
     pub findings: Vec<String>,
-    /// The proposal that waits.
-    pub waiting: Option<WaitingSet>,
-    /// Policies of the set in force.
+    /// The pending proposal.
+    pub proposal: Option<PendingProposal>,
+    /// The number of policies in the current policy set.
     pub total: usize,
-    /// One page of them.
+    /// One page of the policies.
     pub policies: Vec<PolicyRow>,
-    /// The page before.
-    pub back: Option<String>,
-    /// The page after.
-    pub on: Option<String>,
-    /// What should be looked at.
+    /// The address of the previous page.
+    pub previous_page: Option<String>,
+    /// The address of the next page.
+    pub next_page: Option<String>,
+    /// The warnings of the current policy set.
     pub warnings: Vec<String>,
     /// The newest publications.
-    pub log: Vec<LogEntry>,
+    pub publications: Vec<PublicationRow>,
 }
 
 impl Page for PoliciesPage {
     const TEMPLATE: &'static str = "policies.html";
 }
 
-/// The set in force.
+/// The current policy set.
 #[derive(Debug, Serialize)]
-pub struct InForce {
-    /// What put it in force, with its name.
-    pub entry: Option<LogEntry>,
-    /// Files of both folders.
+pub struct CurrentSet {
+    /// The publication that made it current.
+    pub publication: Option<PublicationRow>,
+    /// The number of files in both folders.
     pub files: usize,
-    /// Forms in all their versions.
+    /// The number of forms, every version counted.
     pub forms: usize,
-    /// Rows of the public list.
+    /// The number of rows in the public list.
     pub listed: usize,
 }
 
-/// A set that stayed out.
+/// A policy set that was refused because it has mistakes.
 #[derive(Debug, Serialize)]
 pub struct RefusedSet {
-    /// Its name, when its files could be read.
+    /// Its hash, if its files could be read.
     pub hash: Option<String>,
-    /// When.
+    /// When it was refused.
     pub at: DateTime<Utc>,
-    /// What is wrong with it, by file and line.
+    /// The findings, with file and line.
     pub findings: Vec<String>,
 }
 
-/// A proposal.
+/// A proposal that waits for a second person.
 #[derive(Debug, Serialize)]
-pub struct WaitingSet {
-    /// Its row, for the forms.
+pub struct PendingProposal {
+    /// Its row id, for the forms.
     pub id: String,
-    /// The set's name.
+    /// The hash of the proposed policy set.
     pub hash: String,
-    /// Who proposed it.
-    pub by: String,
-    /// When.
+    /// The proposer's name.
+    pub proposer: String,
+    /// When it was proposed.
     pub at: DateTime<Utc>,
-    /// Whether the person who looks has proposed it.
-    pub mine: bool,
-    /// Whether another set has come into force since.
-    pub stale: bool,
-    /// What it changes.
+    /// Whether the signed-in person is the proposer.
+    pub is_own: bool,
+    /// Whether another policy set was published after the proposal.
+    pub is_outdated: bool,
+    /// The files that it changes.
     pub files: Vec<FileChange>,
 }
 
@@ -92,95 +92,95 @@ pub struct WaitingSet {
 pub struct FileChange {
     /// Its path.
     pub path: String,
-    /// Both texts.
+    /// The address of the page that compares both versions.
     pub href: String,
     /// `new`, `changed`, `removed`.
-    pub what: String,
-    /// Lines that come.
-    pub plus: usize,
-    /// Lines that go.
-    pub minus: usize,
+    pub kind: String,
+    /// The number of lines added.
+    pub added_lines: usize,
+    /// The number of lines removed.
+    pub removed_lines: usize,
 }
 
-/// One policy in one version.
+/// One version of a policy.
 #[derive(Debug, Serialize)]
 pub struct PolicyRow {
     /// Its title.
     pub title: String,
-    /// Its name.
+    /// Its name: `dme.home-oxygen`.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Where it stands in its life.
-    pub status: Mark,
-    /// The first day.
+    /// Its status: draft, shadow, active, retired.
+    pub status: Badge,
+    /// The first effective day.
     pub from: NaiveDate,
-    /// The last day.
+    /// The last effective day.
     pub to: Option<NaiveDate>,
-    /// Lines of business in words.
-    pub lines: String,
-    /// Codes and ranges of its scope.
+    /// Its lines of business.
+    pub lines_of_business: String,
+    /// The number of codes and code ranges in its scope.
     pub codes: usize,
-    /// Forms that it names.
+    /// The forms that it names.
     pub forms: Vec<String>,
-    /// How many warnings are about it.
+    /// The number of warnings about its file.
     pub warnings: usize,
 }
 
-/// A line of the log.
+/// One entry of the publication log.
 #[derive(Debug, Serialize)]
-pub struct LogEntry {
+pub struct PublicationRow {
     /// Its number.
     pub number: i64,
-    /// When.
+    /// When it was published.
     pub at: DateTime<Utc>,
-    /// How, in words.
-    pub how: String,
+    /// How it was published, in words.
+    pub method: String,
     /// Who proposed it.
     pub proposed_by: Option<String>,
     /// Who confirmed it.
     pub confirmed_by: Option<String>,
-    /// The set's name.
+    /// The hash of the policy set.
     pub hash: String,
-    /// The public list of that day.
+    /// The address of its public list.
     pub list: String,
 }
 
-/// One file before and after.
+/// One file of the proposal beside the current version.
 #[derive(Debug, Serialize)]
-pub struct PolicyChanges {
-    /// The page's surroundings.
-    pub frame: Frame,
-    /// The file.
+pub struct FileComparisonPage {
+    /// The page frame.
+    pub frame: PageFrame,
+    /// The file's path.
     pub path: String,
     /// `new`, `changed`, `removed`.
-    pub what: String,
-    /// In force.
-    pub old: TextSide,
-    /// Proposed.
-    pub new: TextSide,
+    pub kind: String,
+    /// The current version.
+    pub current: FileExcerpt,
+    /// The proposed version.
+    pub proposed: FileExcerpt,
 }
 
-impl Page for PolicyChanges {
-    const TEMPLATE: &'static str = "policy_changes.html";
+impl Page for FileComparisonPage {
+    const TEMPLATE: &'static str = "file_comparison.html";
 }
 
-/// Lines of one text.
+/// The part of a file version that contains the changes.
 #[derive(Debug, Serialize)]
-pub struct TextSide {
-    /// The number of the first line.
-    pub first: usize,
-    /// The lines.
-    pub lines: Vec<TextLine>,
-    /// Lines that are left out at the end.
-    pub more: usize,
+pub struct FileExcerpt {
+    /// The number of the first line shown.
+    pub first_line: usize,
+    /// The lines shown.
+    pub lines: Vec<FileLine>,
+    /// How many lines are omitted at the end.
+    pub omitted: usize,
 }
 
-/// A line.
+/// One line of a file version.
 #[derive(Debug, Serialize)]
-pub struct TextLine {
+pub struct FileLine {
     /// Its text.
     pub text: String,
-    /// Whether the other side lacks it.
-    pub own: bool,
+    /// Whether the other version does not contain it.
+    pub is_changed: bool,
 }

@@ -2,13 +2,13 @@
 
 use super::*;
 
-pub fn member_sign_in() -> MemberSignIn {
-    MemberSignIn {
-        frame: Frame::default(),
-        post: "/me/sign-in".to_owned(),
+pub fn member_sign_in() -> MemberSignInPage {
+    MemberSignInPage {
+        frame: PageFrame::default(),
+        action: "/me/sign-in".to_owned(),
         csrf: "c5rf-token".to_owned(),
         login: "joe".to_owned(),
-        problem: some("The user name or the password is not right."),
+        problem: some("The user name or password is not correct."),
         next: some("/oauth/authorize?request=1"),
         app: some("Care Ledger"),
         contact: contact(),
@@ -19,33 +19,33 @@ fn app() -> App {
     App {
         name: "Care Ledger".to_owned(),
         company: some("Ledger Health Inc."),
-        site: WebLink::read("https://careledger.example/"),
-        policy: WebLink::read("https://careledger.example/privacy"),
+        site: WebLink::parse("https://careledger.example/"),
+        policy: WebLink::parse("https://careledger.example/privacy"),
     }
 }
 
-fn member_request(number: &str, line: MemberLine) -> MemberRequest {
+fn member_request(number: &str, item: MemberItem) -> MemberRequest {
     MemberRequest {
-        number: number.to_owned(),
+        reference_number: number.to_owned(),
         requester: "Dr. Susan Watson".to_owned(),
-        received: Some(at("2026-10-01T14:05:00Z")),
+        received: at("2026-10-01T14:05:00Z"),
         urgent: false,
-        answer_by: None,
-        lines: vec![line],
-        appeal: None,
+        decision_due: None,
+        items: vec![item],
+        appeal_instructions: None,
     }
 }
 
-pub fn member_home() -> MemberHome {
-    let line = |service: &str, code: &str, status: Mark, words: &str| MemberLine {
+pub fn member_home() -> MemberHomePage {
+    let item = |service: &str, code: &str, status: Badge, explanation: &str| MemberItem {
         service: service.to_owned(),
         code: code.to_owned(),
         status,
-        words: words.to_owned(),
+        explanation: explanation.to_owned(),
         reason: None,
         decided: None,
     };
-    MemberHome {
+    MemberHomePage {
         frame: frame("Joe Smith", None, "/me"),
         zone: ZONE.to_owned(),
         message: Some(Message {
@@ -55,66 +55,64 @@ pub fn member_home() -> MemberHome {
         requests: vec![
             MemberRequest {
                 urgent: true,
-                answer_by: Some(at("2026-10-06T19:05:00Z")),
+                decision_due: Some(at("2026-10-06T19:05:00Z")),
                 ..member_request(
                     "PA-2026-00398",
-                    line(
+                    item(
                         "Oxygen concentrator",
                         "HCPCS E1390",
-                        Mark::new(Tone::Open, "In review"),
-                        "One of our clinicians is looking at it.",
+                        Badge::new(BadgeStyle::Open, "In review"),
+                        "One of our clinicians is reviewing the request.",
                     ),
                 )
             },
             MemberRequest {
-                appeal: Some(Appeal {
-                    how: "Write to Appeals, PO Box 100, within 65 days of the notice.".to_owned(),
-                }),
+                appeal_instructions: some("Write to Appeals, PO Box 100, within 65 days of the notice."),
                 ..member_request(
                     "PA-2026-00217",
-                    MemberLine {
+                    MemberItem {
                         reason: some(
-                            "The papers show that you can walk 200 feet in your home without help, and the rule for a power \
+                            "The records show that you can walk 200 feet in your home without help, and the rule for a power \
                              wheelchair asks that a walker or manual chair is not enough.",
                         ),
                         decided: Some(at("2026-09-16T15:00:00Z")),
-                        ..line(
+                        ..item(
                             "Power wheelchair",
                             "HCPCS K0823",
-                            Mark::new(Tone::Denied, "Not approved"),
-                            "We did not approve this.",
+                            Badge::new(BadgeStyle::Denied, "Not approved"),
+                            "We did not approve this service.",
                         )
                     },
                 )
             },
             member_request(
                 "PA-2026-00120",
-                MemberLine {
+                MemberItem {
                     decided: Some(at("2026-06-02T15:00:00Z")),
-                    ..line(
+                    ..item(
                         "CPAP device",
                         "HCPCS E0601",
-                        Mark::new(Tone::Approved, "Approved"),
-                        "Approved until Jun 1, 2027.",
+                        Badge::new(BadgeStyle::Approved, "Approved"),
+                        "Approved through Jun 1, 2027.",
                     )
                 },
             ),
         ],
-        apps: vec![Connection {
+        apps: vec![ConnectedApp {
             app: app(),
-            data: vec!["Requests for approval and what we decided".to_owned()],
+            data: vec!["Your prior authorization requests, our decisions, and the reasons".to_owned()],
             since: at("2026-08-01T12:00:00Z"),
             until: Some(at("2026-10-30T12:00:00Z")),
             last_used: None,
-            remove: "/me/apps/018f/remove".to_owned(),
+            remove_action: "/me/apps/018f/remove".to_owned(),
         }],
         csrf: "c5rf-token".to_owned(),
         contact: contact(),
     }
 }
 
-pub fn member_home_empty() -> MemberHome {
-    MemberHome {
+pub fn member_home_empty() -> MemberHomePage {
+    MemberHomePage {
         message: None,
         requests: Vec::new(),
         apps: Vec::new(),
@@ -122,19 +120,19 @@ pub fn member_home_empty() -> MemberHome {
     }
 }
 
-pub fn consent() -> Consent {
-    Consent {
+pub fn consent() -> ConsentPage {
+    ConsentPage {
         frame: frame("Joe Smith", None, "/me"),
-        post: "/oauth/authorize/answer".to_owned(),
+        action: "/oauth/authorize/answer".to_owned(),
         csrf: "c5rf-token".to_owned(),
         request: "018f-pending".to_owned(),
         app: app(),
         member: "Joe Smith (member 12345678901)".to_owned(),
         data: vec![
             "Your name, birth date, address and member number".to_owned(),
-            "Requests for approval, what we decided and why".to_owned(),
+            "Your prior authorization requests, our decisions, and the reasons".to_owned(),
         ],
-        duration: "For 90 days.".to_owned(),
+        duration: "The app has access until you have not used it for 90 days.".to_owned(),
         renews: true,
         contact: contact(),
     }

@@ -1,4 +1,4 @@
-//! Views as a working day fills them, for the tests of the pages.
+//! Sample views with realistic values, for the tests of the templates.
 
 mod case;
 mod member;
@@ -7,10 +7,26 @@ mod queue;
 
 pub use case::{case_for_nurse, case_for_physician, decided_case};
 pub use member::{consent, member_home, member_home_empty, member_sign_in};
-pub use policies::{policies, policy_changes, public_list};
-pub use queue::{queue, queue_fragment, queue_hidden_by_filters, staff_sign_in};
+pub use policies::{file_comparison, policies, public_list};
+pub use queue::{queue, queue_hidden_by_filters, queue_table_fragment, staff_sign_in};
 
 use super::*;
+use crate::review::CriteriaCounts;
+use crate::web::member::views::{
+    App, ConnectedApp, ConsentPage, MemberHomePage, MemberItem, MemberRequest, MemberSignInPage, Message,
+    WebLink,
+};
+use crate::web::public::views::{ListedRow, PublicListPage, PublicationLink, Source};
+use crate::web::staff::views::policies::{
+    CurrentSet, FileChange, FileComparisonPage, FileExcerpt, FileLine, PendingProposal, PoliciesPage,
+    PolicyRow, PublicationRow, RefusedSet,
+};
+use crate::web::staff::views::{
+    ActiveFilter, AppliedPolicy, ApprovalForm, CaseActions, CaseDeadline, CaseItem, CasePage, CaseParty,
+    ClinicalEntryRow, CriterionNode, DenialForm, EvidenceLink, EvidenceTables, FactTest, FilterSelect,
+    FormAnswerRow, HistoryRow, MemberSummary, NeededDocument, OpenItem, OrderDetailRow, QueuePage, QueueRow,
+    QueueTable, QueueTableFragment, ServiceName, StaffSignInPage,
+};
 use chrono::{DateTime, NaiveDate, Utc};
 
 const ZONE: &str = "America/New_York";
@@ -23,80 +39,78 @@ fn date(text: &str) -> NaiveDate {
     text.parse().unwrap()
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it writes the optional fields of the samples"
-)]
+#[expect(clippy::unnecessary_wraps, reason = "samples use it for optional fields")]
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn frame(name: &str, role: Option<&str>, home: &str) -> Frame {
-    Frame {
-        signed_in: Some(SignedIn {
+fn frame(name: &str, role: Option<&str>, home: &str) -> PageFrame {
+    PageFrame {
+        signed_in: Some(SignedInUser {
             name: name.to_owned(),
             role: role.map(ToOwned::to_owned),
             home: home.to_owned(),
             sign_out: format!("{home}/sign-out"),
             csrf: "c5rf-token".to_owned(),
-            cases: home == "/staff",
-            policies: home == "/staff/policies",
+            may_see_cases: home == "/staff",
+            may_see_policies: home == "/staff/policies",
         }),
     }
 }
 
-fn contact() -> Contact {
-    Contact {
+fn contact() -> PlanContact {
+    PlanContact {
         plan: "Ohio Valley Advantage".to_owned(),
         phone: some("1-800-555-0142"),
         tty: some("711"),
     }
 }
 
-fn service(code: &str, words: Option<&str>, more: usize) -> ServiceName {
+fn service(code: &str, name: Option<&str>, more: usize) -> ServiceName {
     ServiceName {
         code: code.to_owned(),
-        words: words.map(ToOwned::to_owned),
+        name: name.map(ToOwned::to_owned),
         more,
     }
 }
 
-fn choice(value: &str, label: &str, chosen: bool) -> Choice {
-    Choice {
+fn option(value: &str, label: &str, selected: bool) -> SelectOption {
+    SelectOption {
         value: value.to_owned(),
         label: label.to_owned(),
-        chosen,
+        selected,
     }
 }
 
-pub fn problem() -> Problem {
-    Problem {
-        frame: Frame::default(),
+pub fn error() -> ErrorPage {
+    ErrorPage {
+        frame: PageFrame::default(),
         status: 404,
         title: "Page not found".to_owned(),
-        message: "There is no such case, or it is not yours to see.".to_owned(),
+        message: "This page does not exist, or you do not have access to it.".to_owned(),
         request_id: some("01999f6a-7c1e"),
         back: "/staff".to_owned(),
+        back_label: "Back to the queue".to_owned(),
     }
 }
 
-pub fn signed_out() -> SignedOut {
-    SignedOut {
-        frame: Frame::default(),
+pub fn signed_out() -> SignedOutPage {
+    SignedOutPage {
+        frame: PageFrame::default(),
         reason: some("You were signed out after 15 minutes without activity."),
         sign_in: "/staff/sign-in".to_owned(),
     }
 }
 
-pub fn doorstep() -> Doorstep {
-    Doorstep {
-        frame: Frame::default(),
-        title: "Sign in to read it".to_owned(),
-        message: "For your privacy the e-mail says no more.".to_owned(),
-        doors: vec![Door {
+pub fn front_page() -> FrontPage {
+    FrontPage {
+        frame: PageFrame::default(),
+        title: "You have a new message".to_owned(),
+        message: "To protect your privacy, the email does not contain any details.".to_owned(),
+        links: vec![FrontPageLink {
             href: "/me".to_owned(),
             label: "Members".to_owned(),
-            text: "Your requests and what we decided.".to_owned(),
+            text: "Your requests and our decisions".to_owned(),
         }],
         contact: contact(),
     }

@@ -1,4 +1,4 @@
-//! The public list and the page of the policies.
+//! The public list and the policies pages.
 
 use super::*;
 
@@ -6,7 +6,7 @@ pub fn public_list() -> PublicListPage {
     let row = |code: Option<&str>, to: Option<&str>| ListedRow {
         code: code.map(str::to_owned),
         system: some("HCPCS"),
-        line: some("MA"),
+        line_of_business: some("MA"),
         state: some("OH"),
         from: date("2026-07-01"),
         to: to.map(date),
@@ -24,30 +24,30 @@ pub fn public_list() -> PublicListPage {
         ],
     };
     PublicListPage {
-        frame: Frame::default(),
+        frame: PageFrame::default(),
         contact: contact(),
         action: "/prior-authorization-list".to_owned(),
         code: "E04".to_owned(),
-        lines: vec![choice("", "all lines", false), choice("MA", "MA only", true)],
+        lines_of_business: vec![option("", "All", false), option("MA", "MA", true)],
         published: Some(at("2026-11-20T15:04:05Z")),
         number: Some(4),
         zone: ZONE.to_owned(),
-        today: some("/prior-authorization-list"),
+        current_list: some("/prior-authorization-list"),
         total: 500,
         found: 402,
         first: 201,
         last: 202,
         rows: vec![row(Some("E0424"), None), row(None, Some("2026-12-31"))],
-        back: some("/prior-authorization-list?page=1"),
-        on: some("/prior-authorization-list?page=3"),
+        previous_page: some("/prior-authorization-list?page=1"),
+        next_page: some("/prior-authorization-list?page=3"),
         csv: "/prior-authorization-list.csv".to_owned(),
-        editions: vec![
-            Edition {
+        publications: vec![
+            PublicationLink {
                 href: "/prior-authorization-list/1".to_owned(),
                 at: at("2026-11-20T15:04:05Z"),
                 shown: true,
             },
-            Edition {
+            PublicationLink {
                 href: "/prior-authorization-list/0".to_owned(),
                 at: at("2026-10-20T15:04:05Z"),
                 shown: false,
@@ -57,21 +57,21 @@ pub fn public_list() -> PublicListPage {
 }
 
 pub fn policies() -> PoliciesPage {
-    let entry = || LogEntry {
+    let publication = || PublicationRow {
         number: 4,
         at: at("2026-11-20T15:04:05Z"),
-        how: "by two people".to_owned(),
+        method: "proposed and confirmed".to_owned(),
         proposed_by: some("Alma Reyes"),
         confirmed_by: some("Otto Lang"),
         hash: "sha256:97ab".to_owned(),
         list: "/prior-authorization-list/4".to_owned(),
     };
     PoliciesPage {
-        frame: frame("Otto Lang", Some("policy-approver"), "/staff/policies"),
+        frame: frame("Otto Lang", Some("Policy approver"), "/staff/policies"),
         csrf: "c5rf-token".to_owned(),
         zone: ZONE.to_owned(),
-        in_force: InForce {
-            entry: Some(entry()),
+        current: CurrentSet {
+            publication: Some(publication()),
             files: 20,
             forms: 3,
             listed: 14,
@@ -79,24 +79,24 @@ pub fn policies() -> PoliciesPage {
         refused: Some(RefusedSet {
             hash: some("sha256:bad"),
             at: at("2026-11-20T16:04:05Z"),
-            findings: vec!["rules/plans.csv:3: A plan twice".to_owned()],
+            findings: vec!["rules/plans.csv:3: The plan is listed twice".to_owned()],
         }),
         may_publish: true,
-        same: false,
-        findings: vec!["rules/policies/a.yaml:12: An unknown key".to_owned()],
-        waiting: Some(WaitingSet {
+        nothing_to_propose: false,
+        findings: vec!["rules/policies/a.yaml:12: Unknown key".to_owned()],
+        proposal: Some(PendingProposal {
             id: "proposal-1".to_owned(),
             hash: "sha256:c0de".to_owned(),
-            by: "Alma Reyes".to_owned(),
+            proposer: "Alma Reyes".to_owned(),
             at: at("2026-11-20T16:10:00Z"),
-            mine: false,
-            stale: false,
+            is_own: false,
+            is_outdated: false,
             files: vec![FileChange {
                 path: "rules/policies/a.yaml".to_owned(),
                 href: "/staff/policies/changes?file=a".to_owned(),
-                what: "changed".to_owned(),
-                plus: 3,
-                minus: 1,
+                kind: "changed".to_owned(),
+                added_lines: 3,
+                removed_lines: 1,
             }],
         }),
         total: 401,
@@ -104,35 +104,35 @@ pub fn policies() -> PoliciesPage {
             title: "Home oxygen".to_owned(),
             name: "dme.home-oxygen".to_owned(),
             version: "2026.2".to_owned(),
-            status: Mark::new(Tone::Approved, "active"),
+            status: Badge::new(BadgeStyle::Approved, "active"),
             from: date("2026-07-01"),
             to: None,
-            lines: "MA".to_owned(),
+            lines_of_business: "MA".to_owned(),
             codes: 4,
             forms: vec!["home-oxygen|1.0.0".to_owned()],
             warnings: 1,
         }],
-        back: some("/staff/policies?page=1"),
-        on: some("/staff/policies?page=3"),
-        warnings: vec!["policies/a.yaml:9: A source unchecked".to_owned()],
-        log: vec![entry()],
+        previous_page: some("/staff/policies?page=1"),
+        next_page: some("/staff/policies?page=3"),
+        warnings: vec!["policies/a.yaml:9: A source was not checked within a year".to_owned()],
+        publications: vec![publication()],
     }
 }
 
-pub fn policy_changes() -> PolicyChanges {
-    let side = |text: &str| TextSide {
-        first: 7,
-        lines: vec![TextLine {
+pub fn file_comparison() -> FileComparisonPage {
+    let excerpt = |text: &str| FileExcerpt {
+        first_line: 7,
+        lines: vec![FileLine {
             text: text.to_owned(),
-            own: true,
+            is_changed: true,
         }],
-        more: 0,
+        omitted: 0,
     };
-    PolicyChanges {
-        frame: frame("Otto Lang", Some("policy-approver"), "/staff/policies"),
+    FileComparisonPage {
+        frame: frame("Otto Lang", Some("Policy approver"), "/staff/policies"),
         path: "rules/policies/a.yaml".to_owned(),
-        what: "changed".to_owned(),
-        old: side("at_most: 55"),
-        new: side("at_most: 56"),
+        kind: "changed".to_owned(),
+        current: excerpt("at_most: 55"),
+        proposed: excerpt("at_most: 56"),
     }
 }

@@ -1,0 +1,75 @@
+//! Business errors of PAS (spec-38): a request that was understood but cannot be processed is answered with
+//! `ClaimResponse.error`, in codes of X12.
+
+use crate::fhir::coding::concept;
+use crate::ig::pas::{extension_url, x12_system};
+use serde_json::{Value, json};
+
+/// One `ClaimResponse.error`.
+#[derive(Debug)]
+pub(super) struct BusinessError {
+    /// X12 901: reject reason.
+    pub code: &'static str,
+    /// X12 889: follow-up action.
+    pub follow_up: &'static str,
+    /// The X12 element in error, such as `2010BA-NM109`.
+    pub element: &'static str,
+    /// The FHIRPath of the element in error, from `Bundle`.
+    pub path: String,
+    /// One or two sentences for `ClaimResponse.processNote`, without content of the message.
+    pub text: &'static str,
+}
+
+impl BusinessError {
+    /// The request is an update of an earlier one, which this server does not support (PAS spec-64).
+    pub(super) fn update_not_supported() -> Self {
+        Self {
+            code: "33",
+            follow_up: "N",
+            element: "2000E-UM02",
+            path: "Bundle.entry[0].resource.related".to_owned(),
+            text: "This server does not accept updates of an earlier request (spec-64). \
+                   Send the change as a new request.",
+        }
+    }
+
+    /// No member of the plan has the patient's identifiers, name and birth date. `patient` is the path of the Patient.
+    pub(super) fn member_not_found(patient: &str) -> Self {
+        Self {
+            code: "75",
+            follow_up: "C",
+            element: "2010C-NM109",
+            path: format!("{patient}.identifier"),
+            text: "No member of this plan matches the identifiers, the name and the birth date of the Patient.",
+        }
+    }
+
+    /// The member has no such coverage. `coverage` is the path of the Coverage.
+    pub(super) fn coverage_not_found(coverage: &str) -> Self {
+        Self {
+            code: "75",
+            follow_up: "C",
+            element: "2010C-NM109",
+            path: format!("{coverage}.subscriberId"),
+            text: "The Coverage matches none of the coverages that this member has with this plan.",
+        }
+    }
+
+    /// The element of `ClaimResponse.error`; `note` is the number of its `processNote`.
+    pub(super) fn to_json(&self, note: u32) -> Value {
+        json!({
+            "extension": [
+                {
+                    "url": extension_url("errorFollowupAction"),
+                    "valueCodeableConcept": concept(&x12_system("889"), self.follow_up),
+                },
+                { "url": extension_url("errorElement"), "extension": [
+                    { "url": "error", "valueString": self.element },
+                    { "url": "processNote", "valuePositiveInt": note },
+                ] },
+                { "url": extension_url("errorPath"), "valueString": self.path },
+            ],
+            "code": concept(&x12_system("901"), self.code),
+        })
+    }
+}
