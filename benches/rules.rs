@@ -4,7 +4,7 @@
 //! `cargo bench --bench rules` runs them; `docs/performance.md` has the results. Each figure is the median of several
 //! runs.
 
-use assent::rules::{CaseDocument, EmbeddedTests, LoadOptions, RuleSet};
+use assent::rules::{CaseDocument, EmbeddedTests, FormQuestion, LoadOptions, RuleSet};
 use serde_json::{Value, json};
 use std::hint::black_box;
 use std::path::Path;
@@ -55,40 +55,28 @@ fn shipped() -> Files {
     files
 }
 
-/// The link ids of a shipped form.
-fn forms(form: &str) -> Option<Vec<String>> {
+/// The questions of a shipped form.
+fn forms(form: &str) -> Option<Vec<FormQuestion>> {
     let (name, version) = form.split_once('|')?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("questionnaires")
         .join(name)
         .join(version);
     let text = std::fs::read_to_string(folder.join("questionnaire.json")).ok()?;
-    let mut open = vec![serde_json::from_str::<Value>(&text).ok()?];
-    let mut ids = Vec::new();
-    while let Some(item) = open.pop() {
-        ids.extend(item.get("linkId").and_then(Value::as_str).map(str::to_owned));
-        open.extend(
-            item.get("item")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .cloned(),
-        );
-    }
-    Some(ids)
+    Some(FormQuestion::all(&serde_json::from_str(&text).ok()?))
 }
 
 fn load(files: &Files, options: &LoadOptions) -> Option<RuleSet> {
     // All policies of the benchmark name one form, which is read once.
     let oxygen_form = forms("home-oxygen|1.0.0");
-    let link_ids = |form: &str| {
+    let questions = |form: &str| {
         if form == "home-oxygen|1.0.0" {
             oxygen_form.clone()
         } else {
             forms(form)
         }
     };
-    match RuleSet::load_with(files, &link_ids, options) {
+    match RuleSet::load_with(files, &questions, options) {
         Ok(set) => Some(set),
         Err(findings) => {
             findings.iter().take(3).for_each(|f| println!("{f}"));

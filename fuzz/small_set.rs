@@ -1,6 +1,6 @@
 //! The small valid rule set that the fuzz targets change. The load-time checks of `src/rules` use the same files.
 
-use assent::rules::{Finding, RuleSet};
+use assent::rules::{Finding, FormQuestion, QuestionKind, RuleSet};
 
 macro_rules! set {
     ($($path:literal),+ $(,)?) => {
@@ -29,9 +29,25 @@ pub fn files() -> Vec<(String, String)> {
         .to_vec()
 }
 
+/// The questions of the only form that the small set names.
+const QUESTIONS: [(&str, QuestionKind); 7] = [
+    ("oxygen.edema", QuestionKind::Boolean),
+    ("oxygen.flow", QuestionKind::Number),
+    ("oxygen.spo2", QuestionKind::Quantity),
+    ("oxygen.test-date", QuestionKind::Date),
+    ("oxygen.condition", QuestionKind::Choice),
+    ("oxygen.lung-disease", QuestionKind::Boolean),
+    ("oxygen.prescriber", QuestionKind::Text),
+];
+
 /// Loads a rule set, with the only form that the small set names.
 pub fn load(files: &[(String, String)]) -> Result<RuleSet, Vec<Finding>> {
     RuleSet::load(files, &|form| {
-        (form == "oxygen|1").then(|| vec!["oxygen.edema".to_owned(), "oxygen.flow".to_owned()])
+        let question = |(link_id, kind): (&str, QuestionKind)| FormQuestion {
+            link_id: link_id.to_owned(),
+            kind,
+            options: Vec::new(),
+        };
+        (form == "oxygen|1").then(|| QUESTIONS.map(question).to_vec())
     })
 }

@@ -32,6 +32,8 @@ pub enum ErrorKind {
     UnsupportedMediaType,
     /// This address does not take the method.
     MethodNotAllowed,
+    /// The server does not offer this interaction for any resource.
+    NotImplemented,
     /// The caller sent too many requests.
     TooManyRequests,
     /// The result could not be stored, or a part of the server is down. The same request may succeed later.
@@ -48,6 +50,8 @@ pub enum IssueCode {
     Structure,
     Required,
     Value,
+    CodeInvalid,
+    Extension,
     Invariant,
     NotFound,
     NotSupported,
@@ -74,6 +78,8 @@ impl IssueCode {
             Self::Structure => "structure",
             Self::Required => "required",
             Self::Value => "value",
+            Self::CodeInvalid => "code-invalid",
+            Self::Extension => "extension",
             Self::Invariant => "invariant",
             Self::NotFound => "not-found",
             Self::NotSupported => "not-supported",
@@ -309,7 +315,9 @@ impl Error {
             ErrorKind::Conflict => IssueCode::Conflict,
             ErrorKind::PreconditionFailed => IssueCode::Incomplete,
             ErrorKind::TooLarge => IssueCode::TooLong,
-            ErrorKind::UnsupportedMediaType | ErrorKind::MethodNotAllowed => IssueCode::NotSupported,
+            ErrorKind::UnsupportedMediaType | ErrorKind::MethodNotAllowed | ErrorKind::NotImplemented => {
+                IssueCode::NotSupported
+            }
             ErrorKind::TooManyRequests => IssueCode::Throttled,
             ErrorKind::Unavailable => IssueCode::Transient,
             ErrorKind::Internal => IssueCode::Exception,

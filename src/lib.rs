@@ -10,7 +10,7 @@
 //! 4 edge         main cli app demo http web jobs telemetry
 //! 3 API modules  crd dtr pas review access import oauth publication   do not import each other
 //! 2 gateways     state store auth mail net wire              only store uses sqlx, mail lettre, net reqwest
-//! 1 core         prior_auth plan rules forms deadlines ig    no async, no I/O, no clock reads
+//! 1 core         prior_auth plan evidence rules forms deadlines ig   no async, no I/O, no clock reads
 //! 0 base         fhir error clock config
 //! ```
 
@@ -25,6 +25,7 @@ pub mod deadlines;
 pub mod demo;
 pub mod dtr;
 pub mod error;
+pub mod evidence;
 pub mod fhir;
 pub mod forms;
 pub mod http;

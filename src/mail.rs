@@ -25,7 +25,7 @@ pub enum NoticeKind {
 impl NoticeKind {
     fn subject(self) -> &'static str {
         match self {
-            Self::Member => "You have a new message from your health plan",
+            Self::Member => "There is an update from your health plan",
             Self::Provider => "There is an update on a request you sent",
             Self::WorkDue => "A case needs your attention",
         }
@@ -34,12 +34,21 @@ impl NoticeKind {
     fn sentence(self) -> &'static str {
         match self {
             Self::Member => {
-                "You have a new message from your health plan. To protect your privacy, it is not in this email."
+                "There is an update on your health plan's website. To protect your privacy, it is not in this email."
             }
             Self::Provider => {
-                "There is an update on a request you sent. To protect the patient's privacy, it is not in this email."
+                "There is an update on a request you sent. To protect the patient's privacy, it is not in this email. Look \
+                 it up in the system that you sent the request with."
             }
             Self::WorkDue => "A case in the review queue is close to its due time.",
+        }
+    }
+
+    /// What the link is for. Providers have no sign-in.
+    fn link_label(self) -> &'static str {
+        match self {
+            Self::Member | Self::WorkDue => "Sign in to see it:",
+            Self::Provider => "About this email:",
         }
     }
 }
@@ -147,8 +156,9 @@ impl Mailer {
             .map_err(|_| "the recipient's address is not valid".to_owned())?;
         let host = self.from.email.domain().to_owned();
         let body = format!(
-            "{}\n\nSign in to read it:\n{}\n\nQuestions? Call {}.\n",
+            "{}\n\n{}\n{}\n\nQuestions? Call {}.\n",
             email.kind.sentence(),
+            email.kind.link_label(),
             email.link,
             self.phone
         );

@@ -19,7 +19,15 @@ const APIS: [&str; 8] = [
     "publication",
 ];
 const GATEWAYS: [&str; 6] = ["state", "store", "auth", "mail", "net", "wire"];
-const CORE: [&str; 6] = ["prior_auth", "plan", "rules", "forms", "deadlines", "ig"];
+const CORE: [&str; 7] = [
+    "prior_auth",
+    "plan",
+    "evidence",
+    "rules",
+    "forms",
+    "deadlines",
+    "ig",
+];
 const BASE: [&str; 4] = ["fhir", "error", "clock", "config"];
 
 /// The layer of a module, counted from the base layer (0); none for a name that is not a module.

@@ -2,7 +2,7 @@
 
 use crate::pas::{FORM, nurse, physician, resource_mut};
 use crate::stored::{OXYGEN, STRICTER};
-use crate::support::{Installation, TestApp, altered_policies, both};
+use crate::support::{Installation, TestApp, altered_policies, both, decisions};
 use assent::cli::policy::backtest::{Progress, compare_all};
 use assent::clock::{new_id, new_number};
 use assent::demo::seed::{EHR, WALK_MEMBER};
@@ -10,7 +10,7 @@ use assent::demo::walk::messages::Messages;
 use assent::pas::stored_case_documents;
 use assent::plan;
 use assent::prior_auth::comparison::{Change, Comparison};
-use assent::prior_auth::{Approve, Deny, Event, NewCase, NewItem, PriorAuth, Received};
+use assent::prior_auth::{Event, NewCase, NewItem, PriorAuth, Received};
 use assent::publication::read_folder;
 use assent::rules::{CoverageAnswer, RuleSet, Verdict, VerdictSource};
 use chrono::{DateTime, Utc};
@@ -83,6 +83,7 @@ async fn store_cases(app: &TestApp) -> Vec<(Uuid, u32)> {
             &coverages,
             now.date_naive(),
         )),
+        admission: None,
     };
     let messages = app.messages();
     let stored: Vec<StoredCase> = (0..CASES)
@@ -146,6 +147,7 @@ fn new_case(
                 code: "E1390".into(),
                 quantity: None,
                 serviced: None,
+                serviced_until: None,
                 reference_number: new_number("RF"),
                 authorization_number: new_number("PA"),
                 verdict,
@@ -228,34 +230,10 @@ async fn decide(app: &TestApp, pended: &BTreeSet<Uuid>) -> (Uuid, Uuid) {
     for (id, deny) in [(approved, false), (denied, true)] {
         let before = crate::pas::case(app, id).await;
         let events = if deny {
-            let (reason_code, reason) = (
-                "0F".to_owned(),
-                "Saturation is above the limit of the policy".to_owned(),
-            );
-            before.deny(
-                &Deny {
-                    by: &physician(),
-                    version_seen: before.version,
-                    sequence: 1,
-                    reason_code,
-                    reason,
-                },
-                now,
-            )
+            let reason = "Saturation is above the limit of the policy";
+            decisions::denial(&before, &physician(), 1, reason, now)
         } else {
-            let (number, reason) = (new_number("PA"), "As requested".to_owned());
-            let by = &nurse();
-            before.approve(
-                Approve {
-                    by,
-                    version_seen: before.version,
-                    sequence: 1,
-                    number,
-                    end: None,
-                    reason,
-                },
-                now,
-            )
+            decisions::approval(&before, &nurse(), 1, None, now)
         };
         let write = app
             .state

@@ -188,6 +188,7 @@ async fn the_pages_work_in_a_browser_with_and_without_javascript() {
     let driver = drive(&chromedriver);
     a_reviewer_uses_the_keyboard_and_sees_new_cases_appear(&server, &driver).await;
     a_physician_denies_without_javascript(&server, &driver).await;
+    an_auditor_reads_who_opened_the_case(&server, &driver).await;
     a_member_allows_an_app(&server, &driver).await;
     server.stop().await;
 }
@@ -290,9 +291,39 @@ async fn a_physician_denies_without_javascript(server: &Server, driver: &Driver)
         .click()
         .await
         .unwrap();
+    wait_for_text(&browser, "Nothing is recorded yet").await;
     wait_for_text(&browser, "did not come with the request").await;
+    browser
+        .find(Locator::Css("[value=deny]"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    wait_for_text(&browser, "You denied item").await;
+    wait_for_text(&browser, "Assent sends no letter").await;
     browser.goto(&format!("{}/staff", server.url)).await.unwrap();
     assert_eq!(count(&browser, "a.case-link").await, before - 1);
+    browser.close().await.unwrap();
+}
+
+/// The auditor searches without JavaScript and sees from where the physician opened the case.
+async fn an_auditor_reads_who_opened_the_case(server: &Server, driver: &Driver) {
+    let browser = open_window(driver, false).await;
+    sign_in(&browser, server, "/staff", "uma").await;
+    let person = browser.find(Locator::Css("input[name=person]")).await.unwrap();
+    person.send_keys("petra").await.unwrap();
+    browser
+        .find(Locator::Css("main form button"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    wait_for_text(&browser, "Petra Hale MD").await;
+    wait_for_text(&browser, "127.0.0.1").await;
+    let url = browser.current_url().await.unwrap();
+    assert_eq!(url.query(), None, "the filters are not in the address");
     browser.close().await.unwrap();
 }
 

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// PAS 2.2.1 requests with the review action code of each item. Home care: a visit that needs authorization and a
-/// nutrition supply that does not. The office visit and the referral match only the list row `*`.
+/// nutrition supply that does not. The office visit was in 2005, before the coverage began. The referral matches only the
+/// list row `*`.
 const REQUESTS: [(&str, &[&str]); 3] = [
     ("Bundle-HomecareAuthorizationBundleExample.json", &["A4", "NA"]),
-    ("Bundle-MedicalServicesAuthorizationBundleExample.json", &["NA"]),
+    ("Bundle-MedicalServicesAuthorizationBundleExample.json", &["A4"]),
     ("Bundle-ReferralAuthorizationBundleExample.json", &["NA"]),
 ];
 
@@ -135,9 +136,9 @@ both! {
         let first = ehr.hook("order-sign-crd", &read(&folder.join("crd/CRDServiceRequest.json"))).await.json(200);
         assert_eq!(coverage_information(&first), [("1357", "covered", "conditional"), ("2468", "covered", "no-auth")]);
         let before = app.row_counts().await;
-        // No prefetch and no FHIR server that can be read: there is no Coverage for the response (hook-13).
+        // No prefetch and no FHIR server that can be read: there is no Coverage for the response.
         let third = ehr.hook("order-sign-crd", &read(&folder.join("crd/CRDServiceRequest3.json"))).await;
-        assert_eq!(third.places(400), ["prefetch.coverage"]);
+        assert_eq!(third.places(412), ["prefetch.coverage"]);
         // This service answers no other hooks.
         for name in ["crd/CRDServiceRequest2.json", "crd/CRDServiceRequest4.json"] {
             let places = ehr.hook("order-sign-crd", &read(&folder.join(name))).await.places(400);

@@ -15,6 +15,10 @@ fn parts_that_do_not_run_are_named_in_one_line() {
             "the published examples (ASSENT_EXAMPLES)",
             setting("ASSENT_EXAMPLES").is_some(),
         ),
+        (
+            "HL7's validator (HL7_VALIDATOR_URL)",
+            setting("HL7_VALIDATOR_URL").is_some(),
+        ),
     ];
     let missing: Vec<&str> = parts
         .iter()

@@ -5,6 +5,7 @@
 
 use super::json::{put_nonempty, put_optional};
 use crate::fhir::dates::instant_text;
+use crate::fhir::decimals;
 use crate::fhir::{self, put};
 use crate::ig::pdex;
 use crate::prior_auth::{Denial, Item, ItemDecision, Outcome};
@@ -22,7 +23,7 @@ pub fn item_adjudications(item: &Item, requested: &Value, denial_reasons: &[Deni
     {
         Some((decision, Outcome::Approved(approval))) => {
             let action = review_action(Some(code), Some(&approval.number), None);
-            let units = with_extensions(allowed_units(&units(item)), action, Some(decision));
+            let units = with_extensions(allowed_units(&units(item, requested)), action, Some(decision));
             std::iter::once(units).chain(price).collect()
         }
         Some((decision, Outcome::Denied(denial))) => {
@@ -32,7 +33,7 @@ pub fn item_adjudications(item: &Item, requested: &Value, denial_reasons: &[Deni
         }
         Some((decision, Outcome::NotRequired { .. })) => {
             // A service that needs no authorization has no limit; the requested units are shown.
-            let adjudication = price.unwrap_or_else(|| allowed_units(&units(item)));
+            let adjudication = price.unwrap_or_else(|| allowed_units(&units(item, requested)));
             vec![with_extensions(
                 adjudication,
                 review_action(Some(code), None, None),
@@ -101,9 +102,9 @@ pub fn amount(requested: &Value) -> Option<Value> {
     }
     let price = requested.get("unitPrice")?;
     let quantity = fhir::get(requested, &["quantity", "value"])
-        .and_then(Value::as_f64)
+        .and_then(decimals::number)
         .unwrap_or(1.0);
-    let value = round_to_cents(price.get("value")?.as_f64()? * quantity);
+    let value = round_to_cents(price.get("value").and_then(decimals::number)? * quantity);
     let mut amount = json!({ "value": value });
     put_optional(&mut amount, "currency", price.get("currency").cloned());
     Some(amount)
@@ -117,7 +118,7 @@ pub fn sum(amounts: &[Value]) -> Option<Value> {
     }
     let value: f64 = amounts
         .iter()
-        .filter_map(|amount| amount.get("value")?.as_f64())
+        .filter_map(|amount| amount.get("value").and_then(decimals::number))
         .sum();
     let mut total = json!({ "value": round_to_cents(value) });
     put_optional(&mut total, "currency", currency.cloned());
@@ -128,10 +129,19 @@ fn round_to_cents(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
+/// The quantity of an item as the provider sent it, if it is still the quantity that was decided.
+pub fn quantity<'a>(item: &'a Item, requested: &'a Value) -> Option<&'a Value> {
+    let decided = item.quantity.as_ref()?;
+    let value = |quantity: &Value| quantity.get("value").and_then(decimals::number);
+    let sent = requested
+        .get("quantity")
+        .filter(|sent| value(sent) == value(decided));
+    Some(sent.unwrap_or(decided))
+}
+
 /// The requested units. An item without a quantity requests one.
-fn units(item: &Item) -> Value {
-    item.quantity
-        .as_ref()
+fn units(item: &Item, requested: &Value) -> Value {
+    quantity(item, requested)
         .and_then(|quantity| quantity.get("value"))
         .cloned()
         .unwrap_or_else(|| json!(1))

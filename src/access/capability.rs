@@ -7,7 +7,10 @@ use crate::ig::pdex;
 use serde_json::{Value, json};
 
 /// The date of the last change to this statement.
-const LAST_CHANGED: &str = "2026-11-22";
+const LAST_CHANGED: &str = "2026-11-27";
+
+/// `If-None-Match` works for every read. `If-Modified-Since` works where a resource has `meta.lastUpdated`.
+const CONDITIONAL_READ: &str = "not-match";
 
 /// The statement of a server with this public URL.
 pub fn statement(public_url: &str) -> Value {
@@ -37,6 +40,9 @@ pub fn statement(public_url: &str) -> Value {
         "format": ["json", "application/fhir+json"],
         "rest": [{
             "mode": "server",
+            "documentation": "Searches also take _sort (by any search parameter of the type), _summary, _elements, _count \
+                              and _include. A search with an unsupported parameter is refused, unless the header \
+                              Prefer says handling=lenient",
             "security": security(public_url),
             "resource": searchable.chain(readable).collect::<Vec<_>>(),
         }],
@@ -74,6 +80,8 @@ fn searchable_resource(searchable: &SearchableType) -> Value {
         "type": searchable.name,
         "supportedProfile": [searchable.profile],
         "interaction": [{ "code": "read" }, { "code": "search-type" }],
+        "versioning": "no-version",
+        "conditionalRead": CONDITIONAL_READ,
         "searchParam": parameters,
     });
     let mut includes: Vec<Value> = searchable
@@ -89,7 +97,12 @@ fn searchable_resource(searchable: &SearchableType) -> Value {
 }
 
 fn read_only_resource(name: &str, profile: Option<&str>) -> Value {
-    let mut resource = json!({ "type": name, "interaction": [{ "code": "read" }] });
+    let mut resource = json!({
+        "type": name,
+        "interaction": [{ "code": "read" }],
+        "versioning": "no-version",
+        "conditionalRead": CONDITIONAL_READ,
+    });
     super::json::put_nonempty(
         &mut resource,
         "supportedProfile",

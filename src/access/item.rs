@@ -117,9 +117,7 @@ fn authorized_detail(item: &Item, requested: &Value) -> Value {
             .map(|price| json!({ "url": "unitPrice", "valueMoney": price })),
     );
     parts.extend(
-        item.quantity
-            .as_ref()
-            .map(|q| json!({ "url": "quantity", "valueQuantity": q })),
+        adjudication::quantity(item, requested).map(|q| json!({ "url": "quantity", "valueQuantity": q })),
     );
     json!({ "url": extension_url("itemAuthorizedDetail"), "extension": parts })
 }

@@ -19,7 +19,9 @@ mod search;
 mod searchable;
 mod searchset;
 mod sensitive;
+mod sort;
 mod stored_request;
+mod subset;
 pub mod summary;
 
 #[cfg(test)]
@@ -33,6 +35,8 @@ pub use member_status::MemberStatus;
 
 use crate::auth::{AppCaller, Permission};
 use crate::error::{Error, ErrorKind};
+use crate::fhir::decimals;
+use crate::ig::is_below;
 use crate::ig::pdex::PdexVersion;
 use crate::state::State;
 use crate::wire::interaction;
@@ -40,16 +44,17 @@ use crate::wire::resource::{
     Coverage, ExplanationOfBenefit, Location, Organization, Patient, Practitioner, QuestionnaireResponse,
     ResourceType,
 };
-use crate::wire::{AppToken, FhirFailure, FhirResponse, method_not_allowed};
+use crate::wire::{AppToken, FhirFailure, FhirResponse, Handling, refuse_compressed};
 use axum::Router;
 use axum::extract::rejection::RawFormRejection;
 use axum::extract::{self, Path, RawForm, RawQuery};
-use axum::http::{Method, header};
+use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use explanation_of_benefit::ResponseContext;
 use records::{CaseSelection, MemberRecords};
 use search::{Search, SearchableType};
-use tower_http::cors::{Any, CorsLayer};
+use serde_json::Value;
+use subset::Subset;
 
 /// The path of this FHIR base below the server's public URL.
 pub const BASE: &str = PdexVersion::NEWEST.guide().base_path;
@@ -72,7 +77,7 @@ impl Searchable for Coverage {
     const SEARCH: &'static SearchableType = &searchable::COVERAGE;
 }
 
-/// The routes of the member's FHIR API. Browser apps of any origin may call it; access depends on the token alone.
+/// The routes of the member's FHIR API.
 pub fn routes() -> Router<State> {
     Router::new()
         .route(&format!("{BASE}/metadata"), get(metadata))
@@ -83,8 +88,6 @@ pub fn routes() -> Router<State> {
         .merge(read_route::<Practitioner>())
         .merge(read_route::<Location>())
         .merge(read_route::<QuestionnaireResponse>())
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(cors())
 }
 
 /// Search by GET and by POST, and read, of one resource type.
@@ -99,13 +102,6 @@ fn read_route<R: ResourceType>() -> Router<State> {
     Router::new().route(&format!("{BASE}/{}/{{id}}", R::NAME), get(read::<R>))
 }
 
-fn cors() -> CorsLayer {
-    CorsLayer::new()
-        .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT])
-}
-
 fn not_a_form() -> Error {
     Error::new(
         ErrorKind::UnsupportedMediaType,
@@ -114,56 +110,77 @@ fn not_a_form() -> Error {
 }
 
 async fn metadata(extract::State(state): extract::State<State>) -> FhirResponse {
-    FhirResponse::ok(&capability::statement(&state.config.public_url))
+    FhirResponse::read(&capability::statement(&state.config.public_url))
+}
+
+/// The path of this FHIR base and its CapabilityStatement, if a path is below it.
+pub fn capability_statement(path: &str, public_url: &str) -> Option<(&'static str, Value)> {
+    is_below(path, BASE).then(|| (BASE, capability::statement(public_url)))
 }
 
 /// `GET [type]?…`.
 async fn search_by_query<R: Searchable>(
     extract::State(state): extract::State<State>,
     AppToken { caller, .. }: AppToken<R, interaction::Search>,
+    handling: Handling,
     RawQuery(query): RawQuery,
 ) -> Result<FhirResponse, FhirFailure> {
-    search(R::SEARCH, &state, &caller, query.as_deref().unwrap_or(""), b"").await
+    let pairs = pairs(query.as_deref().unwrap_or("").as_bytes()).collect();
+    search(R::SEARCH, &state, &caller, pairs, handling).await
 }
 
 /// `POST [type]/_search`, with parameters in the query, the form, or both.
 async fn search_by_form<R: Searchable>(
     extract::State(state): extract::State<State>,
     AppToken { caller, .. }: AppToken<R, interaction::Search>,
+    handling: Handling,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
     form: Result<RawForm, RawFormRejection>,
 ) -> Result<FhirResponse, FhirFailure> {
+    refuse_compressed(&headers)?;
     let RawForm(form) = form.map_err(|_| not_a_form())?;
-    search(R::SEARCH, &state, &caller, query.as_deref().unwrap_or(""), &form).await
+    let of_query = pairs(query.as_deref().unwrap_or("").as_bytes());
+    search(
+        R::SEARCH,
+        &state,
+        &caller,
+        of_query.chain(pairs(&form)).collect(),
+        handling,
+    )
+    .await
+}
+
+/// The names and values of a query string or a form.
+fn pairs(text: &[u8]) -> impl Iterator<Item = (String, String)> {
+    url::form_urlencoded::parse(text).into_owned()
 }
 
 async fn search(
     searchable: &'static SearchableType,
     state: &State,
     caller: &AppCaller,
-    query: &str,
-    form: &[u8],
+    pairs: Vec<(String, String)>,
+    handling: Handling,
 ) -> Result<FhirResponse, FhirFailure> {
-    let pairs = [query.as_bytes(), form]
-        .into_iter()
-        .flat_map(|text| url::form_urlencoded::parse(text).into_owned());
-    let search = Search::parse(searchable, pairs.collect(), &state.url(BASE))?;
+    let search = Search::parse(searchable, pairs, &state.url(BASE), handling)?;
     let records = MemberRecords::load(&state.store, caller, CaseSelection::All).await?;
     let policy_set = state.policy_set();
     let context = context(state, policy_set.rules.denial_reasons());
     let may_read = |resource_type: &str| caller.may(resource_type, Permission::Read);
-    Ok(FhirResponse::ok(&searchset::searchset(
-        &records, searchable, &search, context, &may_read,
-    )))
+    let bundle = searchset::searchset(&records, searchable, &search, context, &may_read);
+    Ok(FhirResponse::text(decimals::write(&bundle)))
 }
 
-/// `GET [type]/[id]`.
+/// `GET [type]/[id]`, with `_summary` or `_elements` for a part of the resource.
 async fn read<R: ResourceType>(
     extract::State(state): extract::State<State>,
     AppToken { caller, .. }: AppToken<R, interaction::Read>,
     Path(id): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<FhirResponse, FhirFailure> {
     let resource_type = R::NAME;
+    let subset = requested_part(query.as_deref().unwrap_or(""))?;
     let cases = match resource_type {
         "Patient" | "Coverage" => CaseSelection::None,
         "ExplanationOfBenefit" => id.parse().map_or(CaseSelection::None, CaseSelection::One),
@@ -180,7 +197,25 @@ async fn read<R: ResourceType>(
             format!("{resource_type} not found for this member"),
         )
     })?;
-    Ok(FhirResponse::ok(&found))
+    let part = subset.of(found);
+    Ok(FhirResponse::read_text(decimals::write(&part), &part))
+}
+
+/// The part of a resource that the query of a read asks for. A read has no other parameters.
+fn requested_part(query: &str) -> Result<Subset, Error> {
+    let mut subset = Subset::Whole;
+    for (name, value) in pairs(query.as_bytes()).filter(|(_, value)| !value.is_empty()) {
+        if matches!(name.as_str(), "_summary" | "_elements") {
+            subset = Subset::parse(&name, &value)?;
+        }
+    }
+    match subset {
+        Subset::Count => Err(search::invalid_parameter(
+            "_summary",
+            "can be count in a search only",
+        )),
+        other => Ok(other),
+    }
 }
 
 fn context<'a>(state: &'a State, denial_reasons: &'a [crate::rules::DenialReason]) -> ResponseContext<'a> {

@@ -8,6 +8,7 @@ use super::stored_request::{PAYER_REFERENCE, StoredRequest};
 use crate::auth::AppCaller;
 use crate::error::{Error, Result};
 use crate::fhir::bundle::parse_stored_request;
+use crate::fhir::decimals;
 use crate::plan::{Coverage, Member};
 use crate::prior_auth::PriorAuth;
 use crate::store::Store;
@@ -63,7 +64,7 @@ impl MemberRecords {
         });
         let (member, coverages, texts) = read.await?;
         let parse = |(case, text): (PriorAuth, String)| {
-            let request = parse_stored_request(&text, case.id)?;
+            let request = parse_stored_request(&decimals::mark(&text), case.id)?;
             Ok((case, request))
         };
         let mut cases = texts

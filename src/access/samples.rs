@@ -5,8 +5,8 @@ use crate::config::{Config, Payer};
 use crate::deadlines::DueTime;
 use crate::plan::{Coverage, Member};
 use crate::prior_auth::{
-    Approve, Credential, CredentialKind, Deny, Event, NewCase, NewItem, PriorAuth, Received, Refer, Reviewer,
-    Role,
+    Approve, Confirmation, Credential, CredentialKind, Deny, Event, NewCase, NewItem, PriorAuth, Received,
+    Refer, Reviewer, Role,
 };
 use crate::rules::{
     ApprovalTerms, CoverageAnswer, Decision, DenialReason, EmbeddedTests, LoadOptions, Pend, Verdict,
@@ -124,6 +124,7 @@ fn received() -> Received {
         senders: Vec::new(),
         assertion: None,
         member_facts: None,
+        admission: None,
     }
 }
 
@@ -136,6 +137,7 @@ pub fn events(id: Uuid, decisions: Vec<Decision>) -> Vec<Event> {
         code: code.into(),
         quantity: Some(json!({ "value": 12, "unit": "MO", "system": "https://codesystem.x12.org/005010/673", "code": "MO" })),
         serviced: Some("2026-10-10".parse().unwrap()),
+        serviced_until: None,
         reference_number: format!("RF{sequence}"),
         authorization_number: format!("PA{sequence}"),
         verdict: verdict(decision),
@@ -180,11 +182,24 @@ pub fn denied(mut case: PriorAuth, sequence: u32) -> PriorAuth {
     let command = Deny {
         by: &by,
         version_seen: case.version,
-        sequence,
-        reason_code: "0F".into(),
-        reason: reason.into(),
+        items: &[sequence],
+        reason_code: "0F",
+        criterion: None,
+        reason,
+        note: "",
+        grade_limit: 8,
+        confirmation: Confirmation::default(),
     };
-    let events = case.deny(&command, at("2026-10-06T10:30:00Z")).unwrap();
+    let digest = command.digest(&case);
+    let confirmation = Confirmation {
+        digest: &digest,
+        accepts_hard_text: true,
+    };
+    let confirmed = Deny {
+        confirmation,
+        ..command
+    };
+    let events = case.deny(&confirmed, at("2026-10-06T10:30:00Z")).unwrap();
     for event in &events {
         case.apply(event);
     }
@@ -217,6 +232,7 @@ pub fn approved_until(mut case: PriorAuth, end: &str) -> PriorAuth {
         number: "PA9".into(),
         end: Some(end.parse().unwrap()),
         reason: "Criteria are met".into(),
+        note: "Discussed with the practice".into(),
     };
     let events = case.approve(command, at("2026-10-05T16:00:00Z")).unwrap();
     for event in &events {

@@ -1,11 +1,15 @@
 //! Reads and evaluates searches of the member API (FHIR R4, section 3.1.1).
 //!
 //! Parameters are looked up in the table of the resource type (`searchable`) and compared with the resources as they
-//! are shown. Several values of one parameter are alternatives (OR); several parameters must all match (AND). Error
-//! texts name the parameter and never repeat its value.
+//! are shown. Several values of one parameter are alternatives (OR); several parameters must all match (AND). A
+//! parameter that is not supported is refused or ignored, as the caller prefers (`Handling`). Error texts name the
+//! parameter and never repeat its value.
 
 use super::date_range::{DateRange, Prefix};
+use super::sort::SortKey;
+use super::subset::Subset;
 use crate::error::{Error, Result};
+use crate::wire::Handling;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -96,7 +100,12 @@ pub struct Search {
     pub count: usize,
     /// The id of the last match on the previous page.
     pub after: Option<String>,
-    /// The query as received, for the links of the response.
+    /// The keys of `_sort`. Without any, the newest match comes first.
+    pub sort_keys: Vec<SortKey>,
+    /// The part of each match that is returned.
+    pub subset: Subset,
+    handling: Handling,
+    /// The parameters that counted, for the links of the response.
     query_pairs: Vec<(String, String)>,
 }
 
@@ -112,11 +121,13 @@ impl Search {
     ///
     /// # Errors
     ///
-    /// `Malformed` for an unsupported parameter, modifier or `_include`, and for a value that cannot be read.
+    /// `Malformed` for an unsupported modifier and for a value that cannot be read; with strict handling also for an
+    /// unsupported parameter, sort key or `_include`.
     pub fn parse(
         searchable: &'static SearchableType,
         pairs: Vec<(String, String)>,
         base: &str,
+        handling: Handling,
     ) -> Result<Self> {
         let mut search = Self {
             conditions: Vec::new(),
@@ -124,11 +135,13 @@ impl Search {
             include_payor: false,
             count: DEFAULT_PAGE_SIZE,
             after: None,
+            sort_keys: Vec::new(),
+            subset: Subset::Whole,
+            handling,
             query_pairs: Vec::new(),
         };
         for (name, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
             search.add_pair(searchable, &name, &value, base)?;
-            search.query_pairs.push((name, value));
         }
         Ok(search)
     }
@@ -146,23 +159,100 @@ impl Search {
                     .parse()
                     .map_err(|_| invalid_parameter(name, "must be a whole number"))?;
                 self.count = count.min(MAX_PAGE_SIZE);
+                self.set_pair(name, self.count.to_string());
             }
-            "_after" => self.after = Some(value.to_owned()),
+            "_after" => {
+                self.after = Some(value.to_owned());
+                self.set_pair(name, value.to_owned());
+            }
+            "_sort" => self.set_sort_keys(searchable, name, value)?,
+            "_summary" | "_elements" => self.set_subset(name, value)?,
             "_format" if !value.contains("json") => {
                 return Err(invalid_parameter(name, "must be json"));
             }
-            "_format" => {}
+            "_format" => self.set_pair(name, value.to_owned()),
             "_include" | "_include:iterate" => self.add_include(searchable, name, value)?,
             _ if IGNORED_PARAMETERS.contains(&name) => {}
-            _ => {
-                let parameter = find_parameter(searchable, name)?;
-                let values: Result<Vec<QueryValue>> = value
-                    .split(',')
-                    .map(|one| parse_value(parameter, one, base))
-                    .collect();
-                self.conditions.push((parameter, values?));
+            _ => self.add_condition(searchable, name, value, base)?,
+        }
+        Ok(())
+    }
+
+    /// Keeps a parameter for the links of the response, instead of an earlier one with the same name.
+    fn set_pair(&mut self, name: &str, value: String) {
+        self.query_pairs.retain(|(earlier, _)| earlier != name);
+        self.query_pairs.push((name.to_owned(), value));
+    }
+
+    /// Lenient handling ignores what is not supported.
+    fn ignore_if_lenient(&self, error: Error) -> Result<()> {
+        match self.handling {
+            Handling::Lenient => Ok(()),
+            Handling::Strict => Err(error),
+        }
+    }
+
+    fn add_condition(
+        &mut self,
+        searchable: &'static SearchableType,
+        name: &str,
+        value: &str,
+        base: &str,
+    ) -> Result<()> {
+        let (bare_name, modifier) = match name.split_once(':') {
+            Some((bare_name, modifier)) => (bare_name, Some(modifier)),
+            None => (name, None),
+        };
+        let parameter = searchable
+            .parameters
+            .iter()
+            .find(|parameter| parameter.name == bare_name);
+        let Some(parameter) = parameter else {
+            return self.ignore_if_lenient(unsupported_parameter(searchable, name));
+        };
+        check_modifier(parameter, name, modifier)?;
+        let values = value.split(',').map(|one| parse_value(parameter, one, base));
+        let values = values.collect::<Result<Vec<QueryValue>>>()?;
+        self.conditions.push((parameter, values));
+        self.query_pairs.push((name.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    fn set_sort_keys(&mut self, searchable: &'static SearchableType, name: &str, value: &str) -> Result<()> {
+        let (mut keys, mut texts) = (Vec::new(), Vec::new());
+        for text in value.split(',').map(str::trim) {
+            match SortKey::parse(searchable.parameters, text) {
+                Some(key) => {
+                    keys.push(key);
+                    texts.push(text);
+                }
+                None => self.ignore_if_lenient(invalid_parameter(
+                    name,
+                    "has a key that is not a search parameter of this resource type",
+                ))?,
             }
         }
+        if !keys.is_empty() {
+            self.sort_keys = keys;
+            self.set_pair(name, texts.join(","));
+        }
+        Ok(())
+    }
+
+    fn set_subset(&mut self, name: &str, value: &str) -> Result<()> {
+        self.subset = Subset::parse(name, value)?;
+        let other = if name == "_summary" {
+            "_elements"
+        } else {
+            "_summary"
+        };
+        if self.query_pairs.iter().any(|(earlier, _)| earlier == other) {
+            return Err(invalid_parameter(
+                name,
+                &format!("cannot be combined with {other}"),
+            ));
+        }
+        self.set_pair(name, value.to_owned());
         Ok(())
     }
 
@@ -170,6 +260,7 @@ impl Search {
         if value == "Coverage:payor" {
             self.include_payor = true;
             if searchable.name != "Coverage" {
+                self.query_pairs.push((name.to_owned(), value.to_owned()));
                 return Ok(());
             }
         }
@@ -186,13 +277,13 @@ impl Search {
         self.include_paths
             .extend(supported.flat_map(|(_, paths)| paths.iter().copied()));
         if self.include_paths.len() > before {
-            Ok(())
-        } else {
-            Err(invalid_parameter(
-                name,
-                "has a value that is not supported; the capability statement lists the supported values",
-            ))
+            self.query_pairs.push((name.to_owned(), value.to_owned()));
+            return Ok(());
         }
+        self.ignore_if_lenient(invalid_parameter(
+            name,
+            "has a value that is not supported; the capability statement lists the supported values",
+        ))
     }
 
     /// Whether a resource matches. `now` is used by the prefix `ap`.
@@ -222,37 +313,31 @@ impl Search {
     }
 }
 
-fn invalid_parameter(name: &str, why: &str) -> Error {
+/// The error for a search parameter whose value or name cannot be used.
+pub fn invalid_parameter(name: &str, why: &str) -> Error {
     Error::malformed(format!("The search parameter {name} {why}"))
 }
 
-/// Finds the parameter with this name. A reference parameter may carry its target type as a modifier.
-fn find_parameter(searchable: &'static SearchableType, name: &str) -> Result<&'static SearchParameter> {
-    let (bare_name, modifier) = name
-        .split_once(':')
-        .map_or((name, None), |(bare, modifier)| (bare, Some(modifier)));
-    let parameter = searchable
+fn unsupported_parameter(searchable: &SearchableType, name: &str) -> Error {
+    let supported: Vec<&str> = searchable
         .parameters
         .iter()
-        .find(|parameter| parameter.name == bare_name);
-    let Some(parameter) = parameter else {
-        let supported: Vec<&str> = searchable
-            .parameters
-            .iter()
-            .map(|parameter| parameter.name)
-            .collect();
-        return Err(invalid_parameter(
-            name,
-            &format!(
-                "is not supported for {}. Supported: {}",
-                searchable.name,
-                supported.join(", ")
-            ),
-        ));
-    };
+        .map(|parameter| parameter.name)
+        .collect();
+    let why = format!(
+        "is not supported for {}. Supported: {}",
+        searchable.name,
+        supported.join(", ")
+    );
+    invalid_parameter(name, &why)
+}
+
+/// A reference parameter may carry its target type as a modifier. A modifier that is not supported is always an error,
+/// because ignoring it could reverse the meaning of the search.
+fn check_modifier(parameter: &SearchParameter, name: &str, modifier: Option<&str>) -> Result<()> {
     match (modifier, parameter.parameter_type) {
-        (None, _) => Ok(parameter),
-        (Some(modifier), ParameterType::Reference(target)) if modifier == target => Ok(parameter),
+        (None, _) => Ok(()),
+        (Some(modifier), ParameterType::Reference(target)) if modifier == target => Ok(()),
         _ => Err(invalid_parameter(name, "has a modifier that is not supported")),
     }
 }

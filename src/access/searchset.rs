@@ -1,9 +1,12 @@
-//! Builds the response to a search: the matches of one page, newest first, and the included resources.
+//! Builds the response to a search: the matches of one page, newest first or in the requested order, and the included
+//! resources.
 
 use super::explanation_of_benefit::ResponseContext;
 use super::json::{put_nonempty, put_optional};
 use super::records::MemberRecords;
 use super::search::{Search, SearchableType};
+use super::sort::sort;
+use super::subset::Subset;
 use crate::fhir;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -18,18 +21,21 @@ pub fn searchset(
     may_read: &dyn Fn(&str) -> bool,
 ) -> Value {
     let base = format!("{}{}", context.public_url, super::BASE);
-    let matches: Vec<Value> = records
+    let mut matches: Vec<Value> = records
         .resources_of_type(searchable.name, context)
         .into_iter()
         .filter(|resource| search.matches(resource, context.now))
         .collect();
+    sort(&mut matches, &search.sort_keys);
     let total = matches.len();
-    let remaining: Vec<Value> = matches
-        .into_iter()
-        .skip_while(|resource| was_on_earlier_page(resource, search))
-        .collect();
-    let has_more = remaining.len() > search.count && search.count > 0;
-    let page: Vec<Value> = remaining.into_iter().take(search.count).collect();
+    let count = if search.subset == Subset::Count {
+        0
+    } else {
+        search.count
+    };
+    let remaining = after_earlier_pages(matches, search);
+    let has_more = remaining.len() > count && count > 0;
+    let page: Vec<Value> = remaining.into_iter().take(count).collect();
     let link = |relation: &str, query: String| {
         let separator = if query.is_empty() { "" } else { "?" };
         json!({ "relation": relation, "url": format!("{base}/{}{separator}{query}", searchable.name) })
@@ -38,15 +44,19 @@ pub fn searchset(
         .last()
         .filter(|_| has_more)
         .map(|last| link("next", search.to_query(Some(id(last)))));
-    let mut entries: Vec<Value> = page
-        .iter()
-        .map(|resource| entry(&base, resource, "match"))
-        .collect();
-    entries.extend(
-        included_resources(records, search, &page, context, may_read)
-            .iter()
-            .map(|resource| entry(&base, resource, "include")),
-    );
+    let included = included_resources(records, search, &page, context, may_read);
+    // `_elements` is about the matches alone.
+    let of_included = match &search.subset {
+        Subset::Elements(_) => &Subset::Whole,
+        other => other,
+    };
+    let page_entries = page
+        .into_iter()
+        .map(|resource| entry(&base, &search.subset.of(resource), "match"));
+    let included = included
+        .into_iter()
+        .map(|resource| entry(&base, &of_included.of(resource), "include"));
+    let entries: Vec<Value> = page_entries.chain(included).collect();
     let mut bundle = json!({
         "resourceType": "Bundle",
         "type": "searchset",
@@ -66,10 +76,20 @@ fn id(resource: &Value) -> &str {
     fhir::text(resource, &["id"]).unwrap_or("")
 }
 
-/// Whether a match was on an earlier page. Ids are in order of time and pages start with the newest, so a page stays
-/// the same if a new case arrives while the caller reads page by page.
-fn was_on_earlier_page(resource: &Value, search: &Search) -> bool {
-    search.after.as_deref().is_some_and(|after| id(resource) >= after)
+/// The matches that were on no earlier page: those behind the last match of the previous page. A page stays the same if
+/// a new case arrives while the caller reads page by page.
+fn after_earlier_pages(matches: Vec<Value>, search: &Search) -> Vec<Value> {
+    let Some(last) = search.after.as_deref() else {
+        return matches;
+    };
+    match matches.iter().position(|resource| id(resource) == last) {
+        Some(at) => matches.into_iter().skip(at + 1).collect(),
+        // It does not match any more. Ids are in order of time, and pages start with the newest.
+        None => matches
+            .into_iter()
+            .filter(|resource| id(resource) < last)
+            .collect(),
+    }
 }
 
 fn entry(base: &str, resource: &Value, mode: &str) -> Value {

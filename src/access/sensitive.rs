@@ -1,7 +1,7 @@
 //! Decides which requests are sensitive, so that a member can withhold them from an app (PDex, section "Member
 //! authorization": behavioral health and similar). A request is sensitive if the sender labeled any of its resources,
-//! or if it has a code for mental health, substance use or HIV. Codes do not find every sensitive request, so a label
-//! counts regardless of the codes.
+//! or if it has a code for mental health, substance use, HIV, or sexual and reproductive health. Codes do not find every
+//! sensitive request, so a label counts regardless of the codes, and the consent page says so.
 
 use crate::fhir::{self, bundle::BundleIndex, coding};
 use serde_json::Value;
@@ -15,22 +15,25 @@ const LABELS: [&str; 14] = [
     "SEX",
 ];
 
-/// X12 service types for mental health and substance use.
-const SERVICE_TYPES: [&str; 13] = [
-    "A4", "A5", "A6", "A7", "A8", "AI", "AJ", "AK", "CE", "CF", "CG", "CH", "MH",
+/// X12 service types for mental health, substance use, HIV, pregnancy, family planning and gynecology.
+const SERVICE_TYPES: [&str; 21] = [
+    "A4", "A5", "A6", "A7", "A8", "AI", "AJ", "AK", "CE", "CF", "CG", "CH", "MH", "69", "82", "83", "84",
+    "85", "BT", "BU", "BV",
 ];
 
-/// The beginnings of ICD-10-CM codes for mental and behavioral disorders and for HIV.
-const DIAGNOSIS_PREFIXES: [&str; 3] = ["F", "B20", "Z21"];
+/// The beginnings of ICD-10-CM codes, without the period: mental and behavioral disorders; HIV and contact with it;
+/// sexually transmitted infections; infertility; pregnancy and birth; contraception and other reproductive care;
+/// counseling about sexuality.
+const DIAGNOSIS_PREFIXES: [&str; 26] = [
+    "F", "B20", "Z21", "R75", "Z206", "A50", "A51", "A52", "A53", "A54", "A55", "A56", "A57", "A58", "A59",
+    "A60", "A63", "A64", "Z202", "N46", "N97", "O", "Z3", "Z640", "Z70", "Z725",
+];
 
 /// Whether a stored request is sensitive.
 pub fn is_sensitive(message: &Value) -> bool {
     let index = BundleIndex::new(message);
     let labeled = index.entries().any(|entry| has_sensitive_label(entry.resource));
-    labeled
-        || index
-            .of_type("Claim")
-            .any(|entry| has_sensitive_code(entry.resource))
+    labeled || index.entries().any(|entry| has_sensitive_code(entry.resource))
 }
 
 fn has_sensitive_label(resource: &Value) -> bool {
@@ -44,16 +47,29 @@ fn has_sensitive_label(resource: &Value) -> bool {
         })
 }
 
-fn has_sensitive_code(claim: &Value) -> bool {
-    let diagnoses = fhir::list(claim, "diagnosis").filter_map(|d| d.get("diagnosisCodeableConcept"));
-    let services = fhir::list(claim, "item")
+/// Whether a claim, an order or a condition has a sensitive code.
+fn has_sensitive_code(resource: &Value) -> bool {
+    let of_claim = fhir::list(resource, "diagnosis").filter_map(|d| d.get("diagnosisCodeableConcept"));
+    let of_condition = resource
+        .get("code")
+        .filter(|_| fhir::resource_type(resource) == Some("Condition"));
+    let diagnoses = of_claim
+        .chain(of_condition)
+        .chain(fhir::list(resource, "reasonCode"))
+        .flat_map(coding::codings);
+    let services = fhir::list(resource, "item")
         .flat_map(|i| [i.get("category"), i.get("productOrService")])
-        .flatten();
-    diagnoses.flat_map(coding::codings).any(|c| {
-        c.system == coding::ICD10CM && DIAGNOSIS_PREFIXES.iter().any(|prefix| c.code.starts_with(prefix))
-    }) || services
-        .flat_map(coding::codings)
-        .any(|c| c.system == coding::SERVICE_TYPE && SERVICE_TYPES.contains(&c.code))
+        .flatten()
+        .flat_map(coding::codings);
+    diagnoses.into_iter().any(|c| is_sensitive_diagnosis(&c))
+        || services
+            .into_iter()
+            .any(|c| c.system == coding::SERVICE_TYPE && SERVICE_TYPES.contains(&c.code))
+}
+
+fn is_sensitive_diagnosis(coding: &coding::Coding<'_>) -> bool {
+    let code = coding.code.replace('.', "");
+    coding.system == coding::ICD10CM && DIAGNOSIS_PREFIXES.iter().any(|prefix| code.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -76,7 +92,15 @@ mod tests {
                 &json!({ "resourceType": "Claim", "diagnosis": [{ "diagnosisCodeableConcept": concept }] }),
             )
         };
-        assert!(is_sensitive(&with_diagnosis("F11.20")));
-        assert!(!is_sensitive(&with_diagnosis("J44.9")));
+        for code in ["F11.20", "B20", "A54.9", "O09.91", "Z30.430", "Z20.2", "N97.9"] {
+            assert!(is_sensitive(&with_diagnosis(code)), "{code}");
+        }
+        for code in ["J44.9", "Z20.1", "A49.0", "Z79.899"] {
+            assert!(!is_sensitive(&with_diagnosis(code)), "{code}");
+        }
+        let concept = json!({ "coding": [{ "system": coding::ICD10CM, "code": "O80" }] });
+        let condition = json!({ "resourceType": "Condition", "code": concept });
+        let order = json!({ "resourceType": "ServiceRequest", "reasonCode": [concept] });
+        assert!(is_sensitive(&message(&condition)) && is_sensitive(&message(&order)));
     }
 }

@@ -12,6 +12,7 @@ use super::summary::summarize;
 use crate::fhir;
 use crate::ig::pdex;
 use crate::prior_auth::PriorAuth;
+use crate::wire::Handling;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -275,10 +276,18 @@ fn records(cases: u128) -> MemberRecords {
 }
 
 fn search(searchable: &'static SearchableType, query: &str) -> crate::error::Result<Search> {
+    search_with(searchable, query, Handling::Strict)
+}
+
+fn search_with(
+    searchable: &'static SearchableType,
+    query: &str,
+    handling: Handling,
+) -> crate::error::Result<Search> {
     let pairs = url::form_urlencoded::parse(query.as_bytes())
         .into_owned()
         .collect();
-    Search::parse(searchable, pairs, "https://plan.example/fhir/pdex")
+    Search::parse(searchable, pairs, "https://plan.example/fhir/pdex", handling)
 }
 
 fn found(records: &MemberRecords, searchable: &'static SearchableType, query: &str) -> Value {
@@ -372,13 +381,73 @@ fn an_invalid_parameter_is_named_in_the_error() {
         "_format=xml",
         "type:not=x",
         "_include=Claim:item",
+        "_sort=color",
+        "_summary=some",
+        "_elements=a;b",
+        "_elements=item&_summary=true",
     ] {
         let error = search(&searchable::EXPLANATION_OF_BENEFIT, query).unwrap_err();
         assert_eq!(error.kind(), crate::error::ErrorKind::Malformed, "{query}");
-        let name = query.split('=').next().unwrap();
+        let name = query.split(['=', '&']).next().unwrap();
         assert!(error.message().contains(name), "{}", error.message());
         assert!(!error.message().contains("soon"), "{}", error.message());
     }
+}
+
+#[test]
+fn lenient_handling_ignores_what_is_not_supported_and_nothing_else() {
+    let eob = &searchable::EXPLANATION_OF_BENEFIT;
+    for (query, counted) in [
+        ("color=red&use=claim", "use=claim"),
+        (
+            "use=claim&_sort=color,-_lastUpdated",
+            "use=claim&_sort=-_lastUpdated",
+        ),
+        ("_sort=color", ""),
+        ("_include=Claim:item&_id=1", "_id=1"),
+        ("_pretty=true&_total=none&use=claim", "use=claim"),
+        ("_count=100000", "_count=200"),
+        ("_count=5&_count=7", "_count=7"),
+        ("use=", ""),
+    ] {
+        let search = search_with(eob, query, Handling::Lenient).unwrap();
+        assert_eq!(search.to_query(None), counted, "{query}");
+    }
+    for query in ["service-date=soon", "type:not=x", "_count=many", "_summary=some"] {
+        assert!(search_with(eob, query, Handling::Lenient).is_err(), "{query}");
+    }
+}
+
+#[test]
+fn sorted_pages_are_complete_and_in_order() {
+    let records = records(5);
+    let ids = |bundle: &Value| -> Vec<String> {
+        fhir::list(bundle, "entry")
+            .map(|e| fhir::text(e, &["resource", "id"]).unwrap().to_owned())
+            .collect()
+    };
+    let eob = &searchable::EXPLANATION_OF_BENEFIT;
+    let newest_first = ids(&found(&records, eob, ""));
+    let mut oldest_first = newest_first.clone();
+    oldest_first.reverse();
+    assert_eq!(ids(&found(&records, eob, "_sort=_id")), oldest_first);
+    assert_eq!(ids(&found(&records, eob, "_sort=-_id")), newest_first);
+    assert_eq!(
+        ids(&found(&records, eob, "_sort=-_lastUpdated,_id")),
+        oldest_first
+    );
+    let mut query = "_sort=_id&_count=2".to_owned();
+    let mut seen = Vec::new();
+    loop {
+        let page = found(&records, eob, &query);
+        seen.extend(ids(&page));
+        let next = fhir::list(&page, "link").find(|l| fhir::text(l, &["relation"]) == Some("next"));
+        let Some(next) = next.and_then(|next| fhir::text(next, &["url"])) else {
+            break;
+        };
+        query = next.split_once('?').unwrap().1.to_owned();
+    }
+    assert_eq!(seen, oldest_first);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use url::{Host, Url};
 use uuid::Uuid;
 
@@ -58,6 +59,8 @@ pub struct ClientDoc {
     pub callback_hosts: Vec<String>,
     /// An app's redirect URIs, compared as exact strings.
     pub redirect_uris: Vec<String>,
+    /// The origins from which its browser apps call, in addition to those of its redirect URIs.
+    pub origins: Vec<String>,
     /// The app's developer, for the consent page.
     pub company: Option<String>,
     /// The URL of the app's website.
@@ -108,6 +111,7 @@ impl Default for ClientDoc {
             npis: Vec::new(),
             callback_hosts: Vec::new(),
             redirect_uris: Vec::new(),
+            origins: Vec::new(),
             company: None,
             client_uri: None,
             policy_uri: None,
@@ -139,10 +143,22 @@ impl ClientDoc {
             && url.fragment().is_none()
     }
 
+    /// The origins from which its browser apps may call.
+    pub fn browser_origins(&self) -> BTreeSet<String> {
+        let of_redirects = self.redirect_uris.iter().filter_map(|uri| origin(uri));
+        self.origins.iter().cloned().chain(of_redirects).collect()
+    }
+
     /// The longest lifetime of its hook JWTs.
     pub fn max_token_lifetime(&self) -> Duration {
         Duration::seconds(self.max_token_lifetime_s.into())
     }
+}
+
+/// The origin of a URL as browsers send it. `None` for a URL without one, such as that of a native app.
+pub fn origin(url: &str) -> Option<String> {
+    let origin = Url::parse(url).ok()?.origin();
+    origin.is_tuple().then(|| origin.ascii_serialization())
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -191,6 +207,29 @@ mod tests {
         assert!(local.allows_url("http://localhost/cb"));
         assert!(!local.allows_url("http://app.example/cb"));
         assert!(!local.allows_url("http://localhost.evil.example/cb"));
+    }
+
+    #[test]
+    fn redirect_uris_and_registered_origins_are_the_browser_origins() {
+        let doc = ClientDoc {
+            origins: vec!["https://forms.example".to_owned()],
+            redirect_uris: [
+                "https://app.example:8443/cb",
+                "https://app.example/cb",
+                "com.app:/cb",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            ..ClientDoc::default()
+        };
+        assert_eq!(
+            doc.browser_origins().into_iter().collect::<Vec<_>>(),
+            [
+                "https://app.example",
+                "https://app.example:8443",
+                "https://forms.example"
+            ]
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Adding clients, staff and members' accounts, for the command line and the demo. Each is checked before it is stored,
 //! and the error lists all mistakes.
 
-use super::client::{Client, ClientDoc};
+use super::client::{Client, ClientDoc, origin};
 use super::{fingerprint, password, scopes::Scopes};
 use crate::clock::{new_id, new_secret};
 use crate::config::PasswordCost;
@@ -119,10 +119,19 @@ fn url_mistakes(doc: &ClientDoc) -> Vec<String> {
         .iter()
         .chain(&doc.jwks_uri)
         .chain(&doc.fhir_hosts);
-    let urls = urls.chain(&doc.client_uri).chain(&doc.policy_uri);
-    urls.filter(|url| !doc.allows_url(url))
-        .map(|url| format!("{url} must be an https URL. For http on a loopback host, set loopback_http."))
-        .collect()
+    let urls = urls
+        .chain(&doc.client_uri)
+        .chain(&doc.policy_uri)
+        .chain(&doc.origins);
+    let not_allowed = urls
+        .filter(|url| !doc.allows_url(url))
+        .map(|url| format!("{url} must be an https URL. For http on a loopback host, set loopback_http."));
+    let not_an_origin = doc
+        .origins
+        .iter()
+        .filter(|listed| origin(listed).as_ref() != Some(*listed))
+        .map(|listed| format!("{listed} must be an origin: a scheme, a host and, if needed, a port."));
+    not_allowed.chain(not_an_origin).collect()
 }
 
 /// A staff account to be added.
@@ -153,7 +162,7 @@ pub async fn add_staff_member(
     }
     if new.roles.is_empty() {
         all.push(
-            "Specify at least one role: intake, nurse, physician, supervisor, policy-author or policy-approver."
+            "Specify at least one role: intake, nurse, physician, supervisor, policy-author, policy-approver or auditor."
                 .to_owned(),
         );
     }
@@ -317,6 +326,27 @@ mod tests {
             ..ClientDoc::default()
         };
         assert_eq!(mistakes(&client(both)), ["Set jwks or jwks_uri, not both."]);
+    }
+
+    #[test]
+    fn an_origin_is_registered_as_browsers_send_it() {
+        let with_origin = |origin: &str| {
+            let doc = ClientDoc {
+                origins: vec![origin.to_owned()],
+                ..ClientDoc::default()
+            };
+            mistakes(&client(doc)).len()
+        };
+        assert_eq!(with_origin("https://forms.example:8443"), 0);
+        for wrong in [
+            "https://forms.example/",
+            "https://forms.example/app",
+            "https://Forms.example",
+            "forms.example",
+            "*",
+        ] {
+            assert!(with_origin(wrong) > 0, "{wrong}");
+        }
     }
 
     #[test]

@@ -12,12 +12,14 @@ use std::fmt;
 pub use resource_scope::{Permission, ScopeLevel};
 
 /// The scopes that this server offers to members' apps: read and search only.
-pub const APP_SCOPES: [&str; 5] = [
+pub const APP_SCOPES: [&str; 7] = [
     "patient/ExplanationOfBenefit.rs",
     "patient/Patient.rs",
     "patient/Coverage.rs",
     "patient/Organization.rs",
     "patient/Practitioner.rs",
+    "patient/Location.rs",
+    "patient/QuestionnaireResponse.rs",
 ];
 
 /// The scopes that this server offers to partners' systems. DTR `spec-120` lists those of DTR; PAS lists none, so they

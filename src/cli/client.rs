@@ -59,6 +59,10 @@ pub struct AddClient {
     /// Redirect URI of an app (repeatable)
     #[arg(long = "redirect-uri", value_name = "URL")]
     redirect_uris: Vec<String>,
+    /// Origin from which its browser app calls, such as https://forms.ehr.example; origins of redirect URIs are included
+    /// (repeatable)
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    origins: Vec<String>,
     /// Company that makes the app; members see it
     #[arg(long)]
     company: Option<String>,
@@ -157,6 +161,7 @@ fn client_doc(new: AddClient) -> Result<ClientDoc> {
         npis: new.npis,
         callback_hosts: new.callback_hosts,
         redirect_uris: new.redirect_uris,
+        origins: new.origins,
         company: new.company,
         client_uri: new.client_uri,
         policy_uri: new.policy_uri,
@@ -242,6 +247,8 @@ mod tests {
             "system/Claim.c",
             "--scope",
             "system/Library.rs",
+            "--origin",
+            "https://forms.ehr.example",
             "--jti-replay",
             "same-endpoint-60s",
             "--without-withpa",
@@ -250,6 +257,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(doc.scopes, ["system/Claim.c", "system/Library.rs"]);
+        assert_eq!(doc.origins, ["https://forms.ehr.example"]);
         assert_eq!(doc.jti_replay, JtiReplay::SameEndpoint60s);
         assert!(!doc.emit_withpa);
         assert_eq!(doc.max_token_lifetime_s, 60);

@@ -41,7 +41,8 @@ pub struct AddUser {
     /// Name of the staff person, shown with every decision
     #[arg(long, required_unless_present = "member")]
     name: Option<String>,
-    /// Role of the staff person: intake, nurse, physician, supervisor, policy-author or policy-approver (repeatable)
+    /// Role of the staff person: intake, nurse, physician, supervisor, policy-author, policy-approver or
+    /// auditor (repeatable)
     #[arg(long = "role", value_parser = parse_role, required_unless_present = "member")]
     roles: Vec<Role>,
     /// License number
@@ -87,7 +88,8 @@ impl From<LicenseKind> for CredentialKind {
 
 fn parse_role(word: &str) -> Result<Role, String> {
     Role::parse(word).ok_or_else(|| {
-        "valid roles are intake, nurse, physician, supervisor, policy-author and policy-approver".to_owned()
+        "valid roles are intake, nurse, physician, supervisor, policy-author, policy-approver and auditor"
+            .to_owned()
     })
 }
 

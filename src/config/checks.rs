@@ -77,6 +77,11 @@ impl Config {
                 "must be from 5 to 720.",
             ),
             (
+                (4..=20).contains(&self.wording.reading_grade),
+                "wording.reading_grade",
+                "must be from 4 to 20.",
+            ),
+            (
                 (2..=200).contains(&self.postgres.connections),
                 "postgres.connections",
                 "must be from 2 to 200.",

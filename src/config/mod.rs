@@ -7,7 +7,8 @@ mod checks;
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::collections::HashMap;
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::net::{IpAddr, SocketAddr};
+use std::{fmt, path::PathBuf};
 use toml::{Table, Value};
 
 const DEFAULTS: &str = include_str!("default.toml");
@@ -20,6 +21,8 @@ pub struct Config {
     pub public_url: String,
     /// The IP address and port to listen on.
     pub listen: SocketAddr,
+    /// The IP addresses of the proxies in front of the server.
+    pub trusted_proxies: Vec<IpAddr>,
     /// `sqlite:PATH` or `postgres://…`.
     pub database: String,
     /// The folder for generated files.
@@ -42,6 +45,8 @@ pub struct Config {
     pub postgres: Postgres,
     /// Repeated submissions.
     pub submissions: Submissions,
+    /// Texts that members read.
+    pub wording: Wording,
     /// The cost of hashing a password. It cannot be set; tests use the minimal cost.
     #[serde(skip)]
     pub password_cost: PasswordCost,
@@ -140,6 +145,14 @@ pub struct Postgres {
 pub struct Submissions {
     /// How many days the same request is treated as the same case.
     pub replay_days: u32,
+}
+
+/// Texts that members read.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wording {
+    /// The highest reading grade of a reason for a member that is sent without a warning to its writer.
+    pub reading_grade: u32,
 }
 
 /// The cost of hashing a password with argon2id.

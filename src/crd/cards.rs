@@ -9,6 +9,12 @@ use uuid::Uuid;
 /// CDS Hooks: a summary has fewer than 140 characters.
 const MAX_SUMMARY: usize = 139;
 
+/// The longest name of an order in a card.
+const MAX_NAME: usize = 200;
+
+/// The characters that begin markup in GitHub-flavored Markdown.
+const MARKUP: &str = "\\`*_{}[]<>#|~&!@";
+
 /// A policy that decided for some orders, and its sources.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Guideline {
@@ -59,24 +65,62 @@ fn card(guideline: &Guideline, guide: &CrdGuide, payer: &str, id: Uuid) -> Value
     });
     let mut card = json!({
         "uuid": id.to_string(),
-        "summary": truncate_summary(&format!("Read the policy: {}", guideline.title)),
+        "summary": truncate(&one_line(&format!("Read the policy: {}", guideline.title)), MAX_SUMMARY),
         "indicator": "info",
         "source": { "label": payer, "topic": topic },
         "links": links,
         "extension": { "davinci-crd.associated-resource": orders },
     });
     if !guideline.only_for.is_empty() {
-        let detail = format!("Applies to: {}", guideline.only_for.join("; "));
+        let names: Vec<String> = guideline
+            .only_for
+            .iter()
+            .map(|name| markdown_text(name))
+            .collect();
+        let detail = format!("Applies to: {}", names.join("; "));
         crate::fhir::put(&mut card, "detail", json!(detail));
     }
     card
 }
 
-fn truncate_summary(text: &str) -> String {
-    if text.chars().count() <= MAX_SUMMARY {
+/// Free text as Markdown that shows exactly this text: one line, at most `MAX_NAME` characters, with a backslash before
+/// each character that could begin markup, HTML or a link. `detail` is the only element of a card that is Markdown.
+fn markdown_text(text: &str) -> String {
+    let text = truncate(&one_line(text), MAX_NAME);
+    let mut escaped = String::with_capacity(text.len());
+    for (place, c) in text.char_indices() {
+        let rest = text.get(place..).unwrap_or("");
+        // A web address becomes a link without any markup.
+        let begins_link =
+            rest.starts_with("://") || rest.starts_with(".") && is_www(text.get(..place).unwrap_or(""));
+        if MARKUP.contains(c) || begins_link {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+fn is_www(before: &str) -> bool {
+    let mut last = before.chars().rev();
+    (0..3).all(|_| last.next().is_some_and(|c| c.eq_ignore_ascii_case(&'w')))
+}
+
+/// Text without line breaks, control characters and runs of white space.
+fn one_line(text: &str) -> String {
+    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    let text: String = text.chars().map(visible).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn truncate(text: &str, longest: usize) -> String {
+    if text.chars().count() <= longest {
         return text.to_owned();
     }
-    text.chars().take(MAX_SUMMARY - 1).chain(['…']).collect()
+    text.chars()
+        .take(longest.saturating_sub(1))
+        .chain(['…'])
+        .collect()
 }
 
 #[cfg(test)]
@@ -141,5 +185,40 @@ mod tests {
     fn a_long_title_is_truncated() {
         let cards = cards(&[guideline(&"ä".repeat(200))], 5);
         assert!(cards[0]["summary"].as_str().unwrap().chars().count() < 140);
+    }
+
+    #[test]
+    fn free_text_is_escaped_for_markdown() {
+        for (name, detail) in [
+            ("Oxygen, 2 L/min (home)", "Oxygen, 2 L/min (home)"),
+            (
+                "[click](https://evil.example)",
+                "\\[click\\](https\\://evil.example)",
+            ),
+            ("www.evil.example WWW.x ww.y", "www\\.evil.example WWW\\.x ww.y"),
+            ("a\n# b\r\n- c\u{0}", "a \\# b - c"),
+            ("<b>*x*</b> `y` &lt;", "\\<b\\>\\*x\\*\\</b\\> \\`y\\` \\&lt;"),
+            (
+                "a|b~~c~~ _d_ \\e !f g@h",
+                "a\\|b\\~\\~c\\~\\~ \\_d\\_ \\\\e \\!f g\\@h",
+            ),
+        ] {
+            let one = Guideline {
+                only_for: vec![name.into()],
+                ..guideline("a")
+            };
+            assert_eq!(cards(&[one], 5)[0]["detail"], format!("Applies to: {detail}"));
+        }
+    }
+
+    #[test]
+    fn a_long_name_and_line_breaks_in_a_title_do_not_change_the_layout() {
+        let one = Guideline {
+            only_for: vec!["x".repeat(5000)],
+            ..guideline("Home\n oxygen")
+        };
+        let cards = cards(&[one], 5);
+        assert!(cards[0]["detail"].as_str().unwrap().chars().count() < 230);
+        assert_eq!(cards[0]["summary"], "Read the policy: Home oxygen");
     }
 }

@@ -2,9 +2,15 @@
 //! order gets a determination. Technical problems are one too (`indeterminate` with the reason `technical`), so that
 //! every call gets an answer (resp-43 to resp-45).
 
-use super::member::{CoverageStatus, MemberMatch, MemberRecord, applicable_coverage, service_day};
+use super::admission::CallAdmission;
+use super::coverage_choice::{CoverageStatus, applicable_coverage, preferred_coverage, service_days};
+use super::member::{MemberMatch, MemberRecord};
+use super::order_problems::answer_without_policy;
+use super::payer::PlanCoverages;
 use super::prefetch::AvailableResources;
 use super::request::Order;
+use crate::evidence::Evidence;
+use crate::fhir::dates::DateRange;
 use crate::fhir::text;
 use crate::plan::{self, Coverage};
 use crate::rules::{
@@ -52,12 +58,12 @@ pub(super) enum MemberResolution<'a> {
         /// Its result.
         member: MemberMatch,
         /// The sent coverages that may be coverages of this plan.
-        coverages: Vec<&'a Value>,
+        coverages: PlanCoverages<'a>,
     },
     /// The lookup failed for a technical reason.
     Failed {
-        /// The coverage that the answer is about.
-        coverage: &'a Value,
+        /// The coverage that the answer is about: `Coverage/c1`.
+        coverage: String,
         /// The reason for the answer.
         reason: &'static str,
     },
@@ -70,23 +76,24 @@ pub(super) struct DeterminationContext<'a> {
     pub policy_set: &'a PolicySet,
     /// The sent and fetched resources.
     pub available: &'a AvailableResources<'a>,
+    /// What of them was set aside.
+    pub admitted: &'a CallAdmission,
+    /// What of them may decide.
+    pub evidence: &'a Evidence<'a>,
     /// The time of the call.
     pub now: DateTime<Utc>,
     /// When the determinations must be finished.
     pub deadline: Instant,
 }
 
-impl DeterminationContext<'_> {
+impl<'a> DeterminationContext<'a> {
     /// One determination for each order, in the same sequence.
     pub(super) fn determine_all(
         &self,
-        orders: &[Order<'_>],
+        orders: &[Order<'a>],
         member: &MemberResolution<'_>,
     ) -> Vec<CoverageDetermination> {
-        orders
-            .iter()
-            .map(|order| self.determine(order.resource, member))
-            .collect()
+        orders.iter().map(|order| self.determine(order, member)).collect()
     }
 
     /// The verdicts of policies in state `shadow` on the orders, for the call record only. They are evaluated after the
@@ -110,103 +117,136 @@ impl DeterminationContext<'_> {
             .collect()
     }
 
-    fn determine(&self, order: &Value, member: &MemberResolution<'_>) -> CoverageDetermination {
+    fn determine(&self, order: &Order<'a>, member: &MemberResolution<'_>) -> CoverageDetermination {
         let out_of_time = Instant::now() >= self.deadline;
+        let (member, coverages) = match member {
+            MemberResolution::Failed { coverage, reason } => {
+                let reason = if out_of_time { OUT_OF_TIME } else { reason };
+                return self.technical_problem(coverage, reason);
+            }
+            MemberResolution::Resolved { member, coverages } => (member, coverages),
+        };
+        let preferred =
+            preferred_coverage(order, &coverages.coverages).map_or("", |sent| sent.reference.as_str());
         match member {
-            MemberResolution::Failed { coverage, .. } if out_of_time => {
-                self.technical_problem(Some(coverage), OUT_OF_TIME)
+            _ if out_of_time => self.technical_problem(preferred, OUT_OF_TIME),
+            MemberMatch::PatientUnreadable => {
+                self.technical_problem(preferred, "The patient could not be read from the EHR")
             }
-            MemberResolution::Resolved { coverages, .. } if out_of_time => {
-                self.technical_problem(coverages.first().copied(), OUT_OF_TIME)
+            MemberMatch::NoMatch(reason) => {
+                let answer = CoverageAnswer::not_covered("no-member-found", reason.sentence());
+                self.unless_unclear(coverages, self.without_policy(preferred, answer))
             }
-            MemberResolution::Failed { coverage, reason } => self.technical_problem(Some(coverage), reason),
-            MemberResolution::Resolved { member, coverages } => match member {
-                MemberMatch::PatientUnreadable => self.technical_problem(
-                    coverages.first().copied(),
-                    "The patient could not be read from the EHR",
-                ),
-                MemberMatch::NoMatch => self.without_policy(
-                    coverages.first().copied(),
-                    CoverageAnswer::not_covered(
-                        "no-member-found",
-                        "No member of this plan matches the patient and the coverage",
-                    ),
-                ),
-                MemberMatch::Matched(record) => self.determine_for_member(order, record, coverages),
-            },
+            MemberMatch::Matched(record) => self.determine_for_member(order, record, coverages),
         }
     }
 
     fn determine_for_member(
         &self,
-        order: &Value,
+        order: &Order<'a>,
         record: &MemberRecord,
-        sent: &[&Value],
+        coverages: &PlanCoverages<'_>,
     ) -> CoverageDetermination {
         let zone = record.coverages.first().map_or(Tz::UTC, |c| c.zone);
-        let day = service_day(order, zone).unwrap_or_else(|| self.today(zone));
-        let not_covered =
-            |sent: &Value, coverage: Option<&Coverage>, code: &str, reason: &str| CoverageDetermination {
+        let days = service_days(order.resource, zone).unwrap_or_else(|| DateRange::day(self.today(zone)));
+        let not_covered = |sent: &str, coverage: Option<&Coverage>, code: &str, reason: &str| {
+            let determination = CoverageDetermination {
                 member: Some(record.member.id),
                 coverage: coverage.map(|c| c.id),
                 date: self.today(zone),
-                ..self.without_policy(Some(sent), CoverageAnswer::not_covered(code, reason))
+                ..self.without_policy(sent, CoverageAnswer::not_covered(code, reason))
             };
-        match applicable_coverage(&record.coverages, sent, day) {
-            Some(CoverageStatus::Active { coverage, sent }) => {
-                self.evaluate_policies(order, record, coverage, sent)
+            self.unless_unclear(coverages, determination)
+        };
+        match applicable_coverage(&record.coverages, &coverages.coverages, order, days) {
+            Some(CoverageStatus::Active {
+                coverage,
+                sent,
+                on_all_days,
+            }) => {
+                let mut determination = self.evaluate(order, record, coverage, &sent.reference);
+                if !on_all_days {
+                    limit_to_days_of_coverage(&mut determination.answer);
+                }
+                determination
             }
             Some(CoverageStatus::NotActive { coverage, sent }) => not_covered(
-                sent,
+                &sent.reference,
                 coverage,
                 "no-active-coverage",
                 "The coverage is not active on the day of service",
             ),
             Some(CoverageStatus::NotFound { sent }) => not_covered(
-                sent,
+                &sent.reference,
                 None,
                 "coverage-not-found",
                 "The coverage does not match any coverage of the member",
             ),
-            None => self.technical_problem(None, "No coverage was available"),
+            None => self.technical_problem("", "No coverage was available"),
         }
     }
 
-    /// The determination of the policies for an order of a member with active coverage.
-    fn evaluate_policies(
+    /// A negative answer, unless another coverage that could not be read or understood may be the one that counts.
+    fn unless_unclear(
         &self,
-        order: &Value,
+        coverages: &PlanCoverages<'_>,
+        determination: CoverageDetermination,
+    ) -> CoverageDetermination {
+        match &coverages.unclear {
+            None => determination,
+            Some(unclear) => CoverageDetermination {
+                answer: CoverageAnswer::indeterminate(unclear.reason),
+                coverage_reference: unclear.reference.clone(),
+                coverage: None,
+                ..determination
+            },
+        }
+    }
+
+    /// The determination for an order of a member with active coverage. `sent` is the reference of the EHR's Coverage.
+    fn evaluate(
+        &self,
+        order: &Order<'a>,
         record: &MemberRecord,
         coverage: &Coverage,
-        sent: &Value,
+        sent: &str,
     ) -> CoverageDetermination {
-        let for_member = |determination: CoverageDetermination| CoverageDetermination {
+        let find = |reference: &str| self.available.resources.find(reference, order.resource);
+        let item = order_item_facts(order.resource, &find);
+        let determination = match answer_without_policy(order, &item, self.available, self.admitted) {
+            Some(answer) => self.without_policy(sent, answer),
+            None => self.evaluate_policies(order, item, record, (coverage, sent)),
+        };
+        CoverageDetermination {
             member: Some(record.member.id),
             coverage: Some(coverage.id),
             date: self.today(coverage.zone),
             ..determination
-        };
-        if order.get("doNotPerform").and_then(Value::as_bool) == Some(true) {
-            return for_member(self.without_policy(Some(sent), do_not_perform()));
         }
+    }
+
+    /// The determination of the policies.
+    fn evaluate_policies(
+        &self,
+        order: &Order<'a>,
+        item: Value,
+        record: &MemberRecord,
+        (coverage, sent): (&Coverage, &str),
+    ) -> CoverageDetermination {
         let rules = &self.policy_set.rules;
-        let item = order_item_facts(order);
         let document = rules.case_document(CaseInput {
             kind: CaseKind::Hook,
             received: self.now,
             zone: coverage.zone,
-            priority: case_priority(order),
-            member: self.member_facts(order, &item, record, coverage),
+            priority: case_priority(order.resource),
+            member: self.member_facts(order.resource, &item, record, coverage),
             item,
-            resources: self.available.resources.clone(),
+            evidence: self.evidence,
         });
         let verdict = rules.evaluate(&document);
         if let Some(error) = &verdict.error {
             tracing::error!(cause = error.as_str(), "an order could not be evaluated");
-            return for_member(self.technical_problem(
-                Some(sent),
-                "The plan's policies could not be evaluated for this order",
-            ));
+            return self.technical_problem(sent, "The plan's policies could not be evaluated for this order");
         }
         let (policy, hash) = match verdict.source {
             VerdictSource::Policy {
@@ -217,25 +257,26 @@ impl DeterminationContext<'_> {
             } => (Some((policy, version)), hash),
             _ => (None, self.policy_set.hash.clone()),
         };
-        for_member(CoverageDetermination {
+        CoverageDetermination {
             policy,
             policy_hash: hash,
             case_document_json: document.as_json().to_string(),
             case_document: Some(document),
-            ..self.without_policy(Some(sent), verdict.coverage)
-        })
+            ..self.without_policy(sent, verdict.coverage)
+        }
     }
 
     /// The member facts for the policies, with the NPIs of the order's requester that hold a gold card for the item.
     fn member_facts(
         &self,
-        order: &Value,
+        order: &'a Value,
         item: &Value,
         record: &MemberRecord,
         coverage: &Coverage,
     ) -> MemberFacts {
         let today = self.today(coverage.zone);
-        let requester = plan::requester_of_order(order, &self.available.resources);
+        let find = |reference: &str| self.available.resources.find(reference, order);
+        let requester = plan::requester_of_order(order, &find);
         let lob = &coverage.line_of_business;
         MemberFacts {
             gold_card: plan::exempt_requesters(&record.gold_cards, &requester, item, lob, today),
@@ -243,16 +284,15 @@ impl DeterminationContext<'_> {
         }
     }
 
-    fn technical_problem(&self, sent: Option<&Value>, reason: &str) -> CoverageDetermination {
+    fn technical_problem(&self, sent: &str, reason: &str) -> CoverageDetermination {
         self.without_policy(sent, CoverageAnswer::indeterminate(reason))
     }
 
-    /// A determination that no policy made, without a member.
-    fn without_policy(&self, sent: Option<&Value>, answer: CoverageAnswer) -> CoverageDetermination {
-        let id = sent.and_then(|s| text(s, &["id"])).unwrap_or("");
+    /// A determination that no policy made, without a member. `sent` is the reference of the EHR's Coverage.
+    fn without_policy(&self, sent: &str, answer: CoverageAnswer) -> CoverageDetermination {
         CoverageDetermination {
             answer,
-            coverage_reference: format!("Coverage/{id}"),
+            coverage_reference: sent.to_owned(),
             member: None,
             coverage: None,
             policy: None,
@@ -268,18 +308,22 @@ impl DeterminationContext<'_> {
     }
 }
 
-/// The answer for an order with `doNotPerform`: no authorization is needed.
-fn do_not_perform() -> CoverageAnswer {
-    CoverageAnswer {
-        covered: "covered".into(),
-        pa: Some("no-auth".into()),
-        reason: vec![CoverageReason {
-            code: None,
-            text: "The order says that the service must not be performed, so no authorization is needed"
-                .into(),
-        }],
-        ..CoverageAnswer::default()
+/// Makes an answer depend on the time frame, because the coverage is not in force on all requested days. Whether
+/// authorization is needed stays as it is on the days of coverage.
+fn limit_to_days_of_coverage(answer: &mut CoverageAnswer) {
+    if !matches!(answer.covered.as_str(), "covered" | "conditional") {
+        return;
     }
+    answer.covered = "conditional".into();
+    let timeframe = "timeframe".to_owned();
+    if !answer.info_needed.contains(&timeframe) {
+        answer.info_needed.push(timeframe);
+    }
+    let reason = CoverageReason {
+        code: None,
+        text: "The coverage is not active on all requested days".into(),
+    };
+    answer.reason.insert(0, reason);
 }
 
 /// `Request.priority` as the case document has it: `routine` is `normal`.

@@ -21,7 +21,6 @@ fn document(payer: &str) -> Value {
         "id": ORDER_SIGN,
         "title": format!("{payer}: coverage requirements for orders"),
         "description": "Coverage, prior authorization and documentation requirements for orders before they are signed",
-        "version": env!("CARGO_PKG_VERSION"),
         "prefetch": order_sign_prefetch(),
         "extension": {
             "davinci-crd.version": versions,

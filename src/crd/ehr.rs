@@ -49,11 +49,9 @@ impl<'a> EhrClient<'a> {
             return FetchResult::NotFound;
         }
         match self.get(kind, self.address(&[kind, id], &[])).await {
-            FetchResult::Found(resource) if resource_type(&resource) == Some(kind) => {
-                FetchResult::Found(resource)
-            }
+            FetchResult::Found(resource) if is_resource(&resource, kind, id) => FetchResult::Found(resource),
             FetchResult::Found(_) => {
-                FetchResult::Failed(format!("the read of a {kind} returned another resource type"))
+                FetchResult::Failed(format!("the read of a {kind} returned another resource"))
             }
             other => other,
         }
@@ -152,6 +150,11 @@ impl<'a> EhrClient<'a> {
         }
         result
     }
+}
+
+/// Whether a read returned the resource that was asked for.
+fn is_resource(resource: &Value, kind: &str, id: &str) -> bool {
+    resource_type(resource) == Some(kind) && text(resource, &["id"]).is_none_or(|own| own == id)
 }
 
 /// `Bundle.link` with the relation `next`.

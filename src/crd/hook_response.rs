@@ -6,12 +6,13 @@ use super::coverage_information::{ExtensionContext, coverage_information, has_sa
 use super::determination::CoverageDetermination;
 use super::echo;
 use super::invariants::broken_invariants;
+use super::prefetch::AvailableResources;
 use super::request::{HookRequest, Order};
 use crate::auth::Client;
 use crate::clock;
 use crate::error::Result;
 use crate::fhir::{list, text};
-use crate::rules::{Code, CoverageAnswer, order_item_facts};
+use crate::rules::{Code, CoverageAnswer, order_item_facts, ordered_references};
 use crate::state::{PolicySet, State};
 use crate::store::assertions::Assertion;
 use serde::Serialize;
@@ -44,11 +45,13 @@ pub(super) struct ResponseBuilder<'a> {
     pub client: &'a Client,
     /// The call.
     pub request: &'a HookRequest<'a>,
+    /// The resources that its orders reference.
+    pub available: &'a AvailableResources<'a>,
     /// The current policy set.
     pub policy_set: &'a PolicySet,
 }
 
-impl ResponseBuilder<'_> {
+impl<'a> ResponseBuilder<'a> {
     /// The response, and the assertions that must be stored before it is sent.
     pub(super) fn build(
         &self,
@@ -156,8 +159,12 @@ impl ResponseBuilder<'_> {
             .orders
             .iter()
             .filter(|other| other.reference != order.reference);
+        let item = |other: &Order<'a>| {
+            let find = |reference: &str| self.available.resources.find(reference, other.resource);
+            order_item_facts(other.resource, &find)
+        };
         others
-            .filter(|other| has_dependency(&order_item_facts(other.resource)))
+            .filter(|other| has_dependency(&item(other)))
             .map(|other| other.reference.clone())
             .collect()
     }
@@ -204,7 +211,7 @@ impl ResponseBuilder<'_> {
                 .find(|g| g.policy.0 == *name && g.policy.1 == *version)
             {
                 known.orders.push(order.reference.clone());
-                known.only_for.push(order_name(order));
+                known.only_for.push(self.order_name(order));
                 continue;
             }
             let mut policies = self.policy_set.rules.policies();
@@ -220,7 +227,7 @@ impl ResponseBuilder<'_> {
                     .map(|s| (s.cite.clone(), s.url.clone()))
                     .collect(),
                 orders: vec![order.reference.clone()],
-                only_for: vec![order_name(order)],
+                only_for: vec![self.order_name(order)],
             });
         }
         let for_all_orders = |g: &&mut Guideline| g.orders.len() == self.request.orders.len();
@@ -229,16 +236,24 @@ impl ResponseBuilder<'_> {
             .for_each(|g| g.only_for.clear());
         all
     }
-}
 
-/// A readable name of an order: the text or display of its code, else the code, else the order's reference.
-fn order_name(order: &Order<'_>) -> String {
-    let elements = ["code", "codeCodeableConcept", "medicationCodeableConcept"];
-    let concept = elements.iter().find_map(|name| order.resource.get(name));
-    let coding = concept.and_then(|c| list(c, "coding").next());
-    let name = concept.and_then(|c| text(c, &["text"]));
-    let name = name.or_else(|| coding.and_then(|c| text(c, &["display"]).or(text(c, &["code"]))));
-    name.unwrap_or(&order.reference).to_owned()
+    /// A readable name of an order: the text or display of what is ordered, else its code, else the order's reference.
+    fn order_name(&self, order: &Order<'a>) -> String {
+        let elements = ["code", "codeCodeableConcept", "medicationCodeableConcept"];
+        let find = |reference: &str| self.available.resources.find(reference, order.resource);
+        let mut referenced = ordered_references(order.resource).filter_map(find);
+        let concept = elements
+            .iter()
+            .find_map(|name| order.resource.get(name))
+            .or_else(|| referenced.find_map(|r| r.get("code").or_else(|| r.get("type"))));
+        let of_codings =
+            |part: &str| concept.and_then(|c| list(c, "coding").find_map(|coding| text(coding, &[part])));
+        let name = concept.and_then(|c| text(c, &["text"]));
+        let name = name
+            .or_else(|| of_codings("display"))
+            .or_else(|| of_codings("code"));
+        name.unwrap_or(&order.reference).to_owned()
+    }
 }
 
 /// A new coverage-assertion-id: 80 random bits in Crockford's base 32, so that it cannot be guessed and can be read

@@ -2,17 +2,20 @@
 //! answer is stored before it is sent. If it cannot be stored, the response is 503; any other problem has a response of
 //! its own.
 
+use super::admission::{CallAdmission, check_patient, subject_before_reads};
+use super::call_resources::CallResources;
 use super::determination::{DeterminationContext, MemberResolution, OUT_OF_TIME};
 use super::ehr::EhrClient;
 use super::hook_response::ResponseBuilder;
 use super::member::{MemberMatch, find_member};
-use super::payer::{self, PlanCoverages};
-use super::prefetch::{AvailableResources, SentResources};
+use super::payer::{self, UnclearCoverage};
+use super::prefetch::{AvailableResources, FetchedResources, fetch_missing};
 use super::record::{self, call_record};
 use super::request::{HookRequest, Order};
 use super::service::{KnownService, json_response};
-use crate::auth::Jti;
+use crate::auth::{Client, Jti};
 use crate::error::{Error, ErrorKind, Result};
+use crate::evidence::{Evidence, LocatedResource};
 use crate::plan::requester_of_order;
 use crate::state::State;
 use crate::store::assertions::Assertion;
@@ -41,18 +44,24 @@ pub(super) async fn post(
     let store_deadline = start + Duration::from_millis(hook_ms);
     let client = &caller.client;
     let request = HookRequest::read(&body.value, &body.text, &client.doc.versions)?;
-    let sent = SentResources::collect(&body.value);
-    let ehr = EhrClient::new(&state, client, request.fhir_access);
-    let fetched = sent.fetch_missing(&request, ehr.as_ref()).await;
-    let available = AvailableResources::new(&sent, &fetched, request.patient_id);
-    let own = &state.config.payer.identifiers;
-    let coverages = payer::coverages_of_this_plan(&available, own, client.doc.payer_identifier_strict)?;
-    let npis = client.acts_for(requester_npis(&request.orders, &available));
-    let member = resolve_member(&state, npis, &available, coverages, determination_deadline).await?;
     let policy_set = state.policy_set();
+    let fetched = fetch_missing_resources(&state, &caller, &request).await;
+    let available = AvailableResources::new(&body.value, &fetched, request.patient_id);
+    let admitted = CallAdmission::admit(&available, &request, &policy_set.forms);
+    check_patient(&request, &available, &admitted)?;
+    let member = resolve_member(
+        &state,
+        client,
+        &request,
+        (&available, &admitted),
+        determination_deadline,
+    )
+    .await?;
     let context = DeterminationContext {
         policy_set: &policy_set,
         available: &available,
+        admitted: &admitted,
+        evidence: &Evidence::new(available.resources.resources(), Some(&admitted.admission)),
         now: state.now(),
         deadline: determination_deadline,
     };
@@ -62,6 +71,7 @@ pub(super) async fn post(
         state: &state,
         client,
         request: &request,
+        available: &available,
         policy_set: &policy_set,
     };
     let (response, assertions) = builder.build(determinations)?;
@@ -78,50 +88,76 @@ pub(super) async fn post(
     Ok(json_response(text))
 }
 
+/// Reads from the EHR what was not sent.
+async fn fetch_missing_resources(
+    state: &State,
+    caller: &HookCall,
+    request: &HookRequest<'_>,
+) -> FetchedResources {
+    let sent = CallResources::collect(request.body, std::iter::empty());
+    let has_coverage = sent.of_type("Coverage").any(|located| {
+        let problem = subject_before_reads(&sent, request, located);
+        payer::usable_reference(located, problem).is_some()
+    });
+    let ehr = EhrClient::new(state, &caller.client, request.fhir_access);
+    fetch_missing(request, &sent, has_coverage, ehr.as_ref()).await
+}
+
 /// Resolves the patient. A problem on the plan's side is a determination and not an error. A call is refused only if no
 /// coverage identifies a payer and the patient is not a member of this plan.
 async fn resolve_member<'a>(
     state: &State,
-    npis: Vec<String>,
-    available: &AvailableResources<'a>,
-    plan_coverages: PlanCoverages<'a>,
+    client: &Client,
+    request: &HookRequest<'a>,
+    (available, admitted): (&AvailableResources<'a>, &CallAdmission),
     deadline: Instant,
 ) -> Result<MemberResolution<'a>> {
-    let (coverages, confirmed) = match plan_coverages {
-        PlanCoverages::PayerUnreadable(coverage) => {
-            return Ok(MemberResolution::Failed {
-                coverage,
-                reason: "The payer of the coverage could not be read",
-            });
-        }
-        PlanCoverages::Confirmed(coverages) => (coverages, true),
-        PlanCoverages::Unconfirmed(coverages) => (coverages, false),
+    let own = &state.config.payer.identifiers;
+    let set_aside = |located: &LocatedResource<'_>| admitted.code(located);
+    let strict = client.doc.payer_identifier_strict;
+    let coverages = payer::coverages_of_this_plan(available, &set_aside, own, strict)?;
+    let Some(first) = coverages.coverages.first() else {
+        return Ok(without_coverage(coverages.unclear));
     };
-    let coverage = coverages.first().copied().unwrap_or(&Value::Null);
-    let lookup = find_member(state, available.patient, &coverages, npis);
+    let failed = |reason| MemberResolution::Failed {
+        coverage: first.reference.clone(),
+        reason,
+    };
+    if let Some(reason) = admitted.patient_problem(available, request.patient_id) {
+        return Ok(failed(reason));
+    }
+    let npis = client.acts_for(requester_npis(&request.orders, available));
+    let resources: Vec<&Value> = coverages.coverages.iter().map(|sent| sent.resource).collect();
+    let lookup = find_member(state, available.patient, &resources, npis);
     match timeout_at(deadline, lookup).await {
-        Ok(Ok(MemberMatch::NoMatch)) if !confirmed => Err(payer::other_payer()),
+        Ok(Ok(MemberMatch::NoMatch(_))) if !coverages.confirmed && coverages.unclear.is_none() => {
+            Err(payer::other_payer())
+        }
         Ok(Ok(member)) => Ok(MemberResolution::Resolved { member, coverages }),
         Ok(Err(error)) => {
             tracing::error!(
                 cause = error.log_detail().unwrap_or("-"),
                 "a member could not be looked up"
             );
-            Ok(MemberResolution::Failed {
-                coverage,
-                reason: "The plan's member records could not be read",
-            })
+            Ok(failed("The plan's member records could not be read"))
         }
-        Err(_) => Ok(MemberResolution::Failed {
-            coverage,
-            reason: OUT_OF_TIME,
-        }),
+        Err(_) => Ok(failed(OUT_OF_TIME)),
     }
 }
 
+fn without_coverage<'a>(unclear: Option<UnclearCoverage>) -> MemberResolution<'a> {
+    let (coverage, reason) = unclear.map_or((String::new(), "No coverage was available"), |u| {
+        (u.reference, u.reason)
+    });
+    MemberResolution::Failed { coverage, reason }
+}
+
 /// The NPIs of all ordering providers, each once.
-fn requester_npis(orders: &[Order<'_>], available: &AvailableResources<'_>) -> Vec<String> {
-    let npis_of = |order: &Order<'_>| requester_of_order(order.resource, &available.resources).npis;
+fn requester_npis<'a>(orders: &[Order<'a>], available: &AvailableResources<'a>) -> Vec<String> {
+    let npis_of = |order: &Order<'a>| {
+        let find = |reference: &str| available.resources.find(reference, order.resource);
+        requester_of_order(order.resource, &find).npis
+    };
     let mut npis: Vec<String> = orders.iter().flat_map(npis_of).collect();
     npis.sort_unstable();
     npis.dedup();

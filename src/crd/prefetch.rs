@@ -1,41 +1,47 @@
 //! The resources for a determination: those sent in context and prefetch, and those read from the EHR because they are
-//! required and were not sent (Patient, Coverage, the payer's Organization). A read has three distinct results: found,
-//! not found, failed.
+//! required and were not sent: the Patient, the Coverage, the payer's Organization, and the Medication or Device that
+//! an order names. A read has three distinct results: found, not found, failed.
 
+use super::call_resources::CallResources;
 use super::ehr::EhrClient;
-use super::request::HookRequest;
+use super::request::{HookRequest, Order};
 use crate::fhir::reference::{literal, type_and_id};
-use crate::fhir::{get, list, resource_type, text};
+use crate::fhir::{list, resource_type};
 use crate::net::FetchResult;
+use crate::rules::ordered_references;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-/// Every resource that was sent in the call.
-#[derive(Debug, Default)]
-pub(super) struct SentResources<'a> {
-    resources: Vec<&'a Value>,
-}
+/// The largest number of references of one kind that are read for one call. Further ones count as failed reads.
+const MAX_READS: usize = 50;
+
+/// The types of resources that say what is ordered.
+const ORDERED_TYPES: [&str; 3] = ["Medication", "Device", "Substance"];
 
 /// The results of reads from the EHR.
 #[derive(Debug, Default)]
 pub(super) struct FetchedResources {
     patient: Option<FetchResult>,
-    coverage: Option<FetchResult>,
+    /// The Coverages that orders name and that were not sent, by reference.
+    named_coverages: Vec<(String, FetchResult)>,
+    /// The search for the patient's Coverages.
+    coverage_search: Option<FetchResult>,
+    /// Organizations of payors, by reference.
     organizations: Vec<(String, FetchResult)>,
+    /// What is ordered, by reference.
+    ordered: Vec<(String, FetchResult)>,
 }
 
 /// The resources that were sent and those that were read from the EHR.
 #[derive(Debug)]
 pub(super) struct AvailableResources<'a> {
-    /// Every resource once.
-    pub resources: Vec<&'a Value>,
+    /// Every resource with its place.
+    pub resources: CallResources<'a>,
     /// The patient.
     pub patient: ResourceLookup<'a>,
-    /// The coverages in the order in which they were sent or read.
-    pub coverages: Vec<&'a Value>,
-    /// No coverage was sent and the read failed.
-    pub coverage_failed: bool,
-    organizations: &'a [(String, FetchResult)],
+    /// The search for Coverages failed.
+    pub coverage_search_failed: bool,
+    fetched: &'a FetchedResources,
 }
 
 /// The result of looking for one resource.
@@ -67,108 +73,144 @@ impl<'a> ResourceLookup<'a> {
     }
 }
 
-impl<'a> SentResources<'a> {
-    /// Collects the resources of `context.draftOrders` and of every prefetch key, whatever its name and structure.
-    pub(super) fn collect(body: &'a Value) -> Self {
-        let mut sent = Self::default();
-        if let Some(orders) = get(body, &["context", "draftOrders"]) {
-            sent.add(orders);
+/// Reads missing resources from the EHR, in parallel where possible. Without access to the EHR nothing is read.
+/// `has_coverage` says whether a Coverage that can be used was sent.
+pub(super) async fn fetch_missing(
+    request: &HookRequest<'_>,
+    sent: &CallResources<'_>,
+    has_coverage: bool,
+    ehr: Option<&EhrClient<'_>>,
+) -> FetchedResources {
+    let Some(ehr) = ehr else {
+        return FetchedResources::default();
+    };
+    let patient = async {
+        if sent.with_id("Patient", request.patient_id).is_some() || was_queried(request.body, "patient") {
+            return None;
         }
-        let prefetch = body.get("prefetch").and_then(Value::as_object);
-        prefetch
-            .into_iter()
-            .flat_map(|keys| keys.values())
-            .for_each(|value| sent.add(value));
-        sent
+        Some(ehr.read("Patient", request.patient_id).await)
+    };
+    let coverages = fetch_coverages(request, sent, has_coverage, ehr);
+    let ordered = async {
+        let references = request.orders.iter().flat_map(|o| ordered_references(o.resource));
+        read_all(missing(references, sent), &ORDERED_TYPES, ehr).await
+    };
+    let (patient, (named_coverages, coverage_search), ordered) = tokio::join!(patient, coverages, ordered);
+    let read = named_coverages
+        .iter()
+        .map(|(_, result)| result)
+        .chain(&coverage_search);
+    let read = read.filter_map(|result| ResourceLookup::from_fetch(Some(result)).found());
+    let sent_coverages = sent.of_type("Coverage").map(|located| located.resource);
+    let payors = sent_coverages.chain(read.flat_map(coverages_in)).flat_map(payors);
+    let organizations = read_all(missing(payors, sent), &["Organization"], ehr).await;
+    FetchedResources {
+        patient,
+        named_coverages,
+        coverage_search,
+        organizations,
+        ordered,
     }
+}
 
-    fn add(&mut self, value: &'a Value) {
-        match resource_type(value) {
-            Some("Bundle") => list(value, "entry")
-                .filter_map(|e| e.get("resource"))
-                .for_each(|r| self.add(r)),
-            Some("OperationOutcome") | None => {}
-            Some(kind) => {
-                let id = text(value, &["id"]);
-                if id.is_none() || find_resource(&self.resources, kind, id.unwrap_or("")).is_none() {
-                    self.resources.push(value);
+/// Reads the Coverages that orders name and that were not sent. If then there is none, searches for the patient's
+/// Coverages, unless the client has done so for the prefetch.
+async fn fetch_coverages(
+    request: &HookRequest<'_>,
+    sent: &CallResources<'_>,
+    has_coverage: bool,
+    ehr: &EhrClient<'_>,
+) -> (Vec<(String, FetchResult)>, Option<FetchResult>) {
+    let references = request.orders.iter().flat_map(insurance);
+    let named = read_all(missing(references, sent), &["Coverage"], ehr).await;
+    let was_read = named
+        .iter()
+        .any(|(_, result)| matches!(result, FetchResult::Found(_)));
+    if has_coverage || was_read || was_queried(request.body, "coverage") {
+        return (named, None);
+    }
+    let query = [("patient", request.patient_id), ("status", "active")];
+    (named, Some(ehr.search("Coverage", &query).await))
+}
+
+/// Reads references to resources of these types. A reference to another type is not found.
+async fn read_all(
+    references: Vec<String>,
+    types: &[&str],
+    ehr: &EhrClient<'_>,
+) -> Vec<(String, FetchResult)> {
+    let reads = references
+        .into_iter()
+        .enumerate()
+        .map(|(n, reference)| async move {
+            let kind = type_and_id(&reference).and_then(|(kind, _)| types.iter().find(|t| **t == kind));
+            let result = match kind {
+                None => FetchResult::NotFound,
+                Some(_) if n >= MAX_READS => {
+                    FetchResult::Failed("the call has too many references".to_owned())
                 }
-            }
-        }
-    }
-
-    fn of_type<'s>(&'s self, kind: &'s str) -> impl Iterator<Item = &'a Value> + 's {
-        self.resources
-            .iter()
-            .copied()
-            .filter(move |r| resource_type(r) == Some(kind))
-    }
-
-    /// Reads missing resources from the EHR, in parallel where possible. Without access to the EHR nothing is read.
-    pub(super) async fn fetch_missing(
-        &self,
-        request: &HookRequest<'_>,
-        ehr: Option<&EhrClient<'_>>,
-    ) -> FetchedResources {
-        let Some(ehr) = ehr else {
-            return FetchedResources::default();
-        };
-        let patient = async {
-            if self.patient(request.patient_id).is_some() || was_queried(request.body, "patient") {
-                return None;
-            }
-            Some(ehr.read("Patient", request.patient_id).await)
-        };
-        let coverage = async {
-            if self.of_type("Coverage").next().is_some() || was_queried(request.body, "coverage") {
-                return None;
-            }
-            Some(self.fetch_coverage(request, ehr).await)
-        };
-        let (patient, coverage) = tokio::join!(patient, coverage);
-        let mut missing: Vec<String> = Vec::new();
-        for coverage in self.of_type("Coverage").chain(coverages_in(coverage.as_ref())) {
-            missing.extend(missing_payors(coverage, &self.resources));
-        }
-        missing.sort_unstable();
-        missing.dedup();
-        let organizations = join_all(missing.into_iter().map(|reference| async move {
-            let result = ehr.read_reference(&reference, "Organization").await;
+                Some(kind) => ehr.read_reference(&reference, kind).await,
+            };
             (reference, result)
-        }))
-        .await;
-        FetchedResources {
-            patient,
-            coverage,
-            organizations,
-        }
-    }
+        });
+    join_all(reads).await
+}
 
-    /// Reads the coverage that an order references; if no order references one, searches for the patient's coverages.
-    async fn fetch_coverage(&self, request: &HookRequest<'_>, ehr: &EhrClient<'_>) -> FetchResult {
-        let references = request
-            .orders
-            .iter()
-            .flat_map(|o| list(o.resource, "insurance"))
-            .filter_map(literal);
-        if let Some(reference) = references
+/// The references, each once, that lead to nothing that was sent. What is contained is not read.
+fn missing<'r>(references: impl Iterator<Item = &'r str>, sent: &CallResources<'_>) -> Vec<String> {
+    let is_missing = |reference: &&str| !reference.starts_with('#') && sent.find_located(reference).is_none();
+    let mut missing: Vec<String> = references.filter(is_missing).map(str::to_owned).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    missing
+}
+
+/// The references of an order to the Coverages that pay for it.
+pub(super) fn insurance<'a>(order: &Order<'a>) -> impl Iterator<Item = &'a str> + use<'a> {
+    list(order.resource, "insurance")
+        .filter_map(literal)
+        .filter(|r| matches!(type_and_id(r), Some(("Coverage", _))))
+}
+
+fn payors(coverage: &Value) -> impl Iterator<Item = &str> {
+    list(coverage, "payor").filter_map(literal)
+}
+
+/// The resource, or the entries of a searchset.
+fn coverages_in(resource: &Value) -> impl Iterator<Item = &Value> {
+    let entries = list(resource, "entry").filter_map(|e| e.get("resource"));
+    std::iter::once(resource)
+        .chain(entries)
+        .filter(|r| resource_type(r) == Some("Coverage"))
+}
+
+/// Whether the client ran this query of the discovery document: the prefetch key holds null or a bundle, even an empty
+/// one.
+fn was_queried(body: &Value, key: &str) -> bool {
+    let value = body.get("prefetch").and_then(|p| p.get(key));
+    value.is_some_and(|v| v.is_null() || resource_type(v) == Some("Bundle"))
+}
+
+impl FetchedResources {
+    /// What was found, with a path for each: its reference, or the type of a search.
+    fn found(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let by_reference = [&self.named_coverages, &self.organizations, &self.ordered];
+        let by_reference = by_reference
             .into_iter()
-            .find(|r| matches!(type_and_id(r), Some(("Coverage", _))))
-        {
-            match ehr.read_reference(reference, "Coverage").await {
-                FetchResult::NotFound => {}
-                result => return result,
-            }
-        }
-        ehr.search(
-            "Coverage",
-            &[("patient", request.patient_id), ("status", "active")],
-        )
-        .await
+            .flatten()
+            .map(|(path, result)| (path.as_str(), result));
+        let patient = self.patient.iter().map(|result| ("Patient", result));
+        let search = self.coverage_search.iter().map(|result| ("Coverage", result));
+        { patient.chain(search).chain(by_reference) }
+            .filter_map(|(path, result)| Some((path, ResourceLookup::from_fetch(Some(result)).found()?)))
     }
 
-    fn patient(&self, id: &str) -> Option<&'a Value> {
-        find_resource(&self.resources, "Patient", id)
+    fn result(&self, reference: &str) -> Option<&FetchResult> {
+        let mut all = [&self.named_coverages, &self.organizations, &self.ordered]
+            .into_iter()
+            .flatten();
+        all.find(|(fetched, _)| fetched == reference)
+            .map(|(_, result)| result)
     }
 }
 
@@ -185,118 +227,47 @@ impl FetchedResources {
 
 impl<'a> AvailableResources<'a> {
     /// Combines the resources that were sent and read.
-    pub(super) fn new(sent: &SentResources<'a>, fetched: &'a FetchedResources, patient_id: &str) -> Self {
-        let mut resources = sent.resources.clone();
-        let patient = sent.patient(patient_id).map_or_else(
+    pub(super) fn new(body: &'a Value, fetched: &'a FetchedResources, patient_id: &str) -> Self {
+        let resources = CallResources::collect(body, fetched.found());
+        let patient = resources.patient(patient_id).map_or_else(
             || ResourceLookup::from_fetch(fetched.patient.as_ref()),
-            ResourceLookup::Found,
+            |located| ResourceLookup::Found(located.resource),
         );
-        resources.extend(found(fetched.patient.as_ref()));
-        let read: Vec<&'a Value> = coverages_in(fetched.coverage.as_ref()).collect();
-        resources.extend(&read);
-        resources.extend(
-            fetched
-                .organizations
-                .iter()
-                .filter_map(|(_, result)| found(Some(result))),
-        );
-        let coverages: Vec<&'a Value> = sent.of_type("Coverage").chain(read).collect();
         Self {
-            coverage_failed: coverages.is_empty() && matches!(fetched.coverage, Some(FetchResult::Failed(_))),
+            coverage_search_failed: matches!(fetched.coverage_search, Some(FetchResult::Failed(_))),
             resources,
             patient,
-            coverages,
-            organizations: &fetched.organizations,
+            fetched,
         }
     }
 
-    /// The organization that a payor of `coverage` references.
-    pub(super) fn organization(&self, coverage: &'a Value, reference: &str) -> ResourceLookup<'a> {
-        if let Some(inside) = contained(coverage, reference) {
-            return ResourceLookup::Found(inside);
-        }
-        let sent = type_and_id(reference).and_then(|(kind, id)| find_resource(&self.resources, kind, id));
-        if let Some(sent) = sent {
-            return ResourceLookup::Found(sent);
-        }
-        ResourceLookup::from_fetch(
-            self.organizations
-                .iter()
-                .find(|(fetched, _)| fetched == reference)
-                .map(|(_, result)| result),
+    /// The resource that a literal reference in `holder` names.
+    pub(super) fn look_up(&self, reference: &str, holder: &'a Value) -> ResourceLookup<'a> {
+        self.resources.find(reference, holder).map_or_else(
+            || ResourceLookup::from_fetch(self.fetched.result(reference)),
+            ResourceLookup::Found,
         )
     }
-}
 
-fn find_resource<'a>(resources: &[&'a Value], kind: &str, id: &str) -> Option<&'a Value> {
-    resources
-        .iter()
-        .copied()
-        .find(|r| resource_type(r) == Some(kind) && text(r, &["id"]) == Some(id))
-}
-
-fn found(result: Option<&FetchResult>) -> Option<&Value> {
-    ResourceLookup::from_fetch(result).found()
-}
-
-/// Whether the client ran this query of the discovery document: the prefetch key holds null or a bundle, even an empty
-/// one.
-fn was_queried(body: &Value, key: &str) -> bool {
-    let value = body.get("prefetch").and_then(|p| p.get(key));
-    value.is_some_and(|v| v.is_null() || resource_type(v) == Some("Bundle"))
-}
-
-fn coverages_in(result: Option<&FetchResult>) -> impl Iterator<Item = &Value> {
-    let resource = found(result);
-    let inside = resource
-        .into_iter()
-        .flat_map(|r| list(r, "entry"))
-        .filter_map(|e| e.get("resource"));
-    resource
-        .into_iter()
-        .chain(inside)
-        .filter(|r| resource_type(r) == Some("Coverage"))
-}
-
-fn contained<'a>(resource: &'a Value, reference: &str) -> Option<&'a Value> {
-    let id = reference.strip_prefix('#')?;
-    list(resource, "contained").find(|c| text(c, &["id"]) == Some(id))
-}
-
-/// The references of a coverage's payors whose organization was not sent.
-fn missing_payors<'c>(coverage: &'c Value, sent: &[&Value]) -> impl Iterator<Item = String> + use<'c> {
-    let mut missing = Vec::new();
-    for reference in list(coverage, "payor").filter_map(literal) {
-        if let Some(("Organization", id)) = type_and_id(reference)
-            && find_resource(sent, "Organization", id).is_none()
-        {
-            missing.push(reference.to_owned());
-        }
+    /// The first Coverage that an order names and that could not be read, as `Coverage/id`.
+    pub(super) fn unread_coverage(&self) -> Option<String> {
+        let failed = |(reference, result): &(String, FetchResult)| {
+            let (kind, id) = type_and_id(reference)?;
+            matches!(result, FetchResult::Failed(_)).then(|| format!("{kind}/{id}"))
+        };
+        self.fetched.named_coverages.iter().find_map(failed)
     }
-    missing.into_iter()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crd::samples;
     use serde_json::json;
 
     #[test]
-    fn resources_are_collected_from_any_structure_of_prefetch() {
-        let body = samples::call();
-        let sent = SentResources::collect(&body);
-        assert_eq!(sent.of_type("ServiceRequest").count(), 2);
-        assert_eq!(sent.of_type("Coverage").count(), 1);
-        assert!(sent.patient("p1").is_some());
-        assert!(sent.patient("p2").is_none());
-    }
-
-    #[test]
-    fn null_and_operation_outcomes_hold_no_resources() {
+    fn a_query_of_the_client_is_recognized_by_null_or_a_bundle() {
         let body =
             json!({ "prefetch": { "patient": null, "coverage": { "resourceType": "OperationOutcome" } } });
-        assert!(SentResources::collect(&body).resources.is_empty());
         assert!(was_queried(&body, "patient"));
         assert!(
             !was_queried(&body, "coverage"),
@@ -308,45 +279,43 @@ mod tests {
     #[test]
     fn a_failed_read_is_never_treated_as_not_found() {
         let body = json!({});
+        let failed = |reference: &str| vec![(reference.to_owned(), FetchResult::Failed("401".into()))];
         let fetched = FetchedResources {
             patient: Some(FetchResult::Failed("503".into())),
-            coverage: Some(FetchResult::Failed("time".into())),
-            organizations: vec![("Organization/o".into(), FetchResult::Failed("401".into()))],
+            named_coverages: failed("Coverage/c"),
+            coverage_search: Some(FetchResult::Failed("time".into())),
+            organizations: failed("Organization/o"),
+            ordered: failed("Medication/m"),
         };
-        let available = AvailableResources::new(&SentResources::collect(&body), &fetched, "p1");
+        let available = AvailableResources::new(&body, &fetched, "p1");
         assert_eq!(available.patient, ResourceLookup::Failed);
-        assert!(available.coverage_failed);
+        assert!(available.coverage_search_failed);
+        assert_eq!(available.unread_coverage().as_deref(), Some("Coverage/c"));
+        for reference in ["Organization/o", "Medication/m", "Coverage/c"] {
+            assert_eq!(available.look_up(reference, &Value::Null), ResourceLookup::Failed);
+        }
         assert_eq!(
-            available.organization(&Value::Null, "Organization/o"),
-            ResourceLookup::Failed
-        );
-        assert_eq!(
-            available.organization(&Value::Null, "Organization/x"),
+            available.look_up("Organization/x", &Value::Null),
             ResourceLookup::NotFound
         );
     }
 
     #[test]
-    fn a_payor_is_found_contained_in_the_coverage_and_in_the_prefetch() {
-        let coverage = json!({ "resourceType": "Coverage", "contained": [{ "resourceType": "Organization", "id": "in" }] });
-        let body = json!({ "prefetch": { "o": { "resourceType": "Organization", "id": "out" } } });
-        let fetched = FetchedResources::default();
-        let available = AvailableResources::new(&SentResources::collect(&body), &fetched, "p1");
+    fn what_was_read_is_found_by_its_reference() {
+        let body = json!({});
+        let medication = json!({ "resourceType": "Medication", "id": "m" });
+        let fetched = FetchedResources {
+            ordered: vec![("Medication/m".to_owned(), FetchResult::Found(medication.clone()))],
+            ..FetchedResources::default()
+        };
+        let available = AvailableResources::new(&body, &fetched, "p1");
         assert_eq!(
-            available.organization(&coverage, "#in"),
-            ResourceLookup::Found(&coverage["contained"][0])
+            available.look_up("Medication/m", &Value::Null),
+            ResourceLookup::Found(&medication)
         );
-        let absolute = "https://ehr.example.org/fhir/Organization/out";
         assert_eq!(
-            available.organization(&coverage, absolute),
-            ResourceLookup::Found(&body["prefetch"]["o"])
+            available.resources.of_type("Medication").next().unwrap().path,
+            "Medication/m"
         );
-    }
-
-    #[test]
-    fn a_resource_that_is_sent_twice_counts_once() {
-        let patient = json!({ "resourceType": "Patient", "id": "p1" });
-        let body = json!({ "prefetch": { "patient": patient, "again": { "resourceType": "Bundle", "entry": [{ "resource": patient }] } } });
-        assert_eq!(SentResources::collect(&body).of_type("Patient").count(), 1);
     }
 }

@@ -2,6 +2,7 @@
 //! "Request envelope" and "Errors"). Missing data in an order are not an error; the policies ask for them. Unknown
 //! fields are ignored.
 
+use super::order_checks::check_order;
 use crate::error::{Error, IssueCode, Result};
 use crate::fhir::outcome::Checks;
 use crate::fhir::{list, resource_type, text};
@@ -12,6 +13,9 @@ use serde_json::value::RawValue;
 
 /// The largest number of cards if the client sets none.
 pub(super) const DEFAULT_MAX_CARDS: usize = 5;
+
+/// The FHIRPath of the Bundle with the orders.
+pub(super) const DRAFT_ORDERS: &str = "context.draftOrders";
 
 /// The resource types that are orders.
 const ORDER_TYPES: [&str; 6] = [
@@ -51,6 +55,8 @@ pub(super) struct Order<'a> {
     pub text: &'a RawValue,
     /// `Type/id`.
     pub reference: String,
+    /// Its FHIRPath: `context.draftOrders.entry[0].resource`.
+    pub path: String,
 }
 
 /// The configuration options of a call; options that the client does not set have the defaults of the discovery
@@ -151,29 +157,36 @@ fn check_envelope(body: &Value, checks: &mut Checks) {
 }
 
 fn check_orders(body: &Value, checks: &mut Checks) {
-    const AT: &str = "context.draftOrders";
     let Some(bundle) = body.get("context").and_then(|c| c.get("draftOrders")) else {
         if body.get("context").is_some_and(Value::is_object) {
-            checks.error(IssueCode::Required, AT, "context.draftOrders is missing");
+            checks.error(
+                IssueCode::Required,
+                DRAFT_ORDERS,
+                "context.draftOrders is missing",
+            );
         }
         return;
     };
     if resource_type(bundle) != Some("Bundle") {
-        checks.error(IssueCode::Structure, AT, "context.draftOrders must be a Bundle");
+        checks.error(
+            IssueCode::Structure,
+            DRAFT_ORDERS,
+            "context.draftOrders must be a Bundle",
+        );
         return;
     }
     if bundle.get("entry").is_some_and(|entry| !entry.is_array()) {
         checks.error(
             IssueCode::Structure,
-            format!("{AT}.entry"),
+            format!("{DRAFT_ORDERS}.entry"),
             "Bundle.entry must be an array",
         );
     }
     for (n, entry) in list(bundle, "entry").enumerate() {
-        let at = format!("{AT}.entry[{n}].resource");
+        let at = format!("{DRAFT_ORDERS}.entry[{n}].resource");
         let resource = entry.get("resource");
         if !resource.is_some_and(Value::is_object) {
-            checks.error(IssueCode::Required, at, "The entry has no resource");
+            checks.error(IssueCode::Required, at.clone(), "The entry has no resource");
         } else if resource.and_then(resource_type).is_none() {
             checks.error(
                 IssueCode::Required,
@@ -181,7 +194,14 @@ fn check_orders(body: &Value, checks: &mut Checks) {
                 "resourceType is missing",
             );
         }
+        if let Some(order) = resource.filter(|r| is_order(r)) {
+            check_order(order, &at, checks);
+        }
     }
+}
+
+fn is_order(resource: &Value) -> bool {
+    resource_type(resource).is_some_and(|kind| ORDER_TYPES.contains(&kind))
 }
 
 fn check_version(body: &Value, checks: &mut Checks) {
@@ -198,8 +218,10 @@ fn check_version(body: &Value, checks: &mut Checks) {
     }
 }
 
+/// The requested version; null counts as absent.
 fn requested_version(body: &Value) -> Option<&Value> {
-    body.get("extension")?.get("davinci-crd.requestedVersion")
+    let version = body.get("extension")?.get("davinci-crd.requestedVersion")?;
+    (!version.is_null()).then_some(version)
 }
 
 fn requested_guide(body: &Value) -> Option<&'static CrdGuide> {
@@ -247,16 +269,17 @@ fn orders<'a>(body: &'a Value, whole_text: &'a str) -> Result<Vec<Order<'a>>> {
         .get("context")
         .and_then(|c| c.get("draftOrders"))
         .unwrap_or(&Value::Null);
-    let entries = list(bundle, "entry").zip(texts.context.draft_orders.entry);
+    let entries = list(bundle, "entry")
+        .zip(texts.context.draft_orders.entry)
+        .enumerate();
     Ok(entries
-        .filter_map(|(entry, text)| {
-            let resource = entry.get("resource")?;
-            let kind = resource_type(resource).filter(|kind| ORDER_TYPES.contains(kind))?;
-            let reference = reference_to(kind, entry, resource);
+        .filter_map(|(n, (entry, text))| {
+            let resource = entry.get("resource").filter(|r| is_order(r))?;
             Some(Order {
                 resource,
                 text: text.resource,
-                reference,
+                reference: reference_to(resource_type(resource)?, entry, resource),
+                path: format!("{DRAFT_ORDERS}.entry[{n}].resource"),
             })
         })
         .collect())

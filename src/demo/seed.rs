@@ -19,13 +19,15 @@ pub const OTHER_EHR: &str = "clinic-ehr";
 pub const APP: &str = "demo-app";
 /// The app's redirect URI. Nothing listens there; the authorization code is in the browser's address bar.
 pub const APP_REDIRECT: &str = "http://127.0.0.1:8643/callback";
+/// The origin of a browser form app of the demo EHR.
+pub const EHR_ORIGIN: &str = "https://app.example";
 /// The demo EHR's sending system id (`interchangeSenderID`, X12 ISA06).
 pub const SENDER: &str = "DEMOEHR01";
 /// Member id of the member in the messages of the end-to-end check.
 pub const WALK_MEMBER: &str = "A100200300";
 
 /// Every sign-in: username; name and role.
-pub const SIGN_INS: [(&str, &str); 11] = [
+pub const SIGN_INS: [(&str, &str); 12] = [
     ("ivy", "Ivy Ortega, intake coordinator"),
     ("nora", "Nora Lindqvist RN, nurse reviewer"),
     ("paul", "Paul Adeyemi MD, medical director"),
@@ -33,6 +35,7 @@ pub const SIGN_INS: [(&str, &str); 11] = [
     ("sam", "Sam Whitfield, supervisor"),
     ("alma", "Alma Reyes, policy author"),
     ("otto", "Otto Lang, policy approver"),
+    ("uma", "Uma Castle, auditor"),
     ("ruth", "Ruth Ellery, member"),
     ("joe", "Joe Smith, member"),
     ("amy", "Amy Baxter, member"),
@@ -254,6 +257,7 @@ fn clients(state: &State, data: &Path) -> Result<Vec<Client>> {
         npis: strings(&["1999999984", "8189991234", "1407071236"]),
         fhir_hosts: strings(&["http://127.0.0.1:8644/fhir"]),
         callback_hosts: strings(&["127.0.0.1", "localhost"]),
+        origins: strings(&[EHR_ORIGIN]),
         versions: strings(&["crd-2.2", "dtr-2.2", "pas-2.2"]),
         loopback_http: true,
         payer_identifier_strict: false,
@@ -285,7 +289,7 @@ fn clients(state: &State, data: &Path) -> Result<Vec<Client>> {
 }
 
 /// Name, role and license of each member of staff, by username.
-fn staff() -> [(&'static str, &'static str, Role, Option<Credential>); 7] {
+fn staff() -> [(&'static str, &'static str, Role, Option<Credential>); 8] {
     let physician = |license: &str, npi: &str| Credential {
         kind: CredentialKind::Physician,
         license: license.to_owned(),
@@ -318,6 +322,7 @@ fn staff() -> [(&'static str, &'static str, Role, Option<Credential>); 7] {
         ("sam", "Sam Whitfield", Role::Supervisor, None),
         ("alma", "Alma Reyes", Role::PolicyAuthor, None),
         ("otto", "Otto Lang", Role::PolicyApprover, None),
+        ("uma", "Uma Castle", Role::Auditor, None),
     ]
 }
 

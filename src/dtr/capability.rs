@@ -1,6 +1,7 @@
 //! `GET metadata` of a DTR base path: the CapabilityStatement (DTR 2.2.0, `dtr-payer-service`), readable without a
 //! token. It lists only what this server offers.
 
+use crate::ig::ServedAtAddress;
 use crate::ig::dtr::{DtrGuide, Profile};
 use crate::state::State;
 use crate::wire::{FhirResponse, Guide};
@@ -9,7 +10,13 @@ use serde_json::{Value, json};
 
 /// Handles `GET metadata`.
 pub(super) async fn get(AppState(state): AppState<State>, Guide(guide): Guide<DtrGuide>) -> FhirResponse {
-    FhirResponse::ok(&capability_statement(guide, &state.config.public_url))
+    FhirResponse::read(&capability_statement(guide, &state.config.public_url))
+}
+
+/// The path of the FHIR base that a path is below, and its CapabilityStatement.
+pub fn statement_for(path: &str, public_url: &str) -> Option<(&'static str, Value)> {
+    let guide = DtrGuide::at_address(path)?;
+    Some((guide.base_path, capability_statement(guide, public_url)))
 }
 
 fn capability_statement(guide: &DtrGuide, public_url: &str) -> Value {
@@ -24,7 +31,7 @@ fn capability_statement(guide: &DtrGuide, public_url: &str) -> Value {
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
-        "date": "2026-11-22",
+        "date": "2026-11-27",
         "kind": "instance",
         "instantiates": [guide.canonical("CapabilityStatement/dtr-payer-service")],
         "software": { "name": "Assent", "version": env!("CARGO_PKG_VERSION") },
@@ -37,7 +44,7 @@ fn capability_statement(guide: &DtrGuide, public_url: &str) -> Value {
         "rest": [{
             "mode": "server",
             "security": {
-                "cors": false,
+                "cors": true,
                 "service": [{ "coding": [{
                     "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
                     "code": "SMART-on-FHIR",
@@ -47,6 +54,8 @@ fn capability_statement(guide: &DtrGuide, public_url: &str) -> Value {
                 "type": "Questionnaire",
                 "supportedProfile": [guide.profile(Profile::StandardQuestionnaire)],
                 "interaction": [{ "code": "read" }, { "code": "search-type" }],
+                "versioning": "no-version",
+                "conditionalRead": "not-match",
                 "searchParam": [search("url", "uri"), search("version", "token")],
                 "operation": [operation("questionnaire-package"), operation("log-questionnaire-errors")],
             }],

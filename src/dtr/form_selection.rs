@@ -213,6 +213,9 @@ fn may_have_changed(form: &Form, input: SelectionInput<'_>, since: DateTime<Utc>
 fn explain_no_form(order: &EvaluatedOrder<'_>, phone: &str) -> Issue {
     let verdict = &order.verdict;
     let warning = |code, message: String| Issue::warning(code, order.path.clone(), message);
+    if let Some(problem) = &order.problem {
+        return problem.clone();
+    }
     if verdict.error.is_some() {
         let message = format!(
             "The plan's rules could not be evaluated for this order. Contact the plan at {phone} to find out which \
@@ -221,8 +224,8 @@ fn explain_no_form(order: &EvaluatedOrder<'_>, phone: &str) -> Issue {
         return warning(IssueCode::Exception, message);
     }
     if verdict.source == VerdictSource::NoBillingCode {
-        let message = "The order has no code that can be billed, so no form could be selected. Send the order with \
-                       its code";
+        let message = "The order has no code that can be billed, or one that is not written like a code of its system, so \
+                       no form could be selected. Send the order with its code";
         return warning(IssueCode::Incomplete, message.to_owned());
     }
     if !verdict.coverage.doc.is_empty() {
@@ -315,6 +318,7 @@ mod tests {
             forms: forms.iter().map(|f| (*f).to_owned()).collect(),
             matches_assertion: false,
             documentation_requested: false,
+            problem: None,
         }
     }
 

@@ -77,7 +77,10 @@ pub(super) async fn look_up(
         numbers: plan::member_numbers(patient(request), Some(request.coverage.value)),
         context: request.context.as_ref().map(|c| c.value.to_owned()),
         client: client.clone(),
-        requester_npis: requester_npis(request.orders.iter().map(|o| o.value), &request.referenced),
+        requester_npis: requester_npis(
+            request.orders.iter().map(|o| o.value),
+            &request.referenced_resources(),
+        ),
     };
     let rows = state
         .store
@@ -133,7 +136,7 @@ async fn read(tx: &mut Tx, query: &Query) -> Result<CandidateRows> {
 fn patient<'a>(request: &Request<'a>) -> Option<&'a Value> {
     let type_and_id =
         text(request.coverage.value, &["beneficiary", "reference"]).and_then(reference::type_and_id)?;
-    request.referenced.iter().copied().find(|r| {
+    request.referenced_resources().into_iter().find(|r| {
         resource_type(r) == Some("Patient") && text(r, &["id"]).map(|id| ("Patient", id)) == Some(type_and_id)
     })
 }
@@ -142,12 +145,10 @@ fn patient<'a>(request: &Request<'a>) -> Option<&'a Value> {
 fn resolve(request: &Request<'_>, rows: CandidateRows, now: DateTime<Utc>) -> Result<PlanRecords> {
     let covered = find_covered_member(request, &rows, now);
     let mut checks = Checks::default();
-    checks.require(
-        covered.is_some(),
-        IssueCode::NotFound,
-        request.coverage.path.clone(),
-        "The Coverage does not match a coverage of this plan",
-    );
+    if covered.is_none() {
+        let message = not_covered_reason(request, &rows);
+        checks.error(IssueCode::NotFound, request.coverage.path.clone(), message);
+    }
     if let Some(context) = &request.context {
         let asserted_member = rows.assertion.as_ref().and_then(|a| a.member);
         let matches = match &covered {
@@ -213,6 +214,19 @@ fn find_covered_member(
     })
 }
 
+/// Which datum of the request did not match, in one sentence.
+fn not_covered_reason(request: &Request<'_>, rows: &CandidateRows) -> String {
+    let message = "The Coverage does not match a coverage of this plan";
+    if only_candidate(request, rows).is_some() {
+        return message.to_owned();
+    }
+    let patient = patient(request);
+    let numbers = plan::member_numbers(patient, Some(request.coverage.value));
+    let candidates = rows.candidates.iter().map(|(member, _)| member);
+    let reason = plan::no_member(candidates, &numbers, patient);
+    format!("{message}. {}", reason.sentence())
+}
+
 fn has_no_numbers(request: &Request<'_>) -> bool {
     let numbers = plan::member_numbers(patient(request), Some(request.coverage.value));
     numbers.member_ids.is_empty() && numbers.subscriber_id.is_none()
@@ -229,21 +243,22 @@ fn is_of_assertion(sent: &Value, rows: &CandidateRows) -> bool {
 fn only_candidate<'r>(request: &Request<'_>, rows: &'r CandidateRows) -> Option<&'r MemberWithCoverages> {
     let sent = request.coverage.value;
     let patient = patient(request);
-    let numbers = plan::member_numbers(patient, Some(sent)).member_ids;
+    let numbers = plan::member_numbers(patient, Some(sent));
     let asserted = rows.member_of_assertion.as_ref().map(|(member, _)| member.id);
     let matching = rows
         .candidates
         .iter()
         .filter(|(member, _)| patient.is_none_or(|p| plan::may_be_same_person(member, p)));
     let mut remaining: Vec<&MemberWithCoverages> = matching.collect();
-    narrow(&mut remaining, |(member, _)| numbers.contains(&member.member_id));
+    narrow(&mut remaining, |(member, _)| numbers.name(member));
     narrow(&mut remaining, |(member, _)| asserted == Some(member.id));
-    for element in [dependent, relationship] {
-        let of_request = element(sent);
-        narrow(&mut remaining, |(_, coverages)| {
-            of_request.is_some() && coverages.iter().any(|c| element(&c.doc) == of_request)
-        });
-    }
+    let of_request = dependent(sent);
+    narrow(&mut remaining, |(_, coverages)| {
+        of_request.is_some() && coverages.iter().any(|c| dependent(&c.doc) == of_request)
+    });
+    narrow(&mut remaining, |(_, coverages)| {
+        coverages.iter().any(|c| has_same_relationship(&c.doc, sent))
+    });
     match remaining.as_slice() {
         [only] => Some(only),
         _ => None,
@@ -262,11 +277,17 @@ fn dependent(coverage: &Value) -> Option<&str> {
     text(coverage, &["dependent"])
 }
 
-/// The code of `Coverage.relationship`.
-fn relationship(coverage: &Value) -> Option<&str> {
-    coding::codings(coverage.get("relationship")?)
-        .next()
-        .map(|c| c.code)
+/// Whether two Coverages have a code of `Coverage.relationship` in common, in any code system.
+fn has_same_relationship(one: &Value, other: &Value) -> bool {
+    let codes = |coverage: &Value| -> Vec<String> {
+        let concept = coverage.get("relationship").into_iter();
+        concept
+            .flat_map(coding::codings)
+            .map(|c| c.code.to_owned())
+            .collect()
+    };
+    let of_one = codes(one);
+    codes(other).iter().any(|code| of_one.contains(code))
 }
 
 #[cfg(test)]

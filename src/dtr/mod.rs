@@ -2,6 +2,7 @@
 //! (`$questionnaire-package`), reading and searching questionnaires, and error reports from clients
 //! (`$log-questionnaire-errors`). Policies (`rules`) say which form an order needs; `forms` holds the questionnaires.
 
+mod admission;
 mod capability;
 mod form_selection;
 mod log_errors;
@@ -13,6 +14,8 @@ mod questionnaire_package;
 mod request;
 #[cfg(test)]
 mod samples;
+
+pub use capability::statement_for as capability_statement;
 
 use crate::ig::dtr::DtrVersion;
 use crate::state::State;

@@ -30,7 +30,7 @@ pub(super) async fn read(
     let policy_set = state.policy_set();
     let form = newest_version(&policy_set.forms, &id, state.now().date_naive())
         .ok_or_else(|| Error::not_found("questionnaire", &id))?;
-    Ok(FhirResponse::ok(&form.questionnaire(&state.config.public_url)))
+    Ok(FhirResponse::read(&form.questionnaire(&state.config.public_url)))
 }
 
 fn newest_version<'f>(forms: &'f Forms, name: &str, today: NaiveDate) -> Option<&'f Form> {

@@ -2,9 +2,10 @@
 //! coverage and assertion, evaluates the orders, selects the forms and builds the response. Nothing is stored: the data
 //! that a client sends is used for this response only (sec-9).
 
+use super::admission::RequestAdmission;
 use super::form_selection::{self, SelectionInput};
 use super::member::{self, PlanRecords};
-use super::orders::{self, EvaluatedOrder, StoredAssertion};
+use super::orders::{EvaluatedOrder, EvaluationContext, StoredAssertion};
 use super::package::{self, PackageHeader};
 use super::request::Request;
 use crate::error::{Error, Issue, IssueCode, Result};
@@ -61,7 +62,16 @@ fn package_forms(
         .as_ref()
         .map(StoredAssertion::read)
         .transpose()?;
-    let orders = orders::evaluate_orders(request, assertion.as_ref(), covered, settings.policy_set, now);
+    let admitted = RequestAdmission::admit(request, assertion.as_ref(), &settings.policy_set.forms)?;
+    let context = EvaluationContext {
+        request,
+        assertion: assertion.as_ref(),
+        admitted: &admitted,
+        covered,
+        policy_set: settings.policy_set,
+        now,
+    };
+    let orders = context.evaluate_orders();
     let input = SelectionInput {
         forms: &settings.policy_set.forms,
         today: now.with_timezone(&covered.coverage.zone).date_naive(),
@@ -375,7 +385,7 @@ mod tests {
     #[test]
     fn a_referenced_resource_replaces_the_one_that_the_hook_received() {
         let newer = json!({ "resourceType": "Observation", "id": "spo2", "status": "final",
-            "effectiveDateTime": "2026-09-24",
+            "subject": { "reference": "Patient/p1" }, "effectiveDateTime": "2026-09-24",
             "code": { "coding": [{ "system": "http://loinc.org", "code": "59408-5" }] },
             "valueQuantity": { "value": 86, "code": "%" } });
         let output = output_for(

@@ -3,6 +3,8 @@
 //! request. Forms and members are looked up elsewhere.
 
 use crate::error::{Error, Issue, IssueCode, Result};
+use crate::evidence::missing_status;
+use crate::fhir::date_checks::impossible_dates;
 use crate::fhir::outcome::Checks;
 use crate::fhir::parameters::{Parameter, read_parameters};
 use crate::fhir::{dates, resource_type};
@@ -45,7 +47,7 @@ pub(super) struct Request<'a> {
     /// Only forms that changed after this instant are requested.
     pub changed_since: Option<DateTime<Utc>>,
     /// Resources that the orders reference.
-    pub referenced: Vec<&'a Value>,
+    pub referenced: Vec<Located<'a, Value>>,
     /// Warnings and information for the sender.
     pub issues: Vec<Issue>,
 }
@@ -59,6 +61,11 @@ impl<'a> Request<'a> {
         }
         reader.finish()
     }
+
+    /// Resources that the orders reference.
+    pub(super) fn referenced_resources(&self) -> Vec<&'a Value> {
+        self.referenced.iter().map(|located| located.value).collect()
+    }
 }
 
 /// The parts of a request that were read so far.
@@ -69,7 +76,7 @@ struct RequestReader<'a> {
     questionnaires: Vec<Located<'a, str>>,
     contexts: Vec<Located<'a, str>>,
     changed_since: Vec<DateTime<Utc>>,
-    referenced: Vec<&'a Value>,
+    referenced: Vec<Located<'a, Value>>,
     /// Warnings and information.
     issues: Vec<Issue>,
     /// Errors.
@@ -95,7 +102,7 @@ impl<'a> RequestReader<'a> {
             Some("changedsince") => self.read_changed_since(parameter),
             Some("referenced") => {
                 let resource = self.resource(parameter);
-                self.referenced.extend(resource.map(|r| r.value));
+                self.referenced.extend(resource);
             }
             Some(_) => self.issues.push(Issue {
                 expression: parameter.path(),
@@ -154,11 +161,25 @@ impl<'a> RequestReader<'a> {
             return;
         };
         if resource_type(order.value).is_some_and(|kind| ORDER_TYPES.contains(&kind)) {
+            self.check_order(&order);
             self.orders.push(order);
         } else {
             let message = "A resource of this type is not supported as an order and was ignored";
             self.issues
                 .push(Issue::warning(IssueCode::NotSupported, order.path, message));
+        }
+    }
+
+    /// A status that FHIR requires must be there, and dates must exist.
+    fn check_order(&mut self, order: &Located<'a, Value>) {
+        if let Some(element) = missing_status(order.value) {
+            let place = format!("{}.{element}", order.path);
+            self.checks
+                .error(IssueCode::Required, place, "The order has no status");
+        }
+        let dates = impossible_dates(order.value, &order.path).into_iter();
+        for date in dates.filter(|date| !date.path.contains(".extension[")) {
+            self.checks.error(IssueCode::Value, date.path, date.message);
         }
     }
 

@@ -35,6 +35,8 @@ impl BundleEntry<'_> {
 pub struct BundleIndex<'a> {
     entries: Vec<BundleEntry<'a>>,
     by_url: HashMap<&'a str, usize>,
+    /// By type and id; `None` if several entries have them.
+    by_type_and_id: HashMap<(&'a str, &'a str), Option<usize>>,
 }
 
 impl<'a> BundleIndex<'a> {
@@ -57,6 +59,12 @@ impl<'a> BundleIndex<'a> {
                     .by_url
                     .entry(unversioned(entry.full_url))
                     .or_insert(index.entries.len());
+            }
+            if let Some(key) = super::resource_type(entry.resource).zip(super::text(entry.resource, &["id"]))
+            {
+                let at = index.entries.len();
+                let known = index.by_type_and_id.entry(key);
+                known.and_modify(|several| *several = None).or_insert(Some(at));
             }
             index.entries.push(entry);
         }
@@ -87,14 +95,15 @@ impl<'a> BundleIndex<'a> {
         if let Some(entry) = base_of(from).and_then(|base| exact(&format!("{base}{reference}"))) {
             return Some(entry);
         }
-        let (resource_type, id) = type_and_id(reference)?;
-        let mut same = self
-            .of_type(resource_type)
-            .filter(|e| super::text(e.resource, &["id"]) == Some(id));
-        match (same.next(), same.next()) {
-            (Some(only), None) if base_of(from).is_none() => Some(only),
-            _ => None,
+        if base_of(from).is_some() {
+            return None;
         }
+        let only = self
+            .by_type_and_id
+            .get(&type_and_id(reference)?)
+            .copied()
+            .flatten();
+        only.and_then(|n| self.entries.get(n)).copied()
     }
 }
 

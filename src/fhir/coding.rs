@@ -11,8 +11,18 @@ pub const CPT: &str = "http://www.ama-assn.org/go/cpt";
 pub const SERVICE_TYPE: &str = "https://codesystem.x12.org/005010/1365";
 /// LOINC.
 pub const LOINC: &str = "http://loinc.org";
-/// ICD-10-CM.
+/// ICD-10-CM: diagnoses.
 pub const ICD10CM: &str = "http://hl7.org/fhir/sid/icd-10-cm";
+/// ICD-10-PCS: procedures in hospitals.
+pub const ICD10PCS: &str = "http://www.cms.gov/Medicare/Coding/ICD10";
+/// NDC: drugs by package.
+pub const NDC: &str = "http://hl7.org/fhir/sid/ndc";
+/// `RxNorm`: drugs by ingredient, strength and form.
+pub const RXNORM: &str = "http://www.nlm.nih.gov/research/umls/rxnorm";
+/// SNOMED CT.
+pub const SNOMED: &str = "http://snomed.info/sct";
+/// CVX: vaccines.
+pub const CVX: &str = "http://hl7.org/fhir/sid/cvx";
 
 /// A code and its system, borrowed from the message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,6 +56,13 @@ pub fn code_in<'a>(concept: &'a Value, system: &str) -> Option<&'a str> {
     codings(concept).find(|c| c.system == system).map(|c| c.code)
 }
 
+/// The first coding of a `CodeableConcept` that can be billed, otherwise the first one.
+pub fn billing_coding(concept: &Value) -> Option<Coding<'_>> {
+    codings(concept)
+        .find(|c| is_billing_system(&c.system))
+        .or_else(|| codings(concept).next())
+}
+
 /// A `CodeableConcept` with one coding.
 pub fn concept(system: &str, code: &str) -> Value {
     json!({ "coding": [{ "system": system, "code": code }] })
@@ -63,6 +80,13 @@ pub fn normal_system(system: &str) -> Cow<'_, str> {
         "https://x12.org/codes/service-type-codes" => Cow::Borrowed(SERVICE_TYPE),
         "urn:oid:2.16.840.1.113883.6.1" => Cow::Borrowed(LOINC),
         "urn:oid:2.16.840.1.113883.6.90" => Cow::Borrowed(ICD10CM),
+        "https://www.cms.gov/Medicare/Coding/ICD10" | "urn:oid:2.16.840.1.113883.6.4" => {
+            Cow::Borrowed(ICD10PCS)
+        }
+        "urn:oid:2.16.840.1.113883.6.69" => Cow::Borrowed(NDC),
+        "urn:oid:2.16.840.1.113883.6.88" => Cow::Borrowed(RXNORM),
+        "urn:oid:2.16.840.1.113883.6.96" => Cow::Borrowed(SNOMED),
+        "urn:oid:2.16.840.1.113883.12.292" => Cow::Borrowed(CVX),
         insecure if insecure.starts_with("http://codesystem.x12.org/") => {
             Cow::Owned(insecure.replacen("http://", "https://", 1))
         }
@@ -72,14 +96,7 @@ pub fn normal_system(system: &str) -> Cow<'_, str> {
 
 /// Whether codes of this system (stored spelling) can be billed: CPT, HCPCS, NDC, ICD-10-PCS and X12 service types.
 pub fn is_billing_system(system: &str) -> bool {
-    matches!(
-        system,
-        HCPCS
-            | CPT
-            | SERVICE_TYPE
-            | "http://hl7.org/fhir/sid/ndc"
-            | "http://www.cms.gov/Medicare/Coding/ICD10"
-    )
+    matches!(system, HCPCS | CPT | SERVICE_TYPE | NDC | ICD10PCS)
 }
 
 #[cfg(test)]

@@ -23,26 +23,37 @@ impl DateRange {
         }
     }
 
-    /// Reads `YYYY`, `YYYY-MM`, `YYYY-MM-DD` or a full instant. An instant becomes its day in `zone`.
+    /// Reads `YYYY`, `YYYY-MM`, `YYYY-MM-DD` or a full instant. An instant becomes its day in `zone`. `None` for any other
+    /// text and for a day that the calendar does not have.
     pub fn read(text: &str, zone: Tz) -> Option<Self> {
         match text.len() {
             4 => {
-                let year = text.parse().ok()?;
+                let year = number(text)?;
                 Some(Self {
                     first: NaiveDate::from_ymd_opt(year, 1, 1)?,
                     last: NaiveDate::from_ymd_opt(year, 12, 31)?,
                 })
             }
             7 => {
-                let first = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok()?;
+                let first = date(&format!("{text}-01"))?;
                 let last = first
                     .checked_add_months(Months::new(1))?
                     .checked_sub_days(Days::new(1))?;
                 Some(Self { first, last })
             }
-            10 => Some(Self::day(NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?)),
+            10 => Some(Self::day(date(text)?)),
             _ => Some(Self::day(instant(text)?.with_timezone(&zone).date_naive())),
         }
+    }
+
+    /// Whether every day of `other` is in this range.
+    pub fn holds(self, other: Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+
+    /// Whether the two ranges have a day in common.
+    pub fn meets(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
     }
 
     /// Whether the range is one day.
@@ -53,7 +64,27 @@ impl DateRange {
 
 /// Reads a FHIR `instant` with its offset; `None` for a partial date.
 pub fn instant(text: &str) -> Option<DateTime<FixedOffset>> {
-    DateTime::parse_from_rfc3339(text).ok()
+    let (day, time) = text.split_at_checked(10)?;
+    date(day)?;
+    time.starts_with('T')
+        .then(|| DateTime::parse_from_rfc3339(text).ok())?
+}
+
+/// Reads a full date, `YYYY-MM-DD`.
+fn date(text: &str) -> Option<NaiveDate> {
+    let mut parts = text.split('-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    let has_shape = (year.len(), month.len(), day.len()) == (4, 2, 2) && parts.next().is_none();
+    if !has_shape {
+        return None;
+    }
+    NaiveDate::from_ymd_opt(number(year)?, number(month)?, number(day)?)
+}
+
+/// Reads a number that has only digits.
+fn number<T: std::str::FromStr>(digits: &str) -> Option<T> {
+    let only_digits = digits.bytes().all(|c| c.is_ascii_digit());
+    only_digits.then(|| digits.parse().ok())?
 }
 
 /// An instant as FHIR writes it: in UTC with `Z`, with a fraction only when it is not zero.
@@ -107,6 +138,32 @@ mod tests {
             ("2026-02-01".into(), "2026-02-28".into())
         );
         assert!(!range.is_day());
+    }
+
+    #[test]
+    fn a_text_that_is_no_date_of_the_calendar_is_not_read() {
+        for text in [
+            "2026-13-45",
+            "2026-02-29",
+            "2026-13",
+            "2026-00-01",
+            "2026-1-1",
+            "2026-10- 1",
+            "+226",
+            "-226",
+            "26-10-01-",
+            "20261001",
+            "2026-10-01T10:00",
+            "2026-10-01T10:00:00",
+            "2026-10-01 10:00:00Z",
+            "2026-02-30T10:00:00Z",
+            "2026-10-01T25:00:00Z",
+            "soon",
+            "",
+            "２０２６-10-01",
+        ] {
+            assert_eq!(DateRange::read(text, Tz::UTC), None, "{text}");
+        }
     }
 
     #[test]

@@ -2,8 +2,12 @@
 //! iterators and never panic. Elements that the server does not know are kept.
 
 pub mod bundle;
+pub mod code_shape;
 pub mod coding;
+pub mod date_checks;
 pub mod dates;
+pub mod decimals;
+pub mod modifiers;
 pub mod outcome;
 pub mod parameters;
 pub mod quantity;
@@ -25,6 +29,20 @@ pub fn get<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
         };
         at.get(*step)
     })
+}
+
+/// A member of a JSON object, if it says anything: `null`, `[]`, `{}` and lists of these are the same as no member.
+pub fn present<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    value.get(name).filter(|member| !is_empty(member))
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(all) => all.iter().all(is_empty),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
+    }
 }
 
 /// Sets a member of a JSON object. Does nothing when `object` is not an object.

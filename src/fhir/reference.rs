@@ -30,6 +30,34 @@ pub fn base_of(full_url: &str) -> Option<&str> {
     unversioned(full_url).strip_suffix(&format!("{resource_type}/{id}"))
 }
 
+/// Whether two absolute URLs have the same scheme and host. Clients name one server by several paths.
+pub fn is_same_origin(one: &str, other: &str) -> bool {
+    let origin = |url: &str| {
+        let (scheme, rest) = url.split_once("://")?;
+        let host = rest.split('/').next()?;
+        Some((scheme.to_ascii_lowercase(), host.to_ascii_lowercase()))
+    };
+    origin(one).is_some_and(|origin_of_one| Some(origin_of_one) == origin(other))
+}
+
+/// The resource that a literal reference names: in `contained` of the resource that holds the reference, otherwise the
+/// one with this type and id among `resources`.
+pub fn find<'a>(reference: &str, holder: &'a Value, resources: &[&'a Value]) -> Option<&'a Value> {
+    if reference.starts_with('#') {
+        return contained(holder, reference);
+    }
+    let (resource_type, id) = type_and_id(reference)?;
+    let is_named =
+        |r: &&&Value| super::resource_type(r) == Some(resource_type) && super::text(r, &["id"]) == Some(id);
+    resources.iter().find(is_named).copied()
+}
+
+/// The resource that a reference `#id` names in `contained` of the resource that holds the reference.
+pub fn contained<'a>(holder: &'a Value, reference: &str) -> Option<&'a Value> {
+    let id = reference.strip_prefix('#')?;
+    super::list(holder, "contained").find(|c| super::text(c, &["id"]) == Some(id))
+}
+
 /// Calls `visit` with every literal reference below `value` (each member `reference` that is a string) and with the
 /// FHIRPath of the element that holds it. `path` is the FHIRPath of `value` itself.
 pub fn walk<'a>(value: &'a Value, path: &str, visit: &mut impl FnMut(&'a str, &str)) {

@@ -5,6 +5,7 @@ use super::check;
 use super::prefill::Prefill;
 use crate::fhir;
 use crate::ig::dtr::{DtrVersion, Profile};
+use crate::rules::FormQuestion;
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 use std::fmt;
@@ -95,13 +96,9 @@ impl Form {
         served
     }
 
-    /// The link ids at every depth, in document order.
-    pub fn link_ids(&self) -> Vec<String> {
-        let mut ids = Vec::new();
-        walk(&self.json, &mut |item| {
-            ids.extend(fhir::text(item, &["linkId"]).map(str::to_owned));
-        });
-        ids
+    /// The questions at every depth, in document order.
+    pub fn questions(&self) -> Vec<FormQuestion> {
+        FormQuestion::all(&self.json)
     }
 
     /// The text of the item with this link id.
@@ -110,6 +107,20 @@ impl Form {
         walk(&self.json, &mut |item| {
             if found.is_none() && fhir::text(item, &["linkId"]) == Some(link_id) {
                 found = fhir::text(item, &["text"]);
+            }
+        });
+        found
+    }
+
+    /// What the option of a question with this code is called.
+    pub fn option_display(&self, link_id: &str, code: &str) -> Option<&str> {
+        let mut found = None;
+        walk(&self.json, &mut |item| {
+            if fhir::text(item, &["linkId"]) == Some(link_id) {
+                found = fhir::list(item, "answerOption")
+                    .filter_map(|option| option.get("valueCoding"))
+                    .find(|option| fhir::text(option, &["code"]) == Some(code))
+                    .and_then(|option| fhir::text(option, &["display"]));
             }
         });
         found

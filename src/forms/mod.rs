@@ -5,13 +5,16 @@
 //! in the same folder. This module reads no disk, clock or database. The files contain no host name: `url` and the code
 //! systems of a form's own options are completed with the public address when the form is served.
 
+mod answers;
 mod check;
 pub mod draft;
 mod form;
 mod prefill;
 
+pub use answers::{AnswerProblem, AnswerProblemKind};
 pub use form::{Form, Version};
 
+use crate::rules::FormQuestion;
 use chrono::NaiveDate;
 use prefill::Prefill;
 use serde_json::Value;
@@ -75,9 +78,9 @@ impl Forms {
         versions.insert(form.version(), form);
     }
 
-    /// The link ids of the form `name|version`; none if there is no such form.
-    pub fn link_ids(&self, name_and_version: &str) -> Option<Vec<String>> {
-        self.by_key(name_and_version).map(Form::link_ids)
+    /// The questions of the form `name|version`; none if there is no such form.
+    pub fn questions(&self, name_and_version: &str) -> Option<Vec<FormQuestion>> {
+        self.by_key(name_and_version).map(Form::questions)
     }
 
     /// The canonical `url|version` of the form `name|version`; none if there is no such form.
@@ -107,6 +110,17 @@ impl Forms {
             None => versions.values().rev().find(|form| form.is_current(on)),
         };
         form.map_or(FormLookup::NoSuchVersion, FormLookup::Found)
+    }
+
+    /// The forms that a canonical of any host names by its last part: the form in that version, or in every version if
+    /// the canonical has none.
+    pub fn named(&self, canonical: &str) -> Vec<&Form> {
+        let last = canonical.rsplit('/').next().unwrap_or(canonical);
+        let (name, version) = last.split_once('|').map_or((last, None), |(n, v)| (n, Some(v)));
+        let versions = self.by_name.get(name).into_iter().flat_map(BTreeMap::values);
+        versions
+            .filter(|form| version.is_none_or(|version| form.version().to_string() == version))
+            .collect()
     }
 
     /// Every form in every version, sorted by name and version.
@@ -210,14 +224,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_shipped_forms_load_and_have_the_link_ids_that_policies_use() {
+    fn the_shipped_forms_load_and_have_the_questions_that_policies_read() {
         let forms = shipped();
         let keys: Vec<String> = forms.all().map(Form::key).collect();
         assert!(
             keys.len() >= 10 && keys.contains(&"support-surfaces|1.0.0".to_owned()),
             "{keys:?}"
         );
-        let ids = forms.link_ids("home-oxygen|1.0.0").unwrap();
+        let questions = forms.questions("home-oxygen|1.0.0").unwrap();
         for id in [
             "oxygen.test-ordered-by-treating-practitioner",
             "oxygen.test-performed-by-dme-supplier",
@@ -228,10 +242,10 @@ pub(crate) mod tests {
             "oxygen.months",
             "oxygen.prescriber",
         ] {
-            assert!(ids.iter().any(|i| i == id), "{id}");
+            assert!(questions.iter().any(|question| question.link_id == id), "{id}");
         }
-        assert_eq!(forms.link_ids("home-oxygen|2.0.0"), None);
-        assert_eq!(forms.link_ids("home-oxygen"), None);
+        assert_eq!(forms.questions("home-oxygen|2.0.0"), None);
+        assert_eq!(forms.questions("home-oxygen"), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use crate::fhir::{self, coding, dates::DateRange, quantity};
 use chrono::{DateTime, FixedOffset};
+use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -190,10 +191,7 @@ impl ObservationSource {
             .1;
         match self.take {
             Take::Value => quantity_in_unit(newest.get("valueQuantity")?, &self.observation.unit),
-            Take::Date => effective_text(newest)?
-                .get(..10)
-                .or_else(|| effective_text(newest))
-                .map(|d| json!(d)),
+            Take::Date => Some(json!(day_of(effective_text(newest)?, case_document))),
         }
     }
 }
@@ -219,6 +217,16 @@ fn effective_text(observation: &Value) -> Option<&str> {
         .iter()
         .find_map(|name| fhir::text(observation, &[name]))
         .or_else(|| fhir::text(observation, &["effectivePeriod", "start"]))
+}
+
+/// The day of a result in the time zone of the case, as policies read it; a month or a year stays as it is.
+fn day_of(text: &str, case_document: &Value) -> String {
+    let zone = fhir::text(case_document, &["zone"]).and_then(|zone| zone.parse::<Tz>().ok());
+    let days = zone.and_then(|zone| DateRange::read(text, zone));
+    match days.filter(|days| days.is_day()) {
+        Some(days) => days.first.to_string(),
+        None => text.get(..10).unwrap_or(text).to_owned(),
+    }
 }
 
 /// `Observation.effective[x]` as an instant, for sorting: a day, month or year is represented by its first moment.
@@ -316,6 +324,22 @@ mod tests {
             answer(None, Some(&document), "oxygen.test-date"),
             Some(json!("2026-09-24"))
         );
+    }
+
+    #[test]
+    fn the_date_is_the_day_in_the_time_zone_of_the_case() {
+        let day = |zone: Option<&str>, at: &str| {
+            let document =
+                json!({ "zone": zone, "res": { "Observation": [saturation("a", "final", at, 87, "%")] } });
+            answer(None, Some(&document), "oxygen.test-date").unwrap()
+        };
+        assert_eq!(
+            day(Some("America/New_York"), "2026-09-25T02:00:00Z"),
+            "2026-09-24"
+        );
+        assert_eq!(day(None, "2026-09-25T02:00:00Z"), "2026-09-25");
+        assert_eq!(day(Some("America/New_York"), "2026-09-25"), "2026-09-25");
+        assert_eq!(day(Some("America/New_York"), "2026-09"), "2026-09");
     }
 
     #[test]

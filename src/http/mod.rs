@@ -1,10 +1,16 @@
-//! All routes of the server, with what applies to every request: body limit, request id, metrics, and panics.
+//! All routes of the server, with what applies to every request: spellings of a path, cross-origin requests, conditional
+//! reads, compression, body limit, request id, metrics, and panics.
 
+mod addresses;
+mod compression;
+mod conditional;
+mod cors;
+mod not_offered;
 mod operations;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::state::State;
-use crate::wire::{FhirFailure, method_not_allowed};
+use crate::wire::FhirFailure;
 use crate::{access, crd, dtr, oauth, pas, telemetry, web};
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
@@ -12,10 +18,10 @@ use axum::{Router, middleware};
 use std::any::Any;
 use tower_http::catch_panic::CatchPanicLayer;
 
-/// The router of the whole server.
+/// The router of the whole server. A layer runs before those above it.
 pub fn router(state: State) -> Router {
     let limit = state.config.limits.body_bytes;
-    Router::new()
+    let routes = Router::new()
         // CRD: hook calls while a clinician signs orders
         .merge(crd::routes())
         // DTR: forms with a draft of the answers
@@ -30,17 +36,26 @@ pub fn router(state: State) -> Router {
         .merge(web::routes())
         // health, readiness and metrics for the operator
         .merge(operations::routes())
-        .fallback(|| async {
-            FhirFailure::from(Error::new(
-                ErrorKind::NotFound,
-                "There is no resource at this URL",
-            ))
-        })
-        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_offered::unknown_url)
+        .method_not_allowed_fallback(not_offered::unknown_method)
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            not_offered::refuse_history,
+        ))
         .layer(DefaultBodyLimit::max(limit))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(conditional::answer_not_modified))
+        .layer(compression::layer())
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            cors::answer_origins,
+        ))
         .layer(middleware::from_fn(telemetry::observe))
-        .with_state(state)
+        .with_state(state);
+    // The path must have its final spelling before a route is chosen.
+    Router::new()
+        .fallback_service(routes)
+        .layer(middleware::from_fn(addresses::normalize))
 }
 
 /// Responds to a panic with 500. The panic's message is dropped because it may contain content of the request.

@@ -45,9 +45,15 @@ impl CrdGuide {
         CrdVersion::SERVED.into_iter().map(CrdVersion::guide)
     }
 
-    /// The version that a hook call asks for in `davinci-crd.requestedVersion`.
+    /// The version that a hook call asks for in `davinci-crd.requestedVersion`. A patch version (`2.2.1`) means its
+    /// minor version (`2.2`).
     pub fn requested(version: &str) -> Option<&'static Self> {
-        Self::served().find(|guide| guide.requested_version == version)
+        let is_patch = |patch: &str| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit());
+        Self::served().find(|guide| match version.strip_prefix(guide.requested_version) {
+            Some("") => true,
+            Some(rest) => rest.strip_prefix('.').is_some_and(is_patch),
+            None => false,
+        })
     }
 
     /// The newest version that a client's registration names, otherwise the newest one: for a hook call that does not
@@ -77,7 +83,10 @@ mod tests {
             assert_eq!(requested.unwrap().name, guide.name);
             assert_eq!(CrdGuide::for_client(&[guide.name.to_owned()]).name, guide.name);
         }
-        assert!(CrdGuide::requested("2.0").is_none());
+        assert_eq!(CrdGuide::requested("2.2.1").unwrap().name, "crd-2.2");
+        for other in ["2.0", "2.0.1", "2", "2.22", "2.2.", "2.2.x", "2.2.1.1", ""] {
+            assert!(CrdGuide::requested(other).is_none(), "{other}");
+        }
         let newest = CrdGuide::served().next_back().unwrap();
         assert_eq!(CrdGuide::for_client(&[]).name, newest.name);
     }

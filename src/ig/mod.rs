@@ -14,7 +14,7 @@ pub trait ServedAtAddress: Sync + 'static {
 }
 
 /// Whether a request path is this base path or below it.
-fn is_below(path: &str, base_path: &str) -> bool {
+pub fn is_below(path: &str, base_path: &str) -> bool {
     path.strip_prefix(base_path)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

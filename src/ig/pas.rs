@@ -113,6 +113,10 @@ pub fn extension_url(name: &str) -> String {
     structure_definition(&format!("extension-{name}"))
 }
 
+/// The modifier extension of an item or supporting information that an update withdraws, if its value is true.
+pub const INFO_CANCELLED: &str =
+    "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/modifierextension-infoCancelled";
+
 /// The code system of an X12 005010 data element: `x12_system("306")`.
 pub fn x12_system(element: &str) -> String {
     format!("https://codesystem.x12.org/005010/{element}")

@@ -11,6 +11,7 @@ use crate::state::State;
 use crate::store::Tx;
 use crate::store::fan_out::FanOutJob;
 use crate::store::queues::{LeasedWork, OutboxMessage, Queue};
+use crate::store::subscriptions::Subscription;
 use chrono::{DateTime, Duration, Utc};
 
 /// After this many failed attempts a job is given up.
@@ -60,29 +61,38 @@ async fn run(tx: &mut Tx, leased: &LeasedWork, now: DateTime<Utc>) -> Result<()>
     let (Some(case), Some(decided_at)) = (case, decided_at) else {
         return Err(Error::not_found("event of case", job.case));
     };
+    let recipients = tx.recipients(&case, now).await?;
     if !job.in_submit_response {
-        notify_subscribers(tx, &case, job.seq, now).await?;
-        notify_provider(tx, &case, decided_at, now).await?;
+        notify_subscribers(tx, &case, &recipients.subscriptions, job.seq, now).await?;
+        if let Some(npi) = recipients.provider.and_then(|provider| provider.npi) {
+            enqueue_email(tx, &case, &EmailRecipient::Provider { npi }, decided_at, now).await?;
+        }
     }
-    notify_member(tx, &case, decided_at, now).await
+    for login in recipients.logins {
+        let recipient = EmailRecipient::Member { login: login.id };
+        enqueue_email(tx, &case, &recipient, decided_at, now).await?;
+    }
+    Ok(())
 }
 
-async fn notify_subscribers(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTime<Utc>) -> Result<()> {
-    for subscription in tx.subscriptions_of(case.received.client).await? {
-        if !subscription
-            .senders
-            .iter()
-            .any(|sender| case.received.senders.contains(sender))
-        {
+async fn notify_subscribers(
+    tx: &mut Tx,
+    case: &PriorAuth,
+    subscriptions: &[Subscription],
+    seq: u32,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    for subscription in subscriptions {
+        let Some(number) = tx.next_event_number(subscription.id).await? else {
             continue;
-        }
-        let number = tx.next_event_number(subscription.id).await?;
+        };
         if subscription.status == "error" {
             continue;
         }
         let payload = NotificationPayload {
             subscription: subscription.id,
             handshake: false,
+            version: None,
             case: Some(case.id),
             seq: Some(seq),
             number: Some(u64::try_from(number).map_err(Error::internal)?),
@@ -96,40 +106,6 @@ async fn notify_subscribers(tx: &mut Tx, case: &PriorAuth, seq: u32, now: DateTi
             dedupe_key: &format!("subscription/{}/case/{}/{seq}", subscription.id, case.id),
         };
         tx.enqueue_message(&message, now).await?;
-    }
-    Ok(())
-}
-
-async fn notify_provider(
-    tx: &mut Tx,
-    case: &PriorAuth,
-    decided_at: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let Some(npi) = &case.received.requester_npi else {
-        return Ok(());
-    };
-    let Some(provider) = tx.provider_by_npi(npi).await? else {
-        return Ok(());
-    };
-    if provider.email.is_none() {
-        return Ok(());
-    }
-    let recipient = EmailRecipient::Provider { npi: npi.clone() };
-    enqueue_email(tx, case, &recipient, decided_at, now).await
-}
-
-async fn notify_member(
-    tx: &mut Tx,
-    case: &PriorAuth,
-    decided_at: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    for login in tx.logins_of_member(case.received.member).await? {
-        if login.email.is_some() && !login.disabled {
-            let recipient = EmailRecipient::Member { login: login.id };
-            enqueue_email(tx, case, &recipient, decided_at, now).await?;
-        }
     }
     Ok(())
 }

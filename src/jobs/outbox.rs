@@ -5,12 +5,15 @@
 //! Waits between attempts: 5 s, 1 min, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h, each ±20 %. A receiver's `Retry-After`
 //! extends a wait up to twice the planned time; it is never shortened.
 //!
-//! A subscriber gets its notifications in the order of their event numbers; a later one waits for the earlier ones.
+//! A subscriber gets its notifications in the order of their event numbers; a later one waits for the earlier ones, and
+//! all of them wait for the handshake. Nothing is sent for a subscription that is off, deleted or in error at that
+//! moment, and what came of sending counts only if the client has not changed the subscription in between.
 
 use super::lease::{BATCH_SIZE, lease_end};
 use super::payload::{EmailRecipient, NotificationPayload};
 use crate::auth::Client;
 use crate::error::{Error, Result};
+use crate::fhir::decimals;
 use crate::ig::pas::{PasGuide, Profile};
 use crate::mail::{Email, NoticeKind, SendError};
 use crate::net::{AllowedHosts, PostResult};
@@ -76,31 +79,39 @@ pub(super) async fn run_due(state: &State) -> Result<usize> {
         if state.now() > now + (end - now) / 2 {
             // A slow receiver has used up the time. The remaining messages are released before their leases end, so
             // that no other worker sends them at the same time.
-            record_outcome(state, message, SendOutcome::NotAttempted).await?;
+            record_outcome(state, message, None, SendOutcome::NotAttempted).await?;
             continue;
         }
-        let outcome = match message.kind.as_str() {
+        let (seen, outcome) = match message.kind.as_str() {
             "notification" => send_notification(state, &message).await,
-            "mail" => send_email(state, &message).await,
-            other => Ok(SendOutcome::Failed(format!("unknown kind of message: {other}"))),
+            "mail" => (None, send_email(state, &message).await),
+            other => (
+                None,
+                Ok(SendOutcome::Failed(format!("unknown kind of message: {other}"))),
+            ),
         };
         let outcome = outcome.unwrap_or_else(|e| SendOutcome::Retry {
             reason: e.to_string(),
             retry_after: None,
         });
         count += usize::from(!matches!(outcome, SendOutcome::WaitForEarlier));
-        record_outcome(state, message, outcome).await?;
+        record_outcome(state, message, seen, outcome).await?;
     }
     Ok(count)
 }
 
-fn position(payload: &str) -> (u64, bool) {
-    serde_json::from_str(payload).map_or((0, false), |n: NotificationPayload| n.position())
+fn position(payload: &str) -> (bool, u64) {
+    serde_json::from_str(payload).map_or((true, 0), |n: NotificationPayload| n.position())
 }
 
 /// Stores the result of an attempt. A delivered handshake makes its subscription active; a notification that is given
-/// up puts it in error.
-async fn record_outcome(state: &State, message: LeasedWork, outcome: SendOutcome) -> Result<()> {
+/// up puts it in error. `seen` is the subscription that the message was sent for.
+async fn record_outcome(
+    state: &State,
+    message: LeasedWork,
+    seen: Option<SeenSubscription>,
+    outcome: SendOutcome,
+) -> Result<()> {
     let now = state.now();
     let kind = message.kind.clone();
     let (label, stored) = match outcome {
@@ -123,7 +134,7 @@ async fn record_outcome(state: &State, message: LeasedWork, outcome: SendOutcome
         let attempts = message.attempts;
         tracing::error!(message = %message.id, attempts, cause = %reason, "a message cannot be delivered");
     }
-    let subscription = subscription_status(&message, label);
+    let subscription = seen.and_then(|seen| Some((seen.id, seen.version, seen.status_after(label)?)));
     state
         .store
         .write(
@@ -138,9 +149,10 @@ async fn record_outcome(state: &State, message: LeasedWork, outcome: SendOutcome
                                 .await?;
                         }
                     }
-                    if let Some((id, status)) = subscription {
+                    if let Some((id, version, status)) = subscription {
                         let error = (*status == "error").then_some("notifications could not be delivered");
-                        tx.set_subscription_status(*id, status, error, *now).await?;
+                        tx.set_subscription_status((*id, *version), status, error, *now)
+                            .await?;
                     }
                     Ok(())
                 })
@@ -149,16 +161,22 @@ async fn record_outcome(state: &State, message: LeasedWork, outcome: SendOutcome
         .await
 }
 
-/// The subscription whose status changes after an attempt, with the new status.
-fn subscription_status(message: &LeasedWork, outcome: &str) -> Option<(Uuid, &'static str)> {
-    if message.kind != "notification" {
-        return None;
-    }
-    let payload: NotificationPayload = serde_json::from_str(&message.payload).ok()?;
-    match outcome {
-        "sent" if payload.handshake => Some((payload.subscription, "active")),
-        "dead" => Some((payload.subscription, "error")),
-        _ => None,
+/// The subscription that a notification is sent for, as it was read for sending.
+#[derive(Debug, Clone, Copy)]
+struct SeenSubscription {
+    id: Uuid,
+    version: i64,
+    handshake: bool,
+}
+
+impl SeenSubscription {
+    /// The status that follows from an attempt with this outcome.
+    fn status_after(self, outcome: &str) -> Option<&'static str> {
+        match outcome {
+            "sent" if self.handshake => Some("active"),
+            "dead" => Some("error"),
+            _ => None,
+        }
     }
 }
 
@@ -186,9 +204,39 @@ struct StoredNotification {
 /// A case's id, events and request text.
 type StoredCase = (Uuid, Vec<Event>, String);
 
-async fn send_notification(state: &State, message: &LeasedWork) -> Result<SendOutcome> {
+/// Sends a notification. Returns the subscription too, if there is one.
+async fn send_notification(
+    state: &State,
+    message: &LeasedWork,
+) -> (Option<SeenSubscription>, Result<SendOutcome>) {
+    let (payload, stored) = match read_notification(state, message).await {
+        Ok((payload, Some(stored))) => (payload, stored),
+        Ok((_, None)) => {
+            return (
+                None,
+                Ok(SendOutcome::Obsolete("the subscription no longer exists")),
+            );
+        }
+        Err(error) => return (None, Err(error)),
+    };
+    let seen = SeenSubscription {
+        id: stored.subscription.id,
+        version: stored.subscription.version,
+        handshake: payload.handshake,
+    };
+    let outcome = match reason_not_to_send(&stored, &payload, state.now()) {
+        Some(outcome) => Ok(outcome),
+        None => deliver(state, &stored, &payload, message.id).await,
+    };
+    (Some(seen), outcome)
+}
+
+async fn read_notification(
+    state: &State,
+    message: &LeasedWork,
+) -> Result<(NotificationPayload, Option<StoredNotification>)> {
     let payload: NotificationPayload = serde_json::from_str(&message.payload).map_err(Error::internal)?;
-    let read = state
+    let stored = state
         .store
         .read(
             (message.id, payload.subscription, payload.case),
@@ -197,28 +245,57 @@ async fn send_notification(state: &State, message: &LeasedWork) -> Result<SendOu
             },
         )
         .await?;
-    let Some(StoredNotification {
-        subscription,
+    Ok((payload, stored))
+}
+
+/// Why a notification is not sent now. A handshake is sent while its version of the subscription is requested; events
+/// are sent while the subscription is active, each after the earlier ones.
+fn reason_not_to_send(
+    stored: &StoredNotification,
+    payload: &NotificationPayload,
+    now: DateTime<Utc>,
+) -> Option<SendOutcome> {
+    let status = stored.subscription.status_at(now);
+    let is_wanted = match (status, payload.handshake) {
+        ("off", _) => return Some(SendOutcome::Obsolete("the subscription is off")),
+        ("error", _) => return Some(SendOutcome::Obsolete("the subscription is in error")),
+        (_, true) => status == "requested" && payload.version == Some(stored.subscription.version),
+        (_, false) => true,
+    };
+    if !is_wanted {
+        return Some(SendOutcome::Obsolete("the subscription was replaced"));
+    }
+    if stored.client.as_ref().is_none_or(|client| client.disabled) {
+        return Some(SendOutcome::Failed("the client is disabled".to_owned()));
+    }
+    let has_earlier = || {
+        stored
+            .pending
+            .iter()
+            .any(|other| position(other) < payload.position())
+    };
+    let waits = !payload.handshake && (status != "active" || has_earlier());
+    waits.then_some(SendOutcome::WaitForEarlier)
+}
+
+async fn deliver(
+    state: &State,
+    stored: &StoredNotification,
+    payload: &NotificationPayload,
+    message: Uuid,
+) -> Result<SendOutcome> {
+    let Some(client) = &stored.client else {
+        return Ok(SendOutcome::Failed("the client no longer exists".to_owned()));
+    };
+    let body = notification_body(
+        state,
+        &stored.subscription,
         client,
-        case,
-        pending,
-    }) = read
-    else {
-        return Ok(SendOutcome::Obsolete("the subscription no longer exists"));
-    };
-    match subscription.status.as_str() {
-        "off" => return Ok(SendOutcome::Obsolete("the subscription is off")),
-        "error" => return Ok(SendOutcome::Obsolete("the subscription is in error")),
-        _ => {}
-    }
-    let Some(client) = client.filter(|c| !c.disabled) else {
-        return Ok(SendOutcome::Failed("the client is disabled".to_owned()));
-    };
-    if pending.iter().any(|other| position(other) < payload.position()) {
-        return Ok(SendOutcome::WaitForEarlier);
-    }
-    let body = notification_body(state, &subscription, &client, &payload, case.as_ref(), message.id)?;
-    post_notification(state, &subscription, &client, body).await
+        payload,
+        stored.case.as_ref(),
+        message,
+    )?;
+    post_notification(state, &stored.subscription, client, body).await
 }
 
 async fn stored_notification(
@@ -309,7 +386,8 @@ fn notification_body(
         at,
         focus: &focus,
     };
-    Ok(pas::notification_bundle(&url, "active", number, &kind, message, now).to_string())
+    let notification = pas::notification_bundle(&url, "active", number, &kind, message, now);
+    Ok(decimals::write(&notification))
 }
 
 async fn send_email(state: &State, message: &LeasedWork) -> Result<SendOutcome> {

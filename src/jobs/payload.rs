@@ -11,6 +11,8 @@ pub(super) struct NotificationPayload {
     /// A handshake has no case.
     #[serde(default)]
     pub handshake: bool,
+    /// For a handshake, the version of the subscription that it tests.
+    pub version: Option<i64>,
     /// The case, for an event notification.
     pub case: Option<Uuid>,
     /// The number of the event in the case's history.
@@ -20,9 +22,9 @@ pub(super) struct NotificationPayload {
 }
 
 impl NotificationPayload {
-    /// The position among the messages of a subscription: a handshake comes after the events before it.
-    pub(super) fn position(&self) -> (u64, bool) {
-        (self.number.unwrap_or(0), self.handshake)
+    /// The position among the messages of a subscription: a handshake comes before the events, which wait for it.
+    pub(super) fn position(&self) -> (bool, u64) {
+        (!self.handshake, self.number.unwrap_or(0))
     }
 }
 

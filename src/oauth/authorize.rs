@@ -141,7 +141,7 @@ fn validate_parameters(
         .get("state")
         .ok_or((INVALID, "The parameter state is missing"))?;
     match parameters.get("aud").or_else(|| parameters.get("resource")) {
-        Some(aud) if aud == audience => {}
+        Some(aud) if aud.trim_end_matches('/') == audience => {}
         Some(_) => return Err((INVALID, "aud must be the URL of this server's member API")),
         None => return Err((INVALID, "The parameter aud is missing")),
     }
@@ -277,7 +277,7 @@ mod tests {
             ("state=s1", "state=", "invalid_request"),
             (
                 "aud=https://pa.example/fhir/pdex",
-                "aud=https://pa.example/fhir/pdex/",
+                "aud=https://pa.example/fhir/pdex/Patient",
                 "invalid_request",
             ),
             ("aud=", "aux=", "invalid_request"),
@@ -295,6 +295,7 @@ mod tests {
             );
         }
         assert!(validated(&VALID_QUERY.replace("aud=", "resource=")).is_ok());
+        assert!(validated(&VALID_QUERY.replace("/fhir/pdex", "/fhir/pdex/")).is_ok());
     }
 
     #[test]

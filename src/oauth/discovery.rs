@@ -12,7 +12,7 @@ use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
 /// The paths of the FHIR bases. Each of them has this document.
-pub(super) fn fhir_bases() -> impl Iterator<Item = &'static str> {
+pub fn fhir_bases() -> impl Iterator<Item = &'static str> {
     let dtr = DtrVersion::SERVED
         .into_iter()
         .map(|version| version.guide().base_path);

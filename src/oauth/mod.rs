@@ -21,21 +21,18 @@ pub use parameters::Parameters;
 use crate::error::Error;
 use crate::ig::pdex::PdexVersion;
 use crate::state::State;
-use crate::wire::method_not_allowed;
 use axum::Router;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::Value;
-use tower_http::cors::{Any, CorsLayer};
 
 /// The path of the token endpoint. Its URL is the audience of client assertions.
 pub const TOKEN: &str = "/oauth/token";
 /// The path of the FHIR base of the member API.
 pub const MEMBER_API: &str = PdexVersion::NEWEST.guide().base_path;
 
-/// Every route of this module; `web` has the pages of `/oauth/authorize`. Browser apps of any origin may call, because
-/// these endpoints use no cookies: every call brings its own credentials.
+/// Every route of this module; `web` has the pages of `/oauth/authorize`.
 pub fn routes() -> Router<State> {
     let mut routes = Router::new()
         .route(TOKEN, post(token::post))
@@ -48,11 +45,7 @@ pub fn routes() -> Router<State> {
             get(discovery::get),
         );
     }
-    let cors = CorsLayer::new()
-        .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE]);
-    routes.method_not_allowed_fallback(method_not_allowed).layer(cors)
+    routes
 }
 
 /// A JSON response that must not be cached (RFC 6749, section 5.1).

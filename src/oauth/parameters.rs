@@ -3,7 +3,7 @@
 
 use super::invalid_request;
 use crate::error::{Error, Result};
-use crate::wire::OAuthFailure;
+use crate::wire::{OAuthFailure, refuse_compressed};
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
@@ -65,6 +65,7 @@ impl<S: Send + Sync> FromRequest<S> for Parameters {
     type Rejection = OAuthFailure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        refuse_compressed(request.headers())?;
         let content_type = request
             .headers()
             .get(header::CONTENT_TYPE)

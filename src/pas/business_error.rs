@@ -1,8 +1,10 @@
 //! Business errors of PAS (spec-38): a request that was understood but cannot be processed is answered with
 //! `ClaimResponse.error`, in codes of X12.
 
+use super::earlier_request::EarlierRequestKind;
 use crate::fhir::coding::concept;
 use crate::ig::pas::{extension_url, x12_system};
+use crate::plan::NoMember;
 use serde_json::{Value, json};
 
 /// One `ClaimResponse.error`.
@@ -33,14 +35,30 @@ impl BusinessError {
         }
     }
 
-    /// No member of the plan has the patient's identifiers, name and birth date. `patient` is the path of the Patient.
-    pub(super) fn member_not_found(patient: &str) -> Self {
+    /// The request is not a new one although it names no earlier one: a cancellation, an appeal, … `path` is the place of
+    /// the element that says so.
+    pub(super) fn not_a_new_request(kind: EarlierRequestKind, path: String) -> Self {
+        Self {
+            code: "33",
+            follow_up: kind.follow_up(),
+            element: "2000F-UM02",
+            path,
+            text: kind.sentence(),
+        }
+    }
+
+    /// No member of the plan is the Patient of the request. `patient` is the path of the Patient.
+    pub(super) fn member_not_found(reason: NoMember, patient: &str) -> Self {
         Self {
             code: "75",
             follow_up: "C",
-            element: "2010C-NM109",
-            path: format!("{patient}.identifier"),
-            text: "No member of this plan matches the identifiers, the name and the birth date of the Patient.",
+            element: match reason.element() {
+                "name" => "2010C-NM103",
+                "birthDate" => "2010C-DMG02",
+                _ => "2010C-NM109",
+            },
+            path: format!("{patient}.{}", reason.element()),
+            text: reason.sentence(),
         }
     }
 

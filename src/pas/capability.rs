@@ -1,5 +1,7 @@
 //! `GET {base}/metadata`: the CapabilityStatement of a PAS base. It needs no token.
 
+use super::subscription_search::SEARCH_PARAMETERS;
+use crate::ig::ServedAtAddress;
 use crate::ig::pas::{CANONICAL, PasGuide, Profile, SUBSCRIPTION_TOPIC};
 use crate::state::State;
 use crate::wire::{FhirResponse, Guide};
@@ -13,14 +15,20 @@ pub async fn get(
     StateExtractor(state): StateExtractor<State>,
     Guide(guide): Guide<PasGuide>,
 ) -> FhirResponse {
-    FhirResponse::ok(&capability_statement(guide, &state.config.public_url))
+    FhirResponse::read(&capability_statement(guide, &state.config.public_url))
+}
+
+/// The path of the FHIR base that a path is below, and its CapabilityStatement.
+pub fn statement_for(path: &str, public_url: &str) -> Option<(&'static str, Value)> {
+    let guide = PasGuide::at_address(path)?;
+    Some((guide.base_path, capability_statement(guide, public_url)))
 }
 
 fn capability_statement(guide: &PasGuide, public_url: &str) -> Value {
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
-        "date": "2026-11-22",
+        "date": "2026-11-27",
         "kind": "instance",
         "instantiates": [
             format!("{CANONICAL}/CapabilityStatement/IntermediaryCapabilities"),
@@ -36,7 +44,7 @@ fn capability_statement(guide: &PasGuide, public_url: &str) -> Value {
         "rest": [{
             "mode": "server",
             "security": {
-                "cors": false,
+                "cors": true,
                 "service": [{ "coding": [{
                     "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
                     "code": "SMART-on-FHIR",
@@ -60,6 +68,9 @@ fn subscription() -> Value {
         .iter()
         .map(|code| json!({ "code": code }))
         .collect();
+    let search_parameters = SEARCH_PARAMETERS
+        .iter()
+        .map(|(name, parameter_type)| json!({ "name": name, "type": parameter_type }));
     json!({
         "extension": [{
             "url": format!("{BACKPORT}/StructureDefinition/capabilitystatement-subscriptiontopic-canonical"),
@@ -71,6 +82,9 @@ fn subscription() -> Value {
             Profile::Subscription.url(),
         ],
         "interaction": interactions,
+        "versioning": "no-version",
+        "conditionalRead": "not-match",
+        "searchParam": search_parameters.collect::<Vec<_>>(),
         "operation": [{
             "name": "status",
             "definition": format!("{BACKPORT}/OperationDefinition/backport-subscription-status"),

@@ -8,6 +8,7 @@ use super::response_context::ResponseContext;
 use super::submit_call::SubmitCall;
 use crate::clock::new_id;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fhir::decimals;
 use crate::ig::pas::Profile;
 
 /// What is stored of a submission beside the case.
@@ -31,12 +32,12 @@ pub(super) async fn commit(
         guide: call.guide,
         public_url: &call.state.config.public_url,
         case: &opened.case,
-        request: call.request,
+        request: call.echoed,
         bundle_id: new_id(call.now),
         now: call.now,
         profile: Profile::ClaimResponse,
     });
-    let response = response.to_string();
+    let response = decimals::write(&response);
     let replay_key = submission.replay_key.clone();
     let unit = (opened, submission, response.clone(), call.client.id);
     let stored = call

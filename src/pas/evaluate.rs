@@ -5,11 +5,14 @@
 use super::member_match::MemberMatch;
 use super::request::Request;
 use crate::error::Result;
+use crate::evidence::{Admission, AdmissionInput, Evidence, Patient, admit};
 use crate::fhir::bundle::parse_stored_request;
+use crate::fhir::dates::DateRange;
+use crate::forms::Forms;
 use crate::prior_auth::PriorAuth;
 use crate::rules::{
     CaseDocument, CaseInput, CaseKind, CoverageAnswer, Decision, MemberFacts, Pend, RuleSet, Verdict,
-    VerdictSource, claim_item_facts,
+    VerdictSource, claim_item_facts, days_asked_for,
 };
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -23,6 +26,8 @@ pub(super) struct EvaluationInput<'a> {
     pub zone: Tz,
     /// What policies may read about the member.
     pub member_facts: &'a MemberFacts,
+    /// The resources and answers of the request that may decide.
+    pub evidence: &'a Evidence<'a>,
     /// The time of receipt.
     pub received_at: DateTime<Utc>,
 }
@@ -42,13 +47,15 @@ impl EvaluationInput<'_> {
                 ..self.member_facts.clone()
             },
             item,
-            resources: self.request.resources(),
+            evidence: self.evidence,
         })
     }
 }
 
 /// The verdicts on one item.
 pub(super) struct ItemEvaluation {
+    /// The days of service that the item asks for.
+    pub days: Option<DateRange>,
     /// The verdict that counts.
     pub verdict: Verdict,
     /// The requester's NPIs that hold a gold card for the item.
@@ -57,40 +64,56 @@ pub(super) struct ItemEvaluation {
     pub shadow: Vec<Verdict>,
 }
 
-/// Evaluates one `Claim.item`. If the coverage is not in force, no policy is evaluated and staff has to confirm it.
+/// Evaluates one `Claim.item`. If the coverage is not in force on every day of service, no policy is evaluated and staff
+/// has to confirm it.
 pub(super) fn evaluate_item(
     rules: &RuleSet,
     input: &EvaluationInput<'_>,
     matched: &MemberMatch,
     claim_item: &Value,
 ) -> ItemEvaluation {
-    if !matched.in_force {
+    let item = claim_item_facts(input.request.claim.resource, claim_item);
+    let received_day = input.received_at.with_timezone(&input.zone).date_naive();
+    let days = days_asked_for(&item, input.zone, received_day);
+    if let Some(reason) = matched.coverage_problem(days.unwrap_or(DateRange::day(received_day))) {
         return ItemEvaluation {
-            verdict: coverage_not_in_force(),
+            days,
+            verdict: outside_coverage(reason),
             gold_card_npis: Vec::new(),
             shadow: Vec::new(),
         };
     }
-    let item = claim_item_facts(input.request.claim.resource, claim_item);
     let gold_card_npis = matched.gold_card_npis(&item, input.received_at);
     let document = input.document(rules, item, &gold_card_npis);
     ItemEvaluation {
+        days,
         verdict: rules.evaluate(&document),
         shadow: rules.shadow_verdicts(&document),
         gold_card_npis,
     }
 }
 
-fn coverage_not_in_force() -> Verdict {
-    let text = "The coverage is not in force on the day of receipt";
+/// Says which resources and answers of a request may decide.
+pub(super) fn admit_evidence(request: &Request<'_>, forms: &Forms) -> Admission {
+    admit(AdmissionInput {
+        resources: &request.resources,
+        patient: &Patient::of_bundle(request.patient.resource),
+        forms,
+    })
+}
+
+/// The verdict on an item for days on which the coverage is not in force. `reason` is the code of the pend.
+fn outside_coverage(reason: &str) -> Verdict {
+    let pend = Pend {
+        queue: "administrative".to_owned(),
+        reason: reason.to_owned(),
+        documents_needed: Vec::new(),
+    };
+    let text = pend.limit_text().unwrap_or(reason);
     Verdict {
         source: VerdictSource::Coverage,
         coverage: CoverageAnswer::not_covered("no-active-coverage", text),
-        decision: Decision::Pend(Pend {
-            queue: "administrative".to_owned(),
-            reason: text.to_owned(),
-            documents_needed: Vec::new(),
-        }),
+        decision: Decision::Pend(pend),
         criteria: std::collections::BTreeMap::new(),
         trace: Vec::new(),
         trace_hash: String::new(),
@@ -98,8 +121,8 @@ fn coverage_not_in_force() -> Verdict {
     }
 }
 
-/// The case documents of a stored case's items as `$submit` evaluated them, each with the item's sequence. `rules`
-/// decides which questionnaires have answers that count. Items that no policy evaluated (the coverage was not in force)
+/// The case documents of a stored case's items as `$submit` evaluated them, each with the item's sequence. They have the
+/// evidence that was admitted at receipt, whatever would be admitted today. `rules` decides which questionnaires have answers that count. Items that no policy evaluated (the coverage was not in force)
 /// are left out. `None` when the case has no stored member facts and cannot be evaluated again.
 pub fn stored_case_documents(
     case: &PriorAuth,
@@ -111,8 +134,10 @@ pub fn stored_case_documents(
     };
     let bundle = parse_stored_request(request_text, case.id)?;
     let request = Request::read_stored(case, &bundle)?;
+    let evidence = Evidence::new(&request.resources, case.received.admission.as_ref());
     let input = EvaluationInput {
         request: &request,
+        evidence: &evidence,
         zone: case.received.zone,
         member_facts,
         received_at: case.received_at,

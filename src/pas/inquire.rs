@@ -7,16 +7,19 @@ use super::request::Request;
 use super::response::current_response;
 use crate::auth::Client;
 use crate::error::Result;
+use crate::fhir::bundle::parse_stored_request;
+use crate::fhir::coding::{Coding, codings};
 use crate::fhir::parameters::BundleBody;
-use crate::fhir::{self, coding};
+use crate::fhir::{self, decimals, list};
 use crate::ig::pas::{PasGuide, Profile, extension_url};
 use crate::prior_auth::PriorAuth;
+use crate::rules::code_key;
 use crate::state::State;
 use crate::wire::interaction::Create;
 use crate::wire::resource::Claim;
 use crate::wire::{BackendToken, FhirFailure, FhirJson, FhirResponse, Guide};
 use axum::extract::State as StateExtractor;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Handles `POST {base}/Claim/$inquire`.
 pub async fn post(
@@ -38,7 +41,7 @@ pub async fn post(
     if !parameters.is_empty() {
         fhir::put(&mut response, "parameter", json!(parameters));
     }
-    Ok(FhirResponse::ok(&response))
+    Ok(FhirResponse::text(decimals::write(&response)))
 }
 
 /// The member's cases that match the inquiry and that the client may see, each with the text of its request. A client
@@ -48,7 +51,7 @@ async fn matching_cases(
     client: &Client,
     inquiry: &Request<'_>,
 ) -> Result<Vec<(PriorAuth, String)>> {
-    let Some(member) = member_match::find_member(state, inquiry).await? else {
+    let Ok(member) = member_match::find_member(state, inquiry).await? else {
         return Ok(Vec::new());
     };
     let found = state
@@ -75,19 +78,21 @@ async fn matching_cases(
         .entries()
         .filter_map(|e| fhir::npi(e.resource))
         .collect();
-    let codes = service_codes(inquiry);
+    let services = services(inquiry.claim.resource);
+    let any_service = services.iter().any(|service| service.code == "not-applicable") || services.is_empty();
     // Spec-53 requires the NPI of the ordering provider. Anybody can name an NPI, so it must also be registered for the
     // client.
     let may_see = |case: &PriorAuth| {
         let is_named = |npi: &String| npis.contains(&npi.as_str()) && client.doc.npis.contains(npi);
         case.received.client == client.id || case.received.requester_npi.as_ref().is_some_and(is_named)
     };
-    let has_service =
-        |case: &PriorAuth| codes.is_empty() || case.items.iter().any(|i| codes.contains(&i.code.as_str()));
-    Ok(found
-        .into_iter()
-        .filter(|(case, _)| may_see(case) && has_service(case))
-        .collect())
+    let mut matching = Vec::new();
+    for (case, text) in found {
+        if may_see(&case) && (any_service || has_service(&case, &text, &services)?) {
+            matching.push((case, text));
+        }
+    }
+    Ok(matching)
 }
 
 /// The authorization numbers and tracking numbers in the inquiry, on the Claim and on its items.
@@ -105,13 +110,23 @@ fn case_numbers(inquiry: &Request<'_>) -> Vec<String> {
         .collect()
 }
 
-/// The service codes in the inquiry; empty for any service, which the code `not-applicable` means (spec-43).
-fn service_codes<'a>(inquiry: &Request<'a>) -> Vec<&'a str> {
-    let concepts = inquiry.items().filter_map(|item| item.get("productOrService"));
-    let codes: Vec<&str> = concepts.flat_map(coding::codings).map(|c| c.code).collect();
-    if codes.contains(&"not-applicable") {
-        Vec::new()
-    } else {
-        codes
-    }
+/// The services of a Claim, with every coding. The code `not-applicable` in an inquiry means any service (spec-43).
+fn services(claim: &Value) -> Vec<Coding<'_>> {
+    let concepts = list(claim, "item").filter_map(|item| item.get("productOrService"));
+    concepts.flat_map(codings).collect()
+}
+
+/// Whether a coding of the case's request is one of these services. Codings without a system are compared by code.
+fn has_service(case: &PriorAuth, request_text: &str, wanted: &[Coding<'_>]) -> Result<bool> {
+    let stored = parse_stored_request(request_text, case.id)?;
+    let request = Request::read_stored(case, &stored)?;
+    let requested = services(request.claim.resource);
+    let is_same = |one: &Coding<'_>, other: &Coding<'_>| {
+        let any_system = one.system.is_empty() || other.system.is_empty();
+        one.code == other.code
+            && (any_system || code_key(&one.system, one.code) == code_key(&other.system, other.code))
+    };
+    Ok(wanted
+        .iter()
+        .any(|one| requested.iter().any(|other| is_same(one, other))))
 }

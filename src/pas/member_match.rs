@@ -6,21 +6,20 @@ use super::request::Request;
 use super::requester;
 use super::submit_call::SubmitCall;
 use crate::error::Result;
-use crate::plan::{self, Coverage, CoverageMatch, GoldCard, Member, MemberNumbers, Requester};
-use crate::rules::MemberFacts;
+use crate::fhir::dates::DateRange;
+use crate::plan::{self, Coverage, CoverageMatch, GoldCard, Member, MemberNumbers, NoMember, Requester};
+use crate::rules::{MemberFacts, claim_item_facts, days_asked_for};
 use crate::state::State;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 
-/// The member and the coverage of a request, on the day of receipt.
+/// The member and the coverage of a request.
 #[derive(Debug)]
 pub(super) struct MemberMatch {
     /// The member.
     pub member: Member,
-    /// The member's coverage that the request names.
+    /// The member's coverage that the request names. It need not be in force on the days of every item.
     pub coverage: Coverage,
-    /// Whether the coverage is in force.
-    pub in_force: bool,
     /// What policies may read about the member.
     pub facts: MemberFacts,
     /// The NPIs of the requester.
@@ -30,6 +29,21 @@ pub(super) struct MemberMatch {
 }
 
 impl MemberMatch {
+    /// Why the coverage does not answer for an item: the code of a pend; `None` if it is in force on all of these days.
+    pub(super) fn coverage_problem(&self, days: DateRange) -> Option<&'static str> {
+        let coverage = &self.coverage;
+        if coverage.in_force(days.first) && coverage.in_force(days.last) {
+            return None;
+        }
+        if coverage.starts.is_some_and(|start| days.first < start) {
+            return Some("service-before-coverage");
+        }
+        if coverage.ends.is_some_and(|end| end < days.last) {
+            return Some("service-after-coverage");
+        }
+        Some("coverage-not-active")
+    }
+
     /// The requester's NPIs that need no authorization for an item on the day of receipt. `item` has the facts of the
     /// item (`rules::claim_item_facts`).
     pub(super) fn gold_card_npis(&self, item: &Value, received: DateTime<Utc>) -> Vec<String> {
@@ -48,8 +62,14 @@ impl MemberMatch {
 /// Finds the member and the coverage. The inner error says which of the two was not found.
 pub(super) async fn find(call: &SubmitCall<'_>) -> Result<std::result::Result<MemberMatch, BusinessError>> {
     let request = call.request;
-    let Some(member) = find_member(call.state, request).await? else {
-        return Ok(Err(BusinessError::member_not_found(&request.patient.path())));
+    let member = match find_member(call.state, request).await? {
+        Ok(member) => member,
+        Err(reason) => {
+            return Ok(Err(BusinessError::member_not_found(
+                reason,
+                &request.patient.path(),
+            )));
+        }
     };
     let requester = requester::npis(request);
     // Gold cards count only for NPIs that are registered for the client, because anybody can name any NPI.
@@ -62,46 +82,66 @@ pub(super) async fn find(call: &SubmitCall<'_>) -> Result<std::result::Result<Me
         })
         .await?;
     let day_of_receipt = |coverage: &Coverage| call.now.with_timezone(&coverage.zone).date_naive();
-    let day = coverages
-        .first()
-        .map_or_else(|| call.now.date_naive(), day_of_receipt);
-    let sent = Some(request.coverage.resource);
-    let (coverage, in_force) = match plan::choose_coverage(&coverages, sent, day) {
-        CoverageMatch::InForce(coverage) => (coverage.clone(), true),
-        CoverageMatch::NotInForce(coverage) => (coverage.clone(), false),
-        CoverageMatch::NotFound => {
-            return Ok(Err(BusinessError::coverage_not_found(&request.coverage.path())));
-        }
+    let Some(coverage) = choose_coverage(call, &coverages).cloned() else {
+        return Ok(Err(BusinessError::coverage_not_found(&request.coverage.path())));
     };
-    let facts = plan::member_facts(&member, &coverage, &coverages, day_of_receipt(&coverage));
+    let today = day_of_receipt(&coverage);
+    let policy_set = call.state.policy_set();
+    let plan_row = policy_set.rules.plan(&coverage.plan, today);
+    let facts = MemberFacts {
+        retrospective_days: plan_row.and_then(|plan| plan.retrospective_days),
+        ..plan::member_facts(&member, &coverage, &coverages, today)
+    };
     Ok(Ok(MemberMatch {
         member,
         coverage,
-        in_force,
         facts,
         requester,
         gold_cards,
     }))
 }
 
+/// The member's coverage that a Coverage of the request names and that is in force on the first day of an item, or else
+/// on the day of receipt; otherwise one that the request names and that is not in force. The focal Coverage goes first.
+fn choose_coverage<'c>(call: &SubmitCall<'_>, coverages: &'c [Coverage]) -> Option<&'c Coverage> {
+    let zone = coverages.first()?.zone;
+    let today = call.now.with_timezone(&zone).date_naive();
+    let claim = call.request.claim.resource;
+    let items = call.request.items().map(|item| claim_item_facts(claim, item));
+    let mut days: Vec<NaiveDate> = items
+        .filter_map(|item| Some(days_asked_for(&item, zone, today)?.first))
+        .collect();
+    days.dedup();
+    days.push(today);
+    let mut ended = None;
+    for sent in &call.request.coverages {
+        for day in &days {
+            match plan::choose_coverage(coverages, Some(sent.resource), *day) {
+                CoverageMatch::InForce(coverage) => return Some(coverage),
+                CoverageMatch::NotInForce(coverage) => ended = ended.or(Some(coverage)),
+                CoverageMatch::NotFound => {}
+            }
+        }
+    }
+    ended
+}
+
 /// The one member with the identifiers, the name and the birth date of the Patient.
-pub(super) async fn find_member(state: &State, request: &Request<'_>) -> Result<Option<Member>> {
+pub(super) async fn find_member(
+    state: &State,
+    request: &Request<'_>,
+) -> Result<std::result::Result<Member, NoMember>> {
     let patient = request.patient.resource;
     let numbers = plan::member_numbers(Some(patient), Some(request.coverage.resource));
+    let query = numbers.clone();
     let candidates = state
         .store
-        .read(numbers, |tx, numbers: &MemberNumbers| {
+        .read(query, |tx, numbers: &MemberNumbers| {
             Box::pin(async move {
                 tx.members_by_numbers(&numbers.member_ids, numbers.subscriber_id.as_deref())
                     .await
             })
         })
         .await?;
-    let mut matching = candidates
-        .into_iter()
-        .filter(|member| plan::may_be_same_person(member, patient));
-    Ok(match (matching.next(), matching.next()) {
-        (Some(only), None) => Some(only),
-        _ => None,
-    })
+    Ok(plan::only_member(candidates, &numbers, Some(patient)))
 }

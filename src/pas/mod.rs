@@ -6,8 +6,11 @@ mod business_error;
 mod capability;
 mod commit;
 mod communication_request;
+mod content_checks;
+mod earlier_request;
 mod echo;
 mod evaluate;
+mod evidence_checks;
 mod inquire;
 mod member_match;
 mod notification;
@@ -23,7 +26,9 @@ mod submit;
 mod submit_call;
 mod subscription;
 mod subscription_checks;
+mod subscription_search;
 
+pub use capability::statement_for as capability_statement;
 pub use evaluate::stored_case_documents;
 pub use notification::{NotificationKind, notification_bundle};
 pub use request::Request;
@@ -52,7 +57,7 @@ fn version_routes(guide: &'static PasGuide) -> Router<State> {
         .route(&format!("{base}/Claim/$inquire"), post(inquire::post))
         .route(
             &format!("{base}/Subscription"),
-            post(subscription::create).get(subscription::search),
+            post(subscription::create).get(subscription_search::search),
         )
         .route(
             &format!("{base}/Subscription/{{id}}"),
@@ -62,10 +67,10 @@ fn version_routes(guide: &'static PasGuide) -> Router<State> {
         )
         .route(
             &format!("{base}/Subscription/$status"),
-            get(subscription::status_of_all).post(subscription::status_of_all),
+            get(subscription_search::status_of_all).post(subscription_search::status_of_all),
         )
         .route(
             &format!("{base}/Subscription/{{id}}/$status"),
-            get(subscription::status).post(subscription::status),
+            get(subscription_search::status).post(subscription_search::status),
         )
 }

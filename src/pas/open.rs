@@ -1,6 +1,6 @@
 //! Opening a case: due time, items with their verdicts, and the first events. Nothing is stored here.
 
-use super::evaluate::{EvaluationInput, evaluate_item};
+use super::evaluate::{EvaluationInput, admit_evidence, evaluate_item};
 use super::member_match::MemberMatch;
 use super::request::item_sequence;
 use super::requester;
@@ -8,7 +8,8 @@ use super::submit_call::SubmitCall;
 use crate::clock::{new_id, new_number};
 use crate::deadlines::DueTime;
 use crate::error::{Error, Result};
-use crate::fhir::{coding, dates};
+use crate::evidence::Evidence;
+use crate::fhir::coding;
 use crate::prior_auth::{Event, NewCase, NewItem, PriorAuth, Received};
 use crate::rules::RuleSet;
 use crate::state::PolicySet;
@@ -30,8 +31,11 @@ pub(super) fn open_case(
     assertion: Option<String>,
 ) -> Result<OpenedCase> {
     let policy_set = call.state.policy_set();
+    let admission = admit_evidence(call.request, &policy_set.forms);
+    let evidence = Evidence::new(&call.request.resources, Some(&admission));
     let input = EvaluationInput {
         request: call.request,
+        evidence: &evidence,
         zone: matched.coverage.zone,
         member_facts: &matched.facts,
         received_at: call.now,
@@ -45,7 +49,10 @@ pub(super) fn open_case(
     let events = PriorAuth::open(NewCase {
         id,
         at: call.now,
-        received: received(call, matched, &policy_set, assertion),
+        received: Received {
+            admission: Some(admission),
+            ..received(call, matched, &policy_set, assertion)
+        },
         items,
     });
     let case = PriorAuth::replay(id, &events).ok_or_else(|| Error::internal("a new case has no receipt"))?;
@@ -75,6 +82,7 @@ fn received(
         senders: requester::senders(call.request),
         assertion,
         member_facts: Some(matched.facts.clone()),
+        admission: None,
     }
 }
 
@@ -101,14 +109,15 @@ fn new_item(
 ) -> Option<NewItem> {
     let sequence = item_sequence(claim_item)?;
     let concept = claim_item.get("productOrService").unwrap_or(&Value::Null);
-    let code = coding::codings(concept).next();
+    let code = coding::billing_coding(concept);
     let evaluation = evaluate_item(rules, input, matched, claim_item);
     Some(NewItem {
         sequence,
         system: code.as_ref().map(|c| c.system.to_string()).unwrap_or_default(),
         code: code.map(|c| c.code.to_owned()).unwrap_or_default(),
         quantity: claim_item.get("quantity").cloned(),
-        serviced: dates::choice(claim_item, "serviced", input.zone).map(|d| d.first),
+        serviced: evaluation.days.map(|days| days.first),
+        serviced_until: evaluation.days.map(|days| days.last),
         reference_number: new_number("RF"),
         authorization_number: new_number("PA"),
         verdict: evaluation.verdict,

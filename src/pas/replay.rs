@@ -4,6 +4,7 @@ use super::request::Request;
 use super::response::current_response;
 use super::submit_call::SubmitCall;
 use crate::error::{Error, Result};
+use crate::fhir::decimals;
 use crate::ig::pas::Profile;
 use chrono::Duration;
 use serde_json::Value;
@@ -66,5 +67,5 @@ pub(super) async fn find_earlier(call: &SubmitCall<'_>, replay_key: &str) -> Res
         return Ok(EarlierSubmission::Answered(submission.response));
     }
     let response = current_response(state, call.guide, &case, &text, Profile::ClaimResponse, call.now)?;
-    Ok(EarlierSubmission::Answered(response.to_string()))
+    Ok(EarlierSubmission::Answered(decimals::write(&response)))
 }

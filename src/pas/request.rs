@@ -2,14 +2,21 @@
 //! in one response, each with its place. What the guide allows is never refused: unknown categories, past dates,
 //! additional entries and elements.
 
+use super::content_checks::{check_dates, check_diagnoses, check_modifiers};
+use super::evidence_checks::{check_beneficiaries, check_statuses};
 use super::request_checks::{Operation, check_bundle, check_claim, check_items, check_references};
 use crate::error::{Error, IssueCode, Result};
+use crate::evidence::Resources;
 use crate::fhir::bundle::{BundleEntry, BundleIndex, require_bundle};
+use crate::fhir::coding::{code_in, codings};
 use crate::fhir::outcome::Checks;
-use crate::fhir::{self, reference};
+use crate::fhir::{self, present, reference};
 use crate::ig::pas::{PasGuide, extension_url};
 use crate::prior_auth::PriorAuth;
 use serde_json::Value;
+
+/// FHIR's own list of priorities.
+const PROCESS_PRIORITY: &str = "http://terminology.hl7.org/CodeSystem/processpriority";
 
 /// A request that passed every check.
 #[derive(Debug)]
@@ -18,12 +25,16 @@ pub struct Request<'a> {
     pub bundle_identifier: String,
     /// The entries of the Bundle.
     pub index: BundleIndex<'a>,
+    /// Every resource of the Bundle, also those in Bundles inside of it.
+    pub resources: Resources<'a>,
     /// The Claim, which is the first entry.
     pub claim: BundleEntry<'a>,
     /// `Claim.patient`.
     pub patient: BundleEntry<'a>,
     /// The coverage of the focal `Claim.insurance`.
     pub coverage: BundleEntry<'a>,
+    /// The coverages of every `Claim.insurance`, the focal one first.
+    pub coverages: Vec<BundleEntry<'a>>,
     /// `Claim.insurer`, the payer.
     pub insurer: BundleEntry<'a>,
     /// `Claim.provider`, the requester.
@@ -42,44 +53,56 @@ impl<'a> Request<'a> {
     }
 
     /// Reads the stored request of a case, in the guide version under which it was received. It passed the checks at
-    /// receipt, so an error is a fault of the server.
+    /// receipt, and later checks do not apply to it, so an error is a fault of the server.
     pub fn read_stored(case: &PriorAuth, bundle: &'a Value) -> Result<Self> {
         let channel = &case.received.channel;
         let guide = PasGuide::named(channel)
             .ok_or_else(|| Error::internal(format!("case {} has the unknown channel {channel}", case.id)))?;
-        Self::read(guide, bundle).map_err(|e| {
-            Error::internal(format!(
-                "the request of case {} no longer passes the checks: {e}",
-                case.id
-            ))
-        })
+        Self::read_again(guide, bundle)
+            .map_err(|e| Error::internal(format!("the request of case {} cannot be read: {e}", case.id)))
+    }
+
+    /// Reads a Bundle of this guide version that has passed the checks, with its decimals marked (`fhir::decimals`).
+    pub(super) fn read_again(guide: &PasGuide, bundle: &'a Value) -> Result<Self> {
+        Self::read_for(Operation::ReadStored, guide, bundle)
     }
 
     fn read_for(operation: Operation, guide: &PasGuide, bundle: &'a Value) -> Result<Self> {
         require_bundle(bundle)?;
         let index = BundleIndex::new(bundle);
+        let is_new = operation != Operation::ReadStored;
         let mut checks = Checks::default();
-        check_bundle(bundle, &mut checks);
-        let first = index.entries().next();
-        let Some(claim) = first.filter(|e| e.index == 0 && e.is_type("Claim")) else {
-            checks.error(
-                IssueCode::Invariant,
-                "Bundle.entry[0].resource",
-                "The first entry of the Bundle must be the Claim (spec-12)",
-            );
-            return Err(checks
-                .finish()
-                .err()
-                .unwrap_or_else(|| Error::malformed("The Bundle has no Claim")));
+        if is_new {
+            check_bundle(bundle, &mut checks);
+        }
+        let claim = first_claim(&index, &mut checks);
+        let Some(claim) = claim else {
+            checks.finish()?;
+            return Err(Error::malformed("The Bundle has no Claim"));
         };
-        check_claim(claim.resource, operation, &mut checks);
-        check_items(guide, claim.resource, operation, &mut checks);
-        check_references(&index, claim, &mut checks);
+        if is_new {
+            check_claim(claim.resource, operation, &mut checks);
+            check_items(guide, claim.resource, operation, &mut checks);
+            check_diagnoses(claim.resource, &mut checks);
+            check_dates(&index, &mut checks);
+            check_references(&index, claim, &mut checks);
+        }
         let patient = referenced(&index, claim, "patient", &["Patient"], &mut checks);
         let insurer = referenced(&index, claim, "insurer", &["Organization"], &mut checks);
         let requesters = ["Organization", "PractitionerRole", "Practitioner"];
         let provider = referenced(&index, claim, "provider", &requesters, &mut checks);
         let coverage = focal_coverage(&index, claim, &mut checks);
+        let coverages = coverages_of(&index, claim, coverage);
+        let resources = Resources::of_bundle(bundle);
+        if is_new {
+            let deciding = [Some(claim), patient].into_iter().flatten();
+            let deciding: Vec<BundleEntry<'_>> = deciding.chain(coverages.iter().copied()).collect();
+            check_modifiers(bundle, &deciding, &mut checks);
+            check_beneficiaries(&resources, patient, &coverages, &mut checks);
+        }
+        if operation == Operation::Submit {
+            check_statuses(&resources, &mut checks);
+        }
         checks.finish()?;
         let (Some(patient), Some(insurer), Some(provider), Some(coverage)) =
             (patient, insurer, provider, coverage)
@@ -92,9 +115,11 @@ impl<'a> Request<'a> {
         Ok(Self {
             bundle_identifier: system_and_value(bundle.get("identifier")),
             index,
+            resources,
             claim,
             patient,
             coverage,
+            coverages,
             insurer,
             provider,
         })
@@ -113,30 +138,38 @@ impl<'a> Request<'a> {
     /// Whether the provider requests an expedited decision: priority `stat`, or level of service `U` or `03`. Only the
     /// provider decides this.
     pub fn urgent(&self) -> bool {
-        let stat = fhir::text(self.claim.resource, &["priority", "coding", "code"]) == Some("stat");
-        let level = fhir::extension(self.claim.resource, &extension_url("levelOfServiceCode"))
-            .and_then(|e| fhir::text(e, &["valueCodeableConcept", "coding", "code"]));
-        stat || matches!(level, Some("U" | "03"))
+        let levels = fhir::extensions(self.claim.resource, &extension_url("levelOfServiceCode"));
+        let mut codes = levels
+            .filter_map(|level| level.get("valueCodeableConcept"))
+            .flat_map(codings)
+            // Senders write the code system of X12 data element 1338 or its value set.
+            .filter(|level| level.system.is_empty() || level.system.ends_with("/1338"))
+            .map(|level| level.code);
+        self.priority() == "stat" || codes.any(|code| matches!(code, "U" | "03"))
     }
 
     /// Whether the request changes an earlier one (`Claim.related`).
     pub fn is_update(&self) -> bool {
-        self.claim.resource.get("related").is_some()
+        present(self.claim.resource, "related").is_some()
     }
 
-    /// The code of `Claim.priority`; `normal` when there is none.
+    /// The code of `Claim.priority`: `stat` if one of its codings says so, otherwise the code of FHIR's own list, otherwise
+    /// the first one; `normal` when there is none.
     pub fn priority(&self) -> &'a str {
-        fhir::text(self.claim.resource, &["priority", "coding", "code"]).unwrap_or("normal")
+        let Some(concept) = self.claim.resource.get("priority") else {
+            return "normal";
+        };
+        let stat = codings(concept)
+            .find(|priority| priority.code == "stat")
+            .map(|priority| priority.code);
+        stat.or_else(|| code_in(concept, PROCESS_PRIORITY))
+            .or_else(|| codings(concept).next().map(|priority| priority.code))
+            .unwrap_or("normal")
     }
 
     /// The first `Claim.identifier` as `system|value`.
     pub fn claim_identifier(&self) -> String {
         system_and_value(fhir::list(self.claim.resource, "identifier").next())
-    }
-
-    /// Every resource of the Bundle.
-    pub fn resources(&self) -> Vec<&'a Value> {
-        self.index.entries().map(|e| e.resource).collect()
     }
 }
 
@@ -149,6 +182,21 @@ pub(super) fn item_sequence(item: &Value) -> Option<u32> {
 fn system_and_value(identifier: Option<&Value>) -> String {
     let part = |name| identifier.and_then(|i| fhir::text(i, &[name])).unwrap_or("");
     format!("{}|{}", part("system"), part("value"))
+}
+
+/// The Claim, which must be the first entry of the Bundle.
+fn first_claim<'a>(index: &BundleIndex<'a>, checks: &mut Checks) -> Option<BundleEntry<'a>> {
+    let claim = index
+        .entries()
+        .next()
+        .filter(|e| e.index == 0 && e.is_type("Claim"));
+    checks.require(
+        claim.is_some(),
+        IssueCode::Invariant,
+        "Bundle.entry[0].resource",
+        "The first entry of the Bundle must be the Claim (spec-12)",
+    );
+    claim
 }
 
 /// The entry that an element of the Claim references, which must be one of these resource types.
@@ -182,6 +230,25 @@ fn referenced<'a>(
         return None;
     }
     Some(entry)
+}
+
+/// The coverages of every `Claim.insurance`, the focal one first.
+fn coverages_of<'a>(
+    index: &BundleIndex<'a>,
+    claim: BundleEntry<'a>,
+    focal: Option<BundleEntry<'a>>,
+) -> Vec<BundleEntry<'a>> {
+    let all = fhir::list(claim.resource, "insurance")
+        .filter_map(|insurance| reference::literal(insurance.get("coverage")?))
+        .filter_map(|literal| index.resolve(literal, claim.full_url))
+        .filter(|entry| entry.is_type("Coverage"));
+    let mut coverages: Vec<BundleEntry<'a>> = focal.into_iter().collect();
+    for entry in all {
+        if !coverages.iter().any(|known| known.index == entry.index) {
+            coverages.push(entry);
+        }
+    }
+    coverages
 }
 
 /// The coverage of the focal `Claim.insurance`, or of the only one.

@@ -1,9 +1,10 @@
 //! The checks of a PAS request Bundle (PAS 2.2.1, spec-11 to spec-24). Each check adds its problems to `Checks`.
 
+use super::content_checks::{check_quantity, check_service_codes};
 use crate::error::IssueCode;
 use crate::fhir::bundle::{BundleEntry, BundleIndex};
 use crate::fhir::outcome::Checks;
-use crate::fhir::{self, coding, reference};
+use crate::fhir::{self, coding, present, reference};
 use crate::ig::pas::{PasGuide, extension_url};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -15,6 +16,8 @@ pub(super) enum Operation {
     Submit,
     /// `$inquire`. The rules for items are less strict.
     Inquire,
+    /// None: a stored request is read again.
+    ReadStored,
 }
 
 /// Type, identifier, timestamp and entries of the Bundle.
@@ -81,11 +84,9 @@ pub(super) fn check_claim(claim: &Value, operation: Operation, checks: &mut Chec
             &format!("Claim.{name} must be {code}"),
         );
     }
-    let claim_type = claim
-        .get("type")
-        .and_then(|t| coding::codings(t).next().map(|c| c.code));
+    let mut types = claim.get("type").into_iter().flat_map(coding::codings);
     checks.require(
-        matches!(claim_type, Some("professional" | "institutional" | "oral")),
+        types.any(|c| matches!(c.code, "professional" | "institutional" | "oral")),
         IssueCode::Value,
         path("type"),
         "Claim.type must be professional, institutional or oral",
@@ -97,7 +98,7 @@ pub(super) fn check_claim(claim: &Value, operation: Operation, checks: &mut Chec
         "Claim.created is missing",
     );
     checks.require(
-        claim.get("priority").is_some(),
+        present(claim, "priority").is_some(),
         IssueCode::Required,
         path("priority"),
         "Claim.priority is missing",
@@ -168,13 +169,9 @@ pub(super) fn check_items(guide: &PasGuide, claim: &Value, operation: Operation,
             format!("{path}.productOrService"),
             "Claim.item.productOrService must have a code",
         );
-        if let Some(quantity) = item.get("quantity") {
-            checks.require(
-                quantity.get("value").is_some_and(Value::is_number),
-                IssueCode::Value,
-                format!("{path}.quantity.value"),
-                "Claim.item.quantity.value must be a number",
-            );
+        check_service_codes(item, &path, checks);
+        if let Some(quantity) = present(item, "quantity") {
+            check_quantity(guide, quantity, &format!("{path}.quantity"), checks);
         }
         if guide.requires_item_details && operation == Operation::Submit {
             check_item_details(item, &path, checks);
@@ -185,13 +182,13 @@ pub(super) fn check_items(guide: &PasGuide, claim: &Value, operation: Operation,
 /// What PAS 2.2.1 requires of an item beyond FHIR.
 fn check_item_details(item: &Value, path: &str, checks: &mut Checks) {
     checks.require(
-        item.get("category").is_some(),
+        present(item, "category").is_some(),
         IssueCode::Required,
         format!("{path}.category"),
         "Claim.item.category is missing",
     );
     checks.require(
-        item.get("locationCodeableConcept").is_some(),
+        present(item, "locationCodeableConcept").is_some(),
         IssueCode::Required,
         format!("{path}.location"),
         "Claim.item.locationCodeableConcept is missing",

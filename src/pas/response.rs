@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::fhir::bundle::parse_stored_request;
 use crate::fhir::coding::concept;
 use crate::fhir::dates::instant_text;
-use crate::fhir::{self, put};
+use crate::fhir::{self, decimals, put};
 use crate::ig::pas::{
     ADJUDICATION_CATEGORIES, DATA_ABSENT_REASON, DECISION_REASONS, PasGuide, Profile, extension_url,
     x12_system,
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The response for a case as it is now, from stored data. `guide` is the version in which the response is written,
-/// `profile` is `ClaimResponse` or `ClaimInquiryResponse`.
+/// `profile` is `ClaimResponse` or `ClaimInquiryResponse`. Its decimals are marked: `fhir::decimals::write` writes it.
 pub fn current_response(
     state: &State,
     guide: &'static PasGuide,
@@ -35,7 +35,7 @@ pub fn current_response(
     profile: Profile,
     now: DateTime<Utc>,
 ) -> Result<Value> {
-    let stored = parse_stored_request(request_text, case.id)?;
+    let stored = parse_stored_request(&decimals::mark(request_text), case.id)?;
     let request = Request::read_stored(case, &stored)?;
     Ok(bundle(&ResponseContext {
         guide,
@@ -79,7 +79,10 @@ pub(super) fn bundle(context: &ResponseContext<'_>) -> Value {
 /// (`ClaimResponse.error`, PAS spec-38).
 pub(super) fn refusal(call: &SubmitCall<'_>, error: &BusinessError) -> Value {
     let SubmitCall {
-        guide, request, now, ..
+        guide,
+        echoed: request,
+        now,
+        ..
     } = *call;
     let id = new_id(now);
     let mut echoed = EchoedEntries::new(&request.index);
@@ -292,7 +295,7 @@ fn response_item(context: &ResponseContext<'_>, item: &Item, notes: &mut Vec<Val
             note = Some(denial.reason().to_owned());
         }
         Some((Outcome::NotRequired { reason }, _)) => note = Some(reason.clone()),
-        None => note = needed_documents_note(item),
+        None => note = pend_note(item),
     }
     let action = json!({ "url": extension_url("reviewAction"), "extension": action_parts });
     let mut response = json!({
@@ -308,8 +311,9 @@ fn response_item(context: &ResponseContext<'_>, item: &Item, notes: &mut Vec<Val
     response
 }
 
-/// What the provider should send for a pended item. Comments of reviewers are never part of it.
-fn needed_documents_note(item: &Item) -> Option<String> {
+/// Why an item is pended if that does not lie in the policy, or what the provider should send. Comments of reviewers are
+/// never part of it.
+fn pend_note(item: &Item) -> Option<String> {
     let Decision::Pend(pend) = &item.verdict.decision else {
         return None;
     };
@@ -318,7 +322,10 @@ fn needed_documents_note(item: &Item) -> Option<String> {
         .iter()
         .map(|need| need.text.as_str())
         .collect();
-    (!needs.is_empty()).then(|| format!("Please send: {}", needs.join("; ")))
+    let reason = pend.limit_text().map(|reason| format!("{reason}."));
+    let wanted = (!needs.is_empty()).then(|| format!("Please send: {}", needs.join("; ")));
+    let sentences: Vec<String> = reason.into_iter().chain(wanted).collect();
+    (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
 /// Trace numbers, an earlier authorization number and the requested dates, as sent.

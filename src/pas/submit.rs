@@ -5,7 +5,9 @@ use super::business_error::BusinessError;
 use super::replay::{self, EarlierSubmission};
 use super::request::Request;
 use super::submit_call::SubmitCall;
-use super::{assertion, commit, member_match, open, response};
+use super::{assertion, commit, earlier_request, member_match, open, response};
+use crate::error::Error;
+use crate::fhir::decimals;
 use crate::fhir::parameters::BundleBody;
 use crate::ig::pas::PasGuide;
 use crate::state::State;
@@ -13,6 +15,7 @@ use crate::wire::interaction::Create;
 use crate::wire::resource::Claim;
 use crate::wire::{BackendToken, FhirFailure, FhirJson, FhirResponse, Guide};
 use axum::extract::State as StateExtractor;
+use serde_json::Value;
 
 /// Handles `POST {base}/Claim/$submit`.
 pub async fn post(
@@ -23,11 +26,13 @@ pub async fn post(
 ) -> Result<FhirResponse, FhirFailure> {
     let body = BundleBody::read(body.text, body.value)?;
     let request = Request::read(guide, &body.value)?;
+    let marked: Value = serde_json::from_str(&decimals::mark(&body.text)).map_err(Error::internal)?;
     let call = SubmitCall {
         state: &state,
         guide,
         client: &caller.client,
         request: &request,
+        echoed: &Request::read_again(guide, &marked)?,
         now: state.now(),
     };
     let replay_key = replay::replay_key(&request, &body.value);
@@ -35,8 +40,8 @@ pub async fn post(
     if let EarlierSubmission::Answered(response) = earlier {
         return Ok(FhirResponse::text(response));
     }
-    if request.is_update() {
-        return Ok(refuse(&call, &BusinessError::update_not_supported()));
+    if let Some(not_new) = earlier_request::refusal(&request) {
+        return Ok(refuse(&call, &not_new));
     }
     let matched = match member_match::find(&call).await? {
         Ok(matched) => matched,
@@ -56,5 +61,5 @@ pub async fn post(
 
 /// A request that was understood but cannot be processed: status 200 with `ClaimResponse.error` (PAS spec-38).
 fn refuse(call: &SubmitCall<'_>, error: &BusinessError) -> FhirResponse {
-    FhirResponse::ok(&response::refusal(call, error))
+    FhirResponse::text(decimals::write(&response::refusal(call, error)))
 }

@@ -6,12 +6,14 @@ use crate::auth::Client;
 use crate::error::{Error, IssueCode, Result};
 use crate::fhir;
 use crate::fhir::outcome::Checks;
-use crate::ig::pas::SUBSCRIPTION_TOPIC;
+use crate::ig::pas::{PasVersion, SUBSCRIPTION_TOPIC};
 use crate::net::AllowedHosts;
 use serde_json::Value;
 
 const FILTER_CRITERIA: &str =
     "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-filter-criteria";
+const CHANNEL_TYPE: &str =
+    "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-channel-type";
 const PAYLOAD_CONTENT: &str =
     "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-payload-content";
 
@@ -25,23 +27,23 @@ pub(super) fn check(client: &Client, doc: &Value) -> Result<Vec<String>> {
     }
     let mut checks = Checks::default();
     checks.require(
-        fhir::text(doc, &["criteria"]) == Some(SUBSCRIPTION_TOPIC),
+        fhir::text(doc, &["criteria"]).is_some_and(is_topic),
         IssueCode::NotSupported,
         "Subscription.criteria",
-        &format!("Subscription.criteria must be {SUBSCRIPTION_TOPIC}"),
+        &format!("Subscription.criteria must be {SUBSCRIPTION_TOPIC}, alone or with a version that this server serves"),
     );
+    let other_type = fhir::get(doc, &["channel", "_type"]).and_then(|t| fhir::extension(t, CHANNEL_TYPE));
     checks.require(
-        fhir::text(doc, &["channel", "type"]) == Some("rest-hook"),
+        fhir::text(doc, &["channel", "type"]) == Some("rest-hook") && other_type.is_none(),
         IssueCode::NotSupported,
         "Subscription.channel.type",
         "Subscription.channel.type must be rest-hook (spec-56)",
     );
-    let payload = fhir::text(doc, &["channel", "payload"]);
     checks.require(
-        matches!(payload, Some("application/fhir+json" | "application/json")),
+        fhir::text(doc, &["channel", "payload"]).is_some_and(is_payload),
         IssueCode::NotSupported,
         "Subscription.channel.payload",
-        "Subscription.channel.payload must be application/fhir+json",
+        "Subscription.channel.payload must be application/fhir+json, alone or with fhirVersion=4.0",
     );
     let content = fhir::get(doc, &["channel", "_payload"])
         .and_then(|p| fhir::extension(p, PAYLOAD_CONTENT))
@@ -54,6 +56,13 @@ pub(super) fn check(client: &Client, doc: &Value) -> Result<Vec<String>> {
     );
     check_endpoint(client, doc, &mut checks);
     check_headers(doc, &mut checks);
+    let end = doc.get("end");
+    checks.require(
+        end.is_none_or(|end| end.as_str().and_then(fhir::dates::instant).is_some()),
+        IssueCode::Value,
+        "Subscription.end",
+        "Subscription.end must be an instant: a date and a time with seconds and time zone",
+    );
     let senders = check_filter(client, doc, &mut checks);
     checks.finish()?;
     Ok(senders)
@@ -80,8 +89,41 @@ fn check_endpoint(client: &Client, doc: &Value, checks: &mut Checks) {
     }
 }
 
+/// Whether the criteria name the topic of PAS, without a version or with one of a guide that is served.
+fn is_topic(criteria: &str) -> bool {
+    match criteria.split_once('|') {
+        Some((topic, version)) => {
+            let mut served = PasVersion::SERVED.into_iter().map(|served| served.guide().number);
+            topic == SUBSCRIPTION_TOPIC && served.any(|number| number == version)
+        }
+        None => criteria == SUBSCRIPTION_TOPIC,
+    }
+}
+
+/// Whether notifications can be sent with this media type: FHIR JSON of this server's FHIR version.
+fn is_payload(payload: &str) -> bool {
+    let mut parts = payload.split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or("").to_ascii_lowercase();
+    let is_parameter = |parameter: &str| match parameter.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("fhirVersion") => {
+            matches!(value.trim_matches('"'), "4.0" | "4.0.1")
+        }
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => false,
+    };
+    matches!(media_type.as_str(), "application/fhir+json" | "application/json") && parts.all(is_parameter)
+}
+
 fn check_headers(doc: &Value, checks: &mut Checks) {
     let channel = doc.get("channel").unwrap_or(&Value::Null);
+    checks.require(
+        channel.get("header").is_none_or(Value::is_array),
+        IssueCode::Structure,
+        "Subscription.channel.header",
+        "Subscription.channel.header must be a list of strings of the form 'name: value'",
+    );
     for (n, header) in fhir::list(channel, "header").enumerate() {
         let name_and_value = header.as_str().and_then(|h| h.split_once(':'));
         let valid = name_and_value
@@ -105,25 +147,31 @@ fn may_set_header(name: &str) -> bool {
     is_token && !FRAMING_HEADERS.contains(&name.to_ascii_lowercase().as_str())
 }
 
-/// The filter `org-identifier=A,B`. The guide's topic and its example use other names for it, which are accepted too.
+/// The one filter `org-identifier=A,B`. The guide's topic and its example use other names for it, which are accepted
+/// too, as is the resource type of the topic in front of it.
 fn check_filter(client: &Client, doc: &Value, checks: &mut Checks) -> Vec<String> {
     let path = "Subscription.criteria.extension";
-    let filter = doc
-        .get("_criteria")
-        .and_then(|c| fhir::extension(c, FILTER_CRITERIA))
-        .and_then(|e| fhir::text(e, &["valueString"]));
-    let Some(filter) = filter else {
+    let element = doc.get("_criteria").unwrap_or(&Value::Null);
+    let mut filters = fhir::extensions(element, FILTER_CRITERIA);
+    let (first, second) = (filters.next(), filters.next());
+    checks.require(
+        second.is_none(),
+        IssueCode::NotSupported,
+        path,
+        "There must be one extension backport-filter-criteria: several filters are not supported",
+    );
+    let Some(filter) = first.and_then(|extension| fhir::text(extension, &["valueString"])) else {
         let message = "The extension backport-filter-criteria with org-identifier=… is missing (spec-58)";
         checks.error(IssueCode::Required, path, message);
         return Vec::new();
     };
-    let (name, values) = filter
-        .rsplit('?')
-        .next()
-        .and_then(|f| f.split_once('='))
-        .unwrap_or(("", ""));
-    if !matches!(name, "org-identifier" | "orgIdentifier" | "identifier") {
-        let message = "The extension backport-filter-criteria must filter by org-identifier";
+    let (resource_type, query) = filter.split_once('?').unwrap_or(("", filter));
+    let (name, values) = query.split_once('=').unwrap_or(("", ""));
+    let is_known = matches!(name, "org-identifier" | "orgIdentifier" | "identifier")
+        && matches!(resource_type, "" | "Bundle" | "Claim" | "ClaimResponse");
+    if !is_known || values.contains(['&', '=', '?']) {
+        let message =
+            "The extension backport-filter-criteria must filter by org-identifier and by nothing else";
         checks.error(IssueCode::NotSupported, path, message);
         return Vec::new();
     }

@@ -15,7 +15,7 @@ const TRANSITION_DAYS_AFTER_FIRST: u64 = 89;
 
 /// The facts about a member under one coverage on `today`, a day in the plan's time zone. `all` holds every coverage of
 /// the member, including `coverage`. `gold_card` stays empty: gold cards depend on the item and its requester, so the
-/// caller adds them (see [`super::exempt_requesters`]).
+/// caller adds them (see [`super::exempt_requesters`]), and `retrospective_days`, which only counts for requests.
 pub fn member_facts(member: &Member, coverage: &Coverage, all: &[Coverage], today: NaiveDate) -> MemberFacts {
     MemberFacts {
         line_of_business: coverage.line_of_business.clone(),
@@ -23,6 +23,7 @@ pub fn member_facts(member: &Member, coverage: &Coverage, all: &[Coverage], toda
         age: member.birth_date.and_then(|birth| dates::age_on(birth, today)),
         coverage_from: coverage.starts,
         transition_until: transition_until(coverage, all),
+        retrospective_days: None,
         gold_card: Vec::new(),
     }
 }

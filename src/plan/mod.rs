@@ -4,14 +4,17 @@
 mod facts;
 mod gold_card;
 mod matching;
+mod names;
 mod records;
 mod requester;
 
 pub use facts::{member_facts, transition_until};
 pub use gold_card::{GoldCard, GoldCardEnd, exempt_requesters, is_npi};
 pub use matching::{
-    CoverageMatch, MemberNumbers, choose_coverage, fold_name, may_be_same_person, member_numbers,
+    CoverageMatch, MemberNumbers, NoMember, choose_coverage, may_be_same_person, member_numbers, no_member,
+    only_member,
 };
+pub use names::{fold_name, fold_number};
 pub use records::{coverage_from_fhir, member_from_patient, provider_from_fhir};
 pub use requester::{Requester, requester_of_order};
 

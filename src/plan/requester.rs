@@ -2,7 +2,7 @@
 //! of its practitioner and its organization.
 
 use crate::fhir::reference::literal;
-use crate::fhir::{NPI, identifiers, list, resource_type, text};
+use crate::fhir::{NPI, identifiers, resource_type, text};
 use serde_json::Value;
 
 /// One requester, identified by National Provider Identifiers (NPI).
@@ -48,32 +48,27 @@ impl Requester {
     }
 }
 
-/// The requester of an order. Its resources are looked up in the order's `contained` and in `resources`.
-pub fn requester_of_order<'a>(order: &'a Value, resources: &[&'a Value]) -> Requester {
+/// The requester of an order. `find` returns the resource that a literal reference of the order names.
+pub fn requester_of_order<'a>(order: &'a Value, find: &dyn Fn(&str) -> Option<&'a Value>) -> Requester {
     let element = match resource_type(order) {
         Some("VisionPrescription") => "prescriber",
         Some("NutritionOrder") => "orderer",
         _ => "requester",
     };
-    let Some(requester) = order.get(element) else {
-        return Requester::default();
-    };
-    Requester::resolve(requester, &|reference| {
-        if let Some(id) = reference.strip_prefix('#') {
-            return list(order, "contained").find(|c| text(c, &["id"]) == Some(id));
-        }
-        let (kind, id) = crate::fhir::reference::type_and_id(reference)?;
-        resources
-            .iter()
-            .copied()
-            .find(|r| resource_type(r) == Some(kind) && text(r, &["id"]) == Some(id))
+    order.get(element).map_or_else(Requester::default, |requester| {
+        Requester::resolve(requester, find)
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fhir::reference::find;
     use serde_json::json;
+
+    fn npis(order: &Value, resources: &[&Value]) -> Vec<String> {
+        requester_of_order(order, &|reference| find(reference, order, resources)).npis
+    }
 
     fn practitioner(id: &str, npi: &str) -> Value {
         json!({ "resourceType": "Practitioner", "id": id, "identifier": [{ "system": NPI, "value": npi }] })
@@ -83,8 +78,8 @@ mod tests {
     fn an_order_leads_to_its_practitioner() {
         let order = json!({ "resourceType": "ServiceRequest", "requester": { "reference": "https://e.example/fhir/Practitioner/a" } });
         let (a, b) = (practitioner("a", "1"), practitioner("b", "2"));
-        assert_eq!(requester_of_order(&order, &[&b, &a]).npis, ["1"]);
-        assert!(requester_of_order(&order, &[&b]).npis.is_empty());
+        assert_eq!(npis(&order, &[&b, &a]), ["1"]);
+        assert!(npis(&order, &[&b]).is_empty());
     }
 
     #[test]
@@ -95,18 +90,14 @@ mod tests {
         let order =
             json!({ "resourceType": "DeviceRequest", "requester": { "reference": "PractitionerRole/r" } });
         let a = practitioner("a", "1");
-        assert_eq!(requester_of_order(&order, &[&role, &a]).npis, ["1", "3"]);
+        assert_eq!(npis(&order, &[&role, &a]), ["1", "3"]);
     }
 
     #[test]
     fn a_contained_requester_and_one_named_by_identifier_are_found() {
         let order = json!({ "resourceType": "NutritionOrder", "contained": [practitioner("in", "1")],
             "orderer": { "reference": "#in", "identifier": { "system": NPI, "value": "2" } } });
-        assert_eq!(requester_of_order(&order, &[]).npis, ["2", "1"]);
-        assert!(
-            requester_of_order(&json!({ "resourceType": "ServiceRequest" }), &[])
-                .npis
-                .is_empty()
-        );
+        assert_eq!(npis(&order, &[]), ["2", "1"]);
+        assert!(npis(&json!({ "resourceType": "ServiceRequest" }), &[]).is_empty());
     }
 }

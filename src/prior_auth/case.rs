@@ -82,6 +82,11 @@ impl PriorAuth {
         self.items.iter().find(|i| i.sequence == sequence)
     }
 
+    /// The number by which staff, providers and members know the case: the reference number of its first item.
+    pub fn number(&self) -> &str {
+        self.items.first().map_or("", |item| &item.reference_number)
+    }
+
     /// The status of the least advanced open item, or `decided` if no item is open.
     pub fn status(&self) -> &'static str {
         self.items

@@ -13,6 +13,10 @@ pub enum CommandError {
     OutOfDate,
     /// The item already has a different decision.
     AlreadyDecided,
+    /// The denial was not confirmed, or something else was confirmed.
+    NotConfirmed,
+    /// The reason for the member is harder to read than the plan allows, and the physician did not accept that.
+    HardToRead,
     /// The case has no item with this sequence.
     ItemNotFound(u32),
 }
@@ -28,6 +32,13 @@ impl From<CommandError> for Error {
             CommandError::AlreadyDecided => {
                 Self::conflict("This item has already been decided. A decision cannot be changed.")
             }
+            CommandError::NotConfirmed => {
+                Self::invalid("confirmation", "Read what will be sent, then confirm the denial")
+            }
+            CommandError::HardToRead => Self::invalid(
+                "reason",
+                "The reason for the member is hard to read. Use shorter sentences and words, or accept it as written",
+            ),
             CommandError::ItemNotFound(sequence) => Self::not_found("item", sequence),
         }
     }

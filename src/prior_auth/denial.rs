@@ -2,8 +2,10 @@
 
 use super::command_error::CommandError;
 use super::reviewer::Reviewer;
+use super::wording;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// The denial of an item: a coded reason, the specific reason for this member, and the physician who attests it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,7 +17,7 @@ pub struct Denial {
 
 impl Denial {
     /// Makes a denial. `by` must be a physician whose license is valid on `today`. `reason_code` is from X12 list 886;
-    /// `reason` is the specific reason for this member.
+    /// `reason` is the specific reason for this member, in words.
     pub fn attest(
         by: &Reviewer,
         reason_code: &str,
@@ -34,11 +36,8 @@ impl Denial {
                 "Choose a reason for the denial",
             ));
         }
-        if reason.chars().count() < 20 {
-            return Err(CommandError::Incomplete(
-                "reason",
-                "Enter the specific reason for this member, at least 20 characters",
-            ));
+        if let Some(mistake) = wording::reason_mistake(reason, &[]) {
+            return Err(CommandError::Incomplete("reason", mistake));
         }
         Ok(Self {
             reason_code: reason_code.to_owned(),
@@ -61,4 +60,21 @@ impl Denial {
     pub fn attested_by(&self) -> &Reviewer {
         &self.attested_by
     }
+}
+
+/// SHA-256 over texts and their lengths, as lower-case hex.
+pub(super) fn digest(parts: &[String]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize()
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            use std::fmt::Write;
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

@@ -1,13 +1,14 @@
 //! Events: what happened to a case, when, who did it and why. Events are only added. Each stores the hash of the event
 //! before it, so that a later change to the history can be detected.
 
+use super::denial::digest;
 use super::item::{Item, Outcome};
 use super::reviewer::Actor;
 use crate::deadlines::DueTime;
+use crate::evidence::Admission;
 use crate::rules::MemberFacts;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// The hash before the first event of a case.
@@ -89,6 +90,10 @@ pub struct Received {
     /// Gold cards are stored with each item. None on cases that were received before facts were stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member_facts: Option<MemberFacts>,
+    /// Which resources and answers of the request could not decide. A case that is evaluated again reads it here. None
+    /// on cases that were received before admissions were stored: everything in their requests decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<Admission>,
 }
 
 /// What a reviewer adds to a decision for internal use. It is never sent to members, providers or apps.
@@ -103,18 +108,17 @@ pub struct InternalNote {
 }
 
 impl InternalNote {
+    /// A note with this text; an empty note when the text is blank.
+    pub fn with_text(text: &str) -> Self {
+        Self {
+            criterion: None,
+            text: Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        }
+    }
+
     /// Whether the note has no content.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
-    }
-}
-
-impl Event {
-    /// Sets the note of a decision. Does nothing for other events.
-    pub fn set_note(&mut self, new_note: InternalNote) {
-        if let EventBody::Decided { note, .. } = &mut self.body {
-            *note = new_note;
-        }
     }
 }
 
@@ -133,8 +137,7 @@ impl EventBody {
 
 /// The hash of an event, as lower-case hex: SHA-256 over the hash of the event before it and all its stored fields.
 pub fn chain_hash(previous: &str, event: &Event, body: &str) -> String {
-    let mut hash = Sha256::new();
-    for part in [
+    let parts = [
         previous,
         &event.seq.to_string(),
         &crate::fhir::dates::instant_text(event.at),
@@ -142,15 +145,6 @@ pub fn chain_hash(previous: &str, event: &Event, body: &str) -> String {
         event.actor.name(),
         event.actor.role(),
         body,
-    ] {
-        hash.update(part.len().to_le_bytes());
-        hash.update(part.as_bytes());
-    }
-    hash.finalize()
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            use std::fmt::Write;
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    ];
+    digest(&parts.map(str::to_owned))
 }

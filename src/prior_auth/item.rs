@@ -2,7 +2,7 @@
 
 use super::denial::Denial;
 use super::reviewer::Actor;
-use crate::rules::Verdict;
+use crate::rules::{self, Verdict, VerdictSource};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,6 +20,9 @@ pub struct Item {
     pub quantity: Option<Value>,
     /// The first requested day of service.
     pub serviced: Option<NaiveDate>,
+    /// The last requested day of service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serviced_until: Option<NaiveDate>,
     /// The plan's tracking number for this item (X12 REF-NT).
     pub reference_number: String,
     /// The status of the item.
@@ -37,6 +40,28 @@ pub struct Item {
     pub shadow: Vec<Verdict>,
     /// The decision, once there is one.
     pub decision: Option<ItemDecision>,
+}
+
+impl Item {
+    /// The first day of an approval that is made on `today`: the first requested day of service.
+    pub fn first_day(&self, today: NaiveDate) -> NaiveDate {
+        self.serviced.unwrap_or(today)
+    }
+
+    /// Whether a policy was applied and its condition for an approval is met. Without a policy, the answer is no. An
+    /// approval of any other item goes beyond the policy.
+    pub fn meets_policy(&self) -> bool {
+        let is_policy = matches!(self.verdict.source, VerdictSource::Policy { .. });
+        // A coverage rule has a text and no name; the condition of an approval comes after all of them.
+        let approval = self
+            .verdict
+            .trace
+            .last()
+            .filter(|node| node.criterion.is_some() || node.text.is_none());
+        is_policy
+            && self.verdict.error.is_none()
+            && approval.is_some_and(|node| node.outcome == rules::Outcome::Met)
+    }
 }
 
 /// The status of an item.

@@ -21,6 +21,8 @@ pub enum Role {
     PolicyAuthor,
     /// Approves policies; proposes and confirms policy sets. Sees no cases.
     PolicyApprover,
+    /// Reads the log of who opened which case. Sees no cases and decides nothing.
+    Auditor,
 }
 
 impl Role {
@@ -33,6 +35,7 @@ impl Role {
             "supervisor" => Self::Supervisor,
             "policy-author" => Self::PolicyAuthor,
             "policy-approver" => Self::PolicyApprover,
+            "auditor" => Self::Auditor,
             _ => return None,
         })
     }
@@ -46,6 +49,7 @@ impl Role {
             Self::Supervisor => "supervisor",
             Self::PolicyAuthor => "policy-author",
             Self::PolicyApprover => "policy-approver",
+            Self::Auditor => "auditor",
         }
     }
 }
@@ -129,11 +133,16 @@ impl Reviewer {
         self.may_publish() || self.has_role(Role::Supervisor)
     }
 
-    /// Whether the reviewer may see cases. The policy roles alone do not allow it.
+    /// Whether the reviewer may see cases. The policy roles and the role of an auditor do not allow it.
     pub fn may_see_cases(&self) -> bool {
         [Role::Intake, Role::Nurse, Role::Physician, Role::Supervisor]
             .into_iter()
             .any(|role| self.has_role(role))
+    }
+
+    /// Whether the reviewer may read the log of who opened which case.
+    pub fn may_see_access_log(&self) -> bool {
+        self.has_role(Role::Auditor)
     }
 
     /// The role that is stored in an event: the highest that the reviewer has.
@@ -145,6 +154,7 @@ impl Reviewer {
             Role::Intake,
             Role::PolicyApprover,
             Role::PolicyAuthor,
+            Role::Auditor,
         ]
         .into_iter()
         .find(|role| self.has_role(*role))

@@ -3,6 +3,7 @@
 
 use super::evidence::{self, CaseEvidence};
 use super::fhir_text;
+use crate::auth::Client;
 use crate::error::{Error, Result};
 use crate::fhir::bundle::{BundleIndex, parse_stored_request};
 use crate::fhir::{self, dates, list};
@@ -10,6 +11,7 @@ use crate::plan::{Coverage, Member};
 use crate::prior_auth::{Event, PriorAuth};
 use crate::rules::claim_item_facts;
 use crate::state::State;
+use crate::store::fan_out::Recipients;
 use chrono::{Days, Months, NaiveDate};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -34,6 +36,38 @@ pub struct CaseView {
     pub requested_items: Vec<RequestedItem>,
     /// The evidence that came with the request.
     pub evidence: CaseEvidence,
+    /// Who is informed of a decision on the case.
+    pub deliveries: Deliveries,
+}
+
+/// Who is informed of a decision on a case, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Deliveries {
+    /// How many subscriptions of the sending system get a notification.
+    pub subscriptions: usize,
+    /// How many further subscriptions are stopped because their endpoint does not answer.
+    pub stopped_subscriptions: usize,
+    /// The name of the requester, if an email notice goes to the address on record.
+    pub provider: Option<String>,
+    /// How many sign-ins of the member get an email notice.
+    pub member_logins: usize,
+}
+
+impl From<Recipients> for Deliveries {
+    fn from(recipients: Recipients) -> Self {
+        let all = recipients.subscriptions.len();
+        let stopped = recipients
+            .subscriptions
+            .iter()
+            .filter(|s| s.status == "error")
+            .count();
+        Self {
+            subscriptions: all - stopped,
+            stopped_subscriptions: stopped,
+            provider: recipients.provider.map(|provider| provider.name),
+            member_logins: recipients.logins.len(),
+        }
+    }
 }
 
 /// One item as the provider requested it.
@@ -41,6 +75,8 @@ pub struct CaseView {
 pub struct RequestedItem {
     /// `Claim.item.sequence`.
     pub sequence: u32,
+    /// The modifiers of the service, in the order of the request: `HCPCS RR`.
+    pub modifiers: Vec<String>,
     /// The quantity with its unit: `12 months`.
     pub quantity: Option<String>,
     /// The dates of service as received.
@@ -84,11 +120,23 @@ impl CaseView {
     }
 }
 
-/// Reads one case with everything that the case page shows.
-pub async fn read_case_view(state: &State, id: Uuid) -> Result<CaseView> {
+/// What the store has about a case.
+struct StoredCase {
+    case: PriorAuth,
+    events: Vec<Event>,
+    member: Member,
+    coverage: Coverage,
+    client: Option<Client>,
+    text: String,
+    recipients: Recipients,
+}
+
+/// Reads one case with everything that the case page shows. Pages use [`super::open_case`], which also stores who opened
+/// the case.
+pub(super) async fn read_case_view(state: &State, id: Uuid) -> Result<CaseView> {
     let found = state
         .store
-        .read(id, |tx, id| {
+        .read((id, state.now()), |tx, (id, now)| {
             Box::pin(async move {
                 let events = tx.events(*id).await?;
                 let Some(case) = PriorAuth::replay(*id, &events) else {
@@ -99,13 +147,28 @@ pub async fn read_case_view(state: &State, id: Uuid) -> Result<CaseView> {
                 let coverage = tx.coverage(received.coverage).await?;
                 let client = tx.client(received.client).await?;
                 let text = tx.request_text(received.request).await?;
-                Ok(member
-                    .zip(coverage)
-                    .map(|(member, coverage)| (case, events, member, coverage, client, text)))
+                let recipients = tx.recipients(&case, *now).await?;
+                Ok(member.zip(coverage).map(|(member, coverage)| StoredCase {
+                    case,
+                    events,
+                    member,
+                    coverage,
+                    client,
+                    text,
+                    recipients,
+                }))
             })
         })
         .await?;
-    let (case, events, member, coverage, client, text) = found.ok_or_else(|| Error::not_found("case", id))?;
+    let StoredCase {
+        case,
+        events,
+        member,
+        coverage,
+        client,
+        text,
+        recipients,
+    } = found.ok_or_else(|| Error::not_found("case", id))?;
     let request = parse_stored_request(&text, id)?;
     let day = case.received_at.with_timezone(&case.received.zone).date_naive();
     let policy_set = state.policy_set();
@@ -119,7 +182,8 @@ pub async fn read_case_view(state: &State, id: Uuid) -> Result<CaseView> {
             .map(|client| (client.id, client.name))
             .collect(),
         requested_items: requested_items(&request, case.received.zone),
-        evidence: CaseEvidence::collect(&request, &policy_set.forms, day),
+        evidence: CaseEvidence::collect(&request, case.received.admission.as_ref(), &policy_set.forms, day),
+        deliveries: recipients.into(),
         case,
         events,
         member,
@@ -146,6 +210,9 @@ pub(super) fn requested_items(request: &Value, zone: chrono_tz::Tz) -> Vec<Reque
             let end = item.get("servicedPeriod").and_then(|p| fhir::text(p, &["end"]));
             Some(RequestedItem {
                 sequence,
+                modifiers: list(item, "modifier")
+                    .filter_map(fhir_text::concept_text)
+                    .collect(),
                 quantity: facts.get("quantity").and_then(fhir_text::quantity_text),
                 period: facts.get("period").and_then(fhir_text::period_text),
                 performer: performer.and_then(|performer| evidence::party_name(&performer, &index)),

@@ -49,11 +49,6 @@ pub fn count_conditions(verdict: &Verdict) -> Option<CriteriaCounts> {
     })
 }
 
-/// Whether a condition is not met or unknown, so that an approval needs an explanation in the case note.
-pub fn needs_explanation(verdict: &Verdict) -> bool {
-    count_conditions(verdict).is_some_and(|counts| counts.not_met + counts.unknown > 0)
-}
-
 /// Every criterion of the trace that has a name, each once, in the order of the trace.
 pub fn named_criteria(verdict: &Verdict) -> Vec<NamedCriterion<'_>> {
     let mut found = Vec::new();
@@ -90,7 +85,6 @@ mod tests {
                 unknown: 1
             })
         );
-        assert!(needs_explanation(&verdict));
     }
 
     #[test]
@@ -100,7 +94,6 @@ mod tests {
             ..samples::verdict()
         };
         assert_eq!(count_conditions(&verdict), None);
-        assert!(!needs_explanation(&verdict));
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! Decisions of reviewers: approve as requested, refer, deny. The case is read, checked by `prior_auth` and written in
-//! one unit of work together with the jobs that follow from the decision. A refused decision writes nothing.
+//! one unit of work together with the jobs that follow from the decision. A refused decision writes nothing, and so does
+//! a denial that the physician has not confirmed.
 //!
 //! Approving less than requested is an adverse decision, like a denial (42 CFR 422.566(d)). This module does not
 //! support it.
 
 use super::case_view::{RequestedItem, requested_items};
-use super::criteria;
 use crate::clock::new_number;
 use crate::error::{Error, Result};
 use crate::fhir::bundle::parse_stored_request;
 use crate::prior_auth::{
-    Approve, Denial, Deny, Event, EventBody, InternalNote, Outcome, PriorAuth, Refer, Reviewer,
+    Approve, CommandError, Confirmation, DenialPreview, Deny, Event, EventBody, Outcome, PriorAuth, Refer,
+    Reviewer,
 };
 use crate::rules::DenialReason;
 use crate::state::State;
@@ -41,90 +42,127 @@ pub enum ReviewAction {
         until: Option<NaiveDate>,
     },
     /// Deny.
-    Deny {
-        /// The code of one of the plan's denial reasons (X12 list 886).
-        reason_code: String,
-        /// The name of the policy's criterion that the denial is based on.
-        criterion: Option<String>,
-        /// The specific reason, sent to the member and the provider exactly as written.
-        text: String,
-    },
+    Deny(ReviewDenial),
     /// Refer to a physician. The case note is the question to the physician.
     Refer,
 }
 
-/// Carries out a decision and returns the case after it. The same decision a second time changes nothing.
-pub async fn decide(state: &State, by: &Reviewer, decision: ReviewDecision) -> Result<PriorAuth> {
-    let numbers: Vec<String> = decision.items.iter().map(|_| new_number("PA")).collect();
-    let policy_set = state.policy_set();
-    let reasons: Vec<DenialReason> = policy_set.rules.denial_reasons().to_vec();
-    let work = (decision, by.clone(), numbers, reasons, state.now());
-    let (case, events) = state
+/// The words of a denial, and the physician's confirmation.
+#[derive(Debug, Clone)]
+pub struct ReviewDenial {
+    /// The code of one of the plan's denial reasons (X12 list 886).
+    pub reason_code: String,
+    /// The name of the policy's criterion that the denial is based on.
+    pub criterion: Option<String>,
+    /// The specific reason, sent to the member and the provider exactly as written.
+    pub text: String,
+    /// The digest of the denial that was shown for confirmation; empty before it was shown.
+    pub confirmation: String,
+    /// The physician accepts that the text is harder to read than the plan allows.
+    pub accepts_hard_text: bool,
+}
+
+/// What came of a decision that was not refused.
+#[derive(Debug)]
+pub enum ReviewResult {
+    /// It is recorded. The event that was added last has the case's version as its number.
+    Recorded(PriorAuth),
+    /// The same decision was recorded before; nothing changed.
+    Unchanged(PriorAuth),
+    /// A denial that passes every check waits for the physician's confirmation. Nothing is recorded.
+    ConfirmDenial(Box<DenialToConfirm>),
+}
+
+/// A denial to show before it is recorded.
+#[derive(Debug)]
+pub struct DenialToConfirm {
+    /// The case as it would be after the denial.
+    pub after: PriorAuth,
+    /// The denial with its digest and the sentences that are hard to read.
+    pub preview: DenialPreview,
+    /// The physician confirmed it, but did not accept that the text is hard to read.
+    pub hard_text_not_accepted: bool,
+}
+
+/// Carries out a decision. The same decision a second time changes nothing.
+pub async fn decide(state: &State, by: &Reviewer, decision: ReviewDecision) -> Result<ReviewResult> {
+    let inputs = DecisionInputs {
+        by: by.clone(),
+        reasons: state.policy_set().rules.denial_reasons().to_vec(),
+        numbers: decision.items.iter().map(|_| new_number("PA")).collect(),
+        grade_limit: state.config.wording.reading_grade,
+        now: state.now(),
+        decision,
+    };
+    let (result, events) = state
         .store
-        .write(work, |tx, (decision, by, numbers, reasons, now)| {
+        .write(inputs, |tx, inputs| {
             Box::pin(async move {
-                let case = tx.case(decision.case).await?;
-                let case = case.ok_or_else(|| Error::not_found("case", decision.case))?;
+                let id = inputs.decision.case;
+                let case = tx.case(id).await?.ok_or_else(|| Error::not_found("case", id))?;
                 let text = tx.request_text(case.received.request).await?;
                 let request = parse_stored_request(&text, case.id)?;
                 let context = DecisionContext {
-                    by,
-                    reasons,
+                    inputs,
                     requested: requested_items(&request, case.received.zone),
-                    numbers,
-                    now: *now,
                 };
-                let events = context.events(&case, decision)?;
+                let events = match context.events(&case)? {
+                    Proposed::Events(events) => events,
+                    Proposed::Denial(denial) => return Ok((ReviewResult::ConfirmDenial(denial), Vec::new())),
+                };
                 if events.is_empty() {
-                    return Ok((case, Vec::new()));
+                    return Ok((ReviewResult::Unchanged(case), events));
                 }
                 let after = tx.append(&case, &events).await?;
                 tx.enqueue_fan_out(case.id, &events, false).await?;
-                Ok((after, events))
+                Ok((ReviewResult::Recorded(after), events))
             })
         })
         .await?;
     for event in events {
         metrics::counter!("assent_reviews_total", "event" => event.body.kind()).increment(1);
     }
-    Ok(case)
+    Ok(result)
 }
 
-/// One item of a decision.
-struct ItemStep<'a> {
-    sequence: u32,
-    /// The version of the case that the command must name.
-    version_seen: u32,
-    /// The authorization number to use if the item is approved.
-    number: &'a str,
-}
-
-/// Everything that a decision is checked against, besides the case.
-struct DecisionContext<'a> {
-    by: &'a Reviewer,
-    reasons: &'a [DenialReason],
-    requested: Vec<RequestedItem>,
+/// A decision with everything that it is checked against, besides the case.
+struct DecisionInputs {
+    decision: ReviewDecision,
+    by: Reviewer,
+    /// The plan's denial reasons.
+    reasons: Vec<DenialReason>,
     /// One new authorization number for each item of the decision.
-    numbers: &'a [String],
+    numbers: Vec<String>,
+    grade_limit: u32,
     now: DateTime<Utc>,
+}
+
+/// The inputs with the items as requested.
+struct DecisionContext<'a> {
+    inputs: &'a DecisionInputs,
+    requested: Vec<RequestedItem>,
+}
+
+/// What a decision would add to the case, or the denial that has to be confirmed first.
+#[derive(Debug)]
+enum Proposed {
+    Events(Vec<Event>),
+    Denial(Box<DenialToConfirm>),
 }
 
 impl DecisionContext<'_> {
     /// The events that follow from the decision, over all its items. If one item is refused, the whole decision is.
-    fn events(&self, case: &PriorAuth, decision: &ReviewDecision) -> Result<Vec<Event>> {
-        if let ReviewAction::Deny {
-            reason_code, text, ..
-        } = &decision.action
-        {
-            // Permission is checked first: a reviewer who may not deny gets this error whatever else is wrong.
-            Denial::attest(self.by, reason_code, text, self.today(case))?;
+    fn events(&self, case: &PriorAuth) -> Result<Proposed> {
+        let decision = &self.inputs.decision;
+        if let ReviewAction::Deny(denial) = &decision.action {
+            return self.denial(case, denial);
         }
         if decision.items.is_empty() {
             return Err(Error::invalid("item", "Select at least one item"));
         }
         let mut after = case.clone();
         let mut all = Vec::new();
-        for (sequence, number) in decision.items.iter().zip(self.numbers) {
+        for (sequence, number) in decision.items.iter().zip(&self.inputs.numbers) {
             // The first item is checked against the version that the reviewer saw. Later items build on the events of
             // the items before them, which the reviewer cannot have seen.
             let version_seen = if all.is_empty() {
@@ -132,119 +170,122 @@ impl DecisionContext<'_> {
             } else {
                 after.version
             };
-            let step = ItemStep {
-                sequence: *sequence,
-                version_seen,
-                number,
+            let events = match &decision.action {
+                ReviewAction::Approve { until } => {
+                    let command = self.approval(&after, *sequence, version_seen, number, *until);
+                    self.approve(&after, command, *until)?
+                }
+                _ => after.refer(self.referral(*sequence, version_seen), self.inputs.now)?,
             };
-            let mut events = self.item_events(&after, decision, &step)?;
-            for event in &mut events {
-                event.set_note(internal_note(decision));
+            for event in &events {
                 after.apply(event);
             }
             all.extend(events);
         }
-        Ok(all)
+        Ok(Proposed::Events(all))
     }
 
-    fn item_events(
+    fn referral(&self, sequence: u32, version_seen: u32) -> Refer<'_> {
+        Refer {
+            by: &self.inputs.by,
+            version_seen,
+            sequence,
+            question: self.inputs.decision.note.clone(),
+        }
+    }
+
+    fn approval(
         &self,
         case: &PriorAuth,
-        decision: &ReviewDecision,
-        step: &ItemStep<'_>,
-    ) -> Result<Vec<Event>> {
-        match &decision.action {
-            ReviewAction::Approve { until } => self.approve(case, decision, step, *until),
-            ReviewAction::Deny {
-                reason_code,
-                criterion,
-                text,
-            } => {
-                let command = Deny {
-                    by: self.by,
-                    version_seen: step.version_seen,
-                    sequence: step.sequence,
-                    reason_code: reason_code.clone(),
-                    reason: text.clone(),
-                };
-                let events = case.deny(&command, self.now)?;
-                self.check_denial_choices(case, step.sequence, reason_code, criterion.as_deref())?;
-                Ok(events)
-            }
-            ReviewAction::Refer => {
-                let command = Refer {
-                    by: self.by,
-                    version_seen: step.version_seen,
-                    sequence: step.sequence,
-                    question: decision.note.clone(),
-                };
-                Ok(case.refer(command, self.now)?)
-            }
+        sequence: u32,
+        version_seen: u32,
+        number: &str,
+        until: Option<NaiveDate>,
+    ) -> Approve<'_> {
+        Approve {
+            by: &self.inputs.by,
+            version_seen,
+            sequence,
+            number: number.to_owned(),
+            end: until.or(self.last_requested_day(case, sequence)),
+            reason: "Approved as requested after review".to_owned(),
+            note: self.inputs.decision.note.clone(),
         }
     }
 
     fn approve(
         &self,
         case: &PriorAuth,
-        decision: &ReviewDecision,
-        step: &ItemStep<'_>,
+        command: Approve<'_>,
         until: Option<NaiveDate>,
     ) -> Result<Vec<Event>> {
-        let today = self.today(case);
-        let start = case
-            .item(step.sequence)
-            .and_then(|item| item.serviced)
-            .unwrap_or(today)
-            .max(today);
-        let requested = self.requested.iter().find(|item| item.sequence == step.sequence);
-        let requested_end = requested.and_then(|item| item.last_requested_day(start));
-        let command = Approve {
-            by: self.by,
-            version_seen: step.version_seen,
-            sequence: step.sequence,
-            number: step.number.to_owned(),
-            end: until.or(requested_end),
-            reason: "Approved as requested after review".to_owned(),
-        };
-        let events = case.approve(command, self.now)?;
+        let requested_end = self.last_requested_day(case, command.sequence);
+        let events = case.approve(command, self.inputs.now)?;
         if events.iter().any(|event| is_approval(&event.body)) {
             check_not_shortened(until, requested_end)?;
-            check_explained(case, step.sequence, decision)?;
         }
         Ok(events)
     }
 
-    /// The reason code must be one of the plan's and the criterion one of the applied policy's.
-    fn check_denial_choices(
-        &self,
-        case: &PriorAuth,
-        sequence: u32,
-        reason_code: &str,
-        criterion: Option<&str>,
-    ) -> Result<()> {
-        if !self.reasons.iter().any(|reason| reason.code == reason_code) {
-            return Err(Error::invalid("reason", "Choose a reason from the plan's list"));
-        }
-        let item = case.item(sequence);
-        let is_known = |name| {
-            item.is_some_and(|item| {
-                criteria::named_criteria(&item.verdict)
-                    .iter()
-                    .any(|criterion| criterion.name == name)
-            })
-        };
-        if criterion.is_some_and(|name| !is_known(name)) {
-            return Err(Error::invalid(
-                "criterion",
-                "Choose a criterion of the policy that was applied",
-            ));
-        }
-        Ok(())
+    /// The last requested day of an item; `None` when the request states neither a duration nor an end date.
+    fn last_requested_day(&self, case: &PriorAuth, sequence: u32) -> Option<NaiveDate> {
+        let today = self.inputs.now.with_timezone(&case.received.zone).date_naive();
+        let start = case.item(sequence).map_or(today, |item| item.first_day(today));
+        self.requested
+            .iter()
+            .find(|item| item.sequence == sequence)
+            .and_then(|item| item.last_requested_day(start))
     }
 
-    /// Today in the plan's time zone.
-    fn today(&self, case: &PriorAuth) -> NaiveDate {
-        self.now.with_timezone(&case.received.zone).date_naive()
+    fn denial(&self, case: &PriorAuth, denial: &ReviewDenial) -> Result<Proposed> {
+        let command = self.denial_command(denial);
+        let (preview, hard_text_not_accepted) = match case.deny(&command, self.inputs.now) {
+            Ok(events) => {
+                self.check_reason_code(&denial.reason_code)?;
+                return Ok(Proposed::Events(events));
+            }
+            Err(refused @ (CommandError::NotConfirmed | CommandError::HardToRead)) => (
+                case.preview_denial(&command, self.inputs.now)?,
+                refused == CommandError::HardToRead,
+            ),
+            Err(error) => return Err(error.into()),
+        };
+        self.check_reason_code(&denial.reason_code)?;
+        let mut after = case.clone();
+        for event in &preview.events {
+            after.apply(event);
+        }
+        Ok(Proposed::Denial(Box::new(DenialToConfirm {
+            after,
+            preview,
+            hard_text_not_accepted,
+        })))
+    }
+
+    fn denial_command<'a>(&'a self, denial: &'a ReviewDenial) -> Deny<'a> {
+        let decision = &self.inputs.decision;
+        Deny {
+            by: &self.inputs.by,
+            version_seen: decision.version_seen,
+            items: &decision.items,
+            reason_code: &denial.reason_code,
+            criterion: denial.criterion.as_deref(),
+            reason: &denial.text,
+            note: &decision.note,
+            grade_limit: self.inputs.grade_limit,
+            confirmation: Confirmation {
+                digest: &denial.confirmation,
+                accepts_hard_text: denial.accepts_hard_text,
+            },
+        }
+    }
+
+    /// The reason code must be one of the plan's.
+    fn check_reason_code(&self, code: &str) -> Result<()> {
+        if self.inputs.reasons.iter().any(|reason| reason.code == code) {
+            return Ok(());
+        }
+        Err(Error::invalid("reason", "Choose a reason from the plan's list"))
     }
 }
 
@@ -258,35 +299,12 @@ fn check_not_shortened(until: Option<NaiveDate>, requested_end: Option<NaiveDate
         (Some(until), Some(end)) if until < end => Err(Error::invalid(
             "until",
             format!(
-                "An approval must cover everything that was requested, at least until {end}. \
-                 Approving less is a partial denial"
+                "An approval must cover everything that was requested, at least until {end}. Assent cannot record an \
+                 approval of less"
             ),
         )),
         _ => Ok(()),
     }
-}
-
-/// An approval of an item with a criterion that is not met or unknown needs a case note.
-fn check_explained(case: &PriorAuth, sequence: u32, decision: &ReviewDecision) -> Result<()> {
-    let needs_explanation = case
-        .item(sequence)
-        .is_some_and(|item| criteria::needs_explanation(&item.verdict));
-    if needs_explanation && decision.note.trim().is_empty() {
-        return Err(Error::invalid(
-            "note",
-            "A criterion is not met or unknown. Explain in the note why you are approving anyway",
-        ));
-    }
-    Ok(())
-}
-
-fn internal_note(decision: &ReviewDecision) -> InternalNote {
-    let text = Some(decision.note.trim().to_owned()).filter(|note| !note.is_empty());
-    let criterion = match &decision.action {
-        ReviewAction::Deny { criterion, .. } => criterion.clone(),
-        _ => None,
-    };
-    InternalNote { criterion, text }
 }
 
 #[cfg(test)]
@@ -294,7 +312,7 @@ mod tests {
     use super::super::samples::{self, nurse, physician};
     use super::*;
     use crate::error::ErrorKind;
-    use crate::prior_auth::ItemStatus;
+    use crate::prior_auth::{InternalNote, ItemStatus};
 
     fn decision(action: ReviewAction) -> ReviewDecision {
         let case = samples::case();
@@ -308,29 +326,54 @@ mod tests {
     }
 
     fn denial() -> ReviewAction {
-        ReviewAction::Deny {
+        ReviewAction::Deny(review_denial())
+    }
+
+    fn review_denial() -> ReviewDenial {
+        ReviewDenial {
             reason_code: "0F".to_owned(),
             criterion: Some("test-age".to_owned()),
-            text: "The saturation on file is from 47 days before the request.".to_owned(),
+            text: "The test on file is 47 days old. The rule asks for a test from the last 30 days."
+                .to_owned(),
+            confirmation: String::new(),
+            accepts_hard_text: false,
         }
     }
 
-    fn events(by: &Reviewer, decision: &ReviewDecision) -> Result<Vec<Event>> {
+    fn proposed(by: &Reviewer, decision: &ReviewDecision) -> Result<Proposed> {
         let case = samples::case();
-        let numbers: Vec<String> = (0..decision.items.len()).map(|n| format!("PA-{n}")).collect();
-        let reasons = [DenialReason {
-            code: "0F".to_owned(),
-            text: "Not shown".to_owned(),
-            carc: "50".to_owned(),
-        }];
-        let context = DecisionContext {
-            by,
-            reasons: &reasons,
-            requested: requested_items(&samples::request(), case.received.zone),
-            numbers: &numbers,
+        let inputs = DecisionInputs {
+            by: by.clone(),
+            reasons: vec![DenialReason {
+                code: "0F".to_owned(),
+                text: "Not shown".to_owned(),
+                carc: "50".to_owned(),
+            }],
+            numbers: (0..decision.items.len()).map(|n| format!("PA-{n}")).collect(),
+            grade_limit: 8,
             now: samples::now(),
+            decision: decision.clone(),
         };
-        context.events(&case, decision)
+        let context = DecisionContext {
+            inputs: &inputs,
+            requested: requested_items(&samples::request(), case.received.zone),
+        };
+        context.events(&case)
+    }
+
+    fn events(by: &Reviewer, decision: &ReviewDecision) -> Result<Vec<Event>> {
+        proposed(by, decision).map(|proposed| match proposed {
+            Proposed::Events(events) => events,
+            Proposed::Denial(denial) => panic!("not confirmed: {denial:?}"),
+        })
+    }
+
+    /// The denial that has to be confirmed.
+    fn to_confirm(by: &Reviewer, decision: &ReviewDecision) -> DenialToConfirm {
+        match proposed(by, decision).unwrap() {
+            Proposed::Denial(denial) => *denial,
+            Proposed::Events(events) => panic!("recorded without a confirmation: {events:?}"),
+        }
     }
 
     fn decided(event: &Event) -> (&InternalNote, &Outcome) {
@@ -341,7 +384,7 @@ mod tests {
     }
 
     fn refusal(by: &Reviewer, decision: &ReviewDecision) -> (ErrorKind, String) {
-        let error = events(by, decision).unwrap_err();
+        let error = proposed(by, decision).unwrap_err();
         (error.kind(), error.message().to_owned())
     }
 
@@ -371,8 +414,15 @@ mod tests {
     }
 
     #[test]
-    fn a_physician_denies_with_reason_and_criterion() {
-        let events = events(&physician(), &decision(denial())).unwrap();
+    fn a_physician_denies_with_reason_and_criterion_after_a_confirmation() {
+        let shown = to_confirm(&physician(), &decision(denial()));
+        assert_eq!(shown.after.items[0].status, ItemStatus::Denied);
+        assert!(shown.preview.hard_text.is_none() && !shown.hard_text_not_accepted);
+        let confirmed = ReviewAction::Deny(ReviewDenial {
+            confirmation: shown.preview.digest,
+            ..review_denial()
+        });
+        let events = events(&physician(), &decision(confirmed)).unwrap();
         let (note, Outcome::Denied(denial)) = decided(&events[0]) else {
             panic!("{events:?}")
         };
@@ -380,16 +430,43 @@ mod tests {
             (denial.reason_code(), note.criterion.as_deref()),
             ("0F", Some("test-age"))
         );
+        assert_eq!(note.text.as_deref(), Some("Called the practice."));
     }
 
     #[test]
-    fn an_unknown_denial_reason_or_criterion_is_refused() {
-        for (code, criterion, expected) in [("ZZ", None, "list"), ("0F", Some("mood"), "criterion")] {
-            let action = ReviewAction::Deny {
+    fn a_text_that_is_hard_to_read_is_confirmed_only_when_that_is_accepted() {
+        let hard = ReviewDenial {
+            text: "The documentation submitted insufficiently substantiates the necessity of supplemental oxygen."
+                .to_owned(),
+            ..review_denial()
+        };
+        let shown = to_confirm(&physician(), &decision(ReviewAction::Deny(hard.clone())));
+        assert!(shown.preview.hard_text.is_some() && !shown.hard_text_not_accepted);
+        let confirmed = ReviewDenial {
+            confirmation: shown.preview.digest,
+            ..hard
+        };
+        let again = to_confirm(&physician(), &decision(ReviewAction::Deny(confirmed.clone())));
+        assert!(again.hard_text_not_accepted);
+        let accepted = ReviewAction::Deny(ReviewDenial {
+            accepts_hard_text: true,
+            ..confirmed
+        });
+        assert_eq!(events(&physician(), &decision(accepted)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_unknown_denial_reason_and_a_met_or_unknown_criterion_are_refused() {
+        for (code, criterion, expected) in [
+            ("ZZ", None, "list"),
+            ("0F", Some("mood"), "criterion of the policy"),
+            ("0F", Some("qualifying"), "is met"),
+        ] {
+            let action = ReviewAction::Deny(ReviewDenial {
                 reason_code: code.to_owned(),
                 criterion: criterion.map(str::to_owned),
-                text: "The saturation on file is from 47 days before the request.".to_owned(),
-            };
+                ..review_denial()
+            });
             let (kind, message) = refusal(&physician(), &decision(action));
             assert!(
                 kind == ErrorKind::Invalid && message.contains(expected),

@@ -4,10 +4,13 @@
 //! This module reads the request as received. It evaluates nothing.
 
 use super::fhir_text;
+use super::set_aside::{SetAsideEvidence, set_aside_evidence};
+use crate::evidence::{Admission, Evidence, Resources};
 use crate::fhir::bundle::BundleIndex;
-use crate::fhir::{self, extension, list, reference, resource_type, text};
+use crate::fhir::{self, coding, extension, list, reference, resource_type, text};
 use crate::forms::{Form, Forms};
 use crate::ig::dtr::INFORMATION_ORIGIN;
+use crate::rules::{order_item_facts, ordered_references};
 use chrono::NaiveDate;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -21,6 +24,8 @@ pub struct CaseEvidence {
     pub form_answers: Vec<FormAnswer>,
     /// Details of the orders.
     pub order_details: Vec<OrderDetail>,
+    /// What of the request may not decide.
+    pub set_aside: Vec<SetAsideEvidence>,
 }
 
 /// A clinical resource of the request.
@@ -116,27 +121,24 @@ pub enum EvidenceLocation {
 }
 
 impl CaseEvidence {
-    /// Collects the evidence of a request as received. `forms` supplies the text of questions that a response does not
+    /// Collects the evidence of a request as received. `admission` says what of it may not decide. `forms` supplies the text of questions that a response does not
     /// repeat; `day` is the day of receipt and selects the form version.
-    pub fn collect(request: &Value, forms: &Forms, day: NaiveDate) -> Self {
+    pub fn collect(request: &Value, admission: Option<&Admission>, forms: &Forms, day: NaiveDate) -> Self {
         let index = BundleIndex::new(request);
-        let mut evidence = Self::default();
+        let resources = Resources::of_bundle(request);
+        let mut evidence = Self {
+            set_aside: set_aside_evidence(admission, &resources, forms, day),
+            ..Self::default()
+        };
         let mut counts: HashMap<&str, usize> = HashMap::new();
-        let mut resources = Vec::new();
-        flatten(request, &mut resources);
-        for resource in resources {
+        let admitted = Evidence::new(&resources, admission);
+        for resource in admitted.resources() {
             let kind = resource_type(resource).unwrap_or("");
             let count = counts.entry(kind).or_default();
             let path = format!("$['res']['{kind}'][{count}]");
             *count += 1;
             match kind {
-                "Observation"
-                | "Condition"
-                | "Procedure"
-                | "DiagnosticReport"
-                | "AllergyIntolerance"
-                | "MedicationStatement"
-                | "DocumentReference" => {
+                _ if CLINICAL_TYPES.contains(&kind) => {
                     evidence
                         .clinical_entries
                         .push(clinical_entry(resource, kind, *count, path));
@@ -191,16 +193,19 @@ impl CaseEvidence {
     }
 }
 
-/// Every resource in the order of the case document. A Bundle inside the Bundle is replaced by its resources.
-fn flatten<'a>(resource: &'a Value, into: &mut Vec<&'a Value>) {
-    if resource_type(resource) == Some("Bundle") {
-        list(resource, "entry")
-            .filter_map(|e| e.get("resource"))
-            .for_each(|inner| flatten(inner, into));
-    } else {
-        into.push(resource);
-    }
-}
+/// The resources that the page shows as clinical entries.
+const CLINICAL_TYPES: [&str; 7] = [
+    "Observation",
+    "Condition",
+    "Procedure",
+    "DiagnosticReport",
+    "AllergyIntolerance",
+    "MedicationStatement",
+    "DocumentReference",
+];
+
+/// HL7's code system for `Condition.clinicalStatus`.
+const CLINICAL_STATUS: &str = "http://terminology.hl7.org/CodeSystem/condition-clinical";
 
 /// Where a clinical resource may state its date, the most specific element first.
 const DATE_ELEMENTS: [&[&str]; 9] = [
@@ -224,9 +229,12 @@ fn clinical_entry(resource: &Value, kind: &str, count: usize, path: String) -> C
         ("Observation" | "DiagnosticReport" | "DocumentReference", Some(code), value) => (code, value),
         (_, code, value) => (kind_label(kind).to_owned(), code.or(value)),
     };
-    let status = text(resource, &["status"])
-        .map(str::to_owned)
-        .or_else(|| text(resource, &["clinicalStatus", "coding", "code"]).map(str::to_owned));
+    let status = text(resource, &["status"]).map(str::to_owned).or_else(|| {
+        let status = resource.get("clinicalStatus")?;
+        let known = coding::codings(status).find(|c| c.system == CLINICAL_STATUS);
+        let code = known.or_else(|| coding::codings(status).next())?.code;
+        Some(code.to_owned())
+    });
     ClinicalEntry {
         path,
         name: format!("{} {count}", kind_label(kind)),
@@ -237,6 +245,17 @@ fn clinical_entry(resource: &Value, kind: &str, count: usize, path: String) -> C
             .find_map(|element| text(resource, element).and_then(fhir_text::valid_date)),
         status,
     }
+}
+
+/// What a clinical resource says, in one line: its code, its value and its date. `None` for other resources.
+pub(super) fn describe(resource: &Value) -> Option<String> {
+    let kind = resource_type(resource)?;
+    if !CLINICAL_TYPES.contains(&kind) {
+        return None;
+    }
+    let entry = clinical_entry(resource, kind, 0, String::new());
+    let date = entry.date.map(|date| format!(", {date}")).unwrap_or_default();
+    Some(format!("{}: {}{date}", entry.subject, entry.value))
 }
 
 /// The value of an observation, the values of its components, or the reason why there is none.
@@ -271,14 +290,29 @@ fn kind_label(kind: &str) -> &str {
     }
 }
 
+/// An answer as text. A code without a display is shown as the form's option, if the form and link id have one.
+pub(super) fn answer_text(answer: &Value, question: Option<(&Form, &str)>) -> Option<String> {
+    let coding = answer.get("valueCoding").and_then(coding::Coding::read);
+    let option = coding
+        .filter(|coding| coding.display.is_none())
+        .and_then(|coding| {
+            let (form, link_id) = question?;
+            form.option_display(link_id, coding.code)
+        });
+    option
+        .map(str::to_owned)
+        .or_else(|| fhir_text::value_text(answer))
+}
+
 fn collect_answers(parent: &Value, form: Option<&Form>, into: &mut Vec<FormAnswer>) {
     for item in list(parent, "item") {
         let answers: Vec<&Value> = list(item, "answer").collect();
+        let link_id = text(item, &["linkId"]);
         let values: Vec<String> = answers
             .iter()
-            .filter_map(|answer| fhir_text::value_text(answer))
+            .filter_map(|answer| answer_text(answer, form.zip(link_id)))
             .collect();
-        if let (Some(link_id), false) = (text(item, &["linkId"]), values.is_empty()) {
+        if let (Some(link_id), false) = (link_id, values.is_empty()) {
             into.push(FormAnswer {
                 path: format!("$['answers']['{}']", link_id.replace('\'', "\\'")),
                 question: text(item, &["text"])
@@ -296,6 +330,11 @@ fn collect_answers(parent: &Value, form: Option<&Form>, into: &mut Vec<FormAnswe
     }
 }
 
+/// The resource that a literal reference of an order names: contained in the order, or an entry of the request.
+fn find_in_request<'a>(named: &str, order: &'a Value, index: &BundleIndex<'a>) -> Option<&'a Value> {
+    reference::contained(order, named).or_else(|| index.resolve(named, "").map(|entry| entry.resource))
+}
+
 fn collect_order_details(order: &Value, index: &BundleIndex<'_>, path: &str, into: &mut Vec<OrderDetail>) {
     let mut add = |label: &str, value: Option<String>| {
         into.extend(value.map(|value| OrderDetail {
@@ -304,10 +343,16 @@ fn collect_order_details(order: &Value, index: &BundleIndex<'_>, path: &str, int
             value,
         }));
     };
+    let find = |named: &str| find_in_request(named, order, index);
     let code = ["code", "codeCodeableConcept", "medicationCodeableConcept"]
         .iter()
-        .find_map(|name| order.get(*name));
-    let item = crate::rules::order_item_facts(order);
+        .find_map(|name| order.get(*name))
+        .or_else(|| {
+            ordered_references(order)
+                .filter_map(find)
+                .find_map(|r| r.get("code").or(r.get("type")))
+        });
+    let item = order_item_facts(order, &find);
     add("Ordered service", code.and_then(fhir_text::concept_text));
     add(
         "Quantity",
@@ -370,7 +415,7 @@ mod tests {
     use serde_json::json;
 
     fn collected(request: &Value) -> CaseEvidence {
-        CaseEvidence::collect(request, &Forms::default(), samples::now().date_naive())
+        CaseEvidence::collect(request, None, &Forms::default(), samples::now().date_naive())
     }
 
     #[test]
@@ -436,10 +481,37 @@ mod tests {
             "item": [{ "linkId": "oxygen.test-date", "answer": [{ "valueDate": "2026-09-24" }] }] } }] });
         let evidence = CaseEvidence::collect(
             &response,
+            None,
             &crate::forms::tests::shipped(),
             samples::now().date_naive(),
         );
         assert_eq!(evidence.form_answers[0].question, "Date of the test");
+    }
+
+    #[test]
+    fn a_code_without_a_display_is_shown_as_the_option_of_the_form() {
+        let answer = |coding: &Value| {
+            json!({ "resourceType": "Bundle", "entry": [{ "resource": {
+                "resourceType": "QuestionnaireResponse", "status": "completed",
+                "questionnaire": "https://plan.example/dtr/2.2/Questionnaire/home-oxygen|1.0.0",
+                "item": [{ "linkId": "oxygen.test-condition", "answer": [{ "valueCoding": coding }] }] } }] })
+        };
+        let shown = |coding: Value| {
+            let forms = crate::forms::tests::shipped();
+            let day = samples::now().date_naive();
+            CaseEvidence::collect(&answer(&coding), None, &forms, day).form_answers[0]
+                .value
+                .clone()
+        };
+        assert_eq!(
+            shown(json!({ "code": "rest-awake-room-air" })),
+            "At rest, awake, breathing room air"
+        );
+        assert_eq!(
+            shown(json!({ "code": "rest-awake-room-air", "display": "As sent" })),
+            "As sent"
+        );
+        assert_eq!(shown(json!({ "code": "unknown-code" })), "unknown-code");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! `prior_auth` checks who may decide. A decision and the work that follows from it are written in one unit of work.
 //! The pages and their text are in `web`; this module does not know HTTP.
 
+mod access_log;
 mod case_view;
 mod criteria;
 mod decide;
@@ -13,11 +14,14 @@ mod fhir_text;
 mod queue;
 #[cfg(test)]
 pub(crate) mod samples;
+mod set_aside;
 
-pub use case_view::{CaseView, RequestedItem, read_case_view};
-pub use criteria::{
-    CriteriaCounts, NamedCriterion, conditions, count_conditions, named_criteria, needs_explanation,
+pub use access_log::{
+    AccessFilters, AccessPage, Opener, check_may_see_access_log, open_case, read_access_log,
 };
-pub use decide::{ReviewAction, ReviewDecision, decide};
+pub use case_view::{CaseView, Deliveries, RequestedItem};
+pub use criteria::{CriteriaCounts, NamedCriterion, conditions, count_conditions, named_criteria};
+pub use decide::{DenialToConfirm, ReviewAction, ReviewDecision, ReviewDenial, ReviewResult, decide};
 pub use evidence::{AnswerOrigin, CaseEvidence, ClinicalEntry, EvidenceLocation, FormAnswer, OrderDetail};
 pub use queue::{Queue, QueueEntry, QueueFilters, queue_version, read_queue};
+pub use set_aside::SetAsideEvidence;

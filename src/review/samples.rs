@@ -82,7 +82,9 @@ fn leaf(outcome: Outcome, path: Option<&str>) -> TraceNode {
             path: path.map(str::to_owned),
             test: "at_most \"88 %\"".to_owned(),
             required: "88% or less".to_owned(),
+            negated: None,
             note: path.is_none().then(|| "nothing found".to_owned()),
+            stated: Vec::new(),
         }),
     }
 }
@@ -131,7 +133,15 @@ pub fn verdict() -> Verdict {
                 text: "Who performed the test".to_owned(),
             }],
         }),
-        criteria: BTreeMap::new(),
+        criteria: BTreeMap::from(
+            [
+                ("qualifying", Outcome::Met),
+                ("group-1-rest", Outcome::Met),
+                ("test-age", Outcome::NotMet),
+                ("test-source", Outcome::Unknown),
+            ]
+            .map(|(name, outcome)| (name.to_owned(), outcome)),
+        ),
         trace,
         trace_hash: String::new(),
         error: None,
@@ -164,6 +174,7 @@ pub fn events() -> Vec<Event> {
             senders: Vec::new(),
             assertion: None,
             member_facts: None,
+            admission: None,
         },
         items: vec![NewItem {
             sequence: 1,
@@ -171,6 +182,7 @@ pub fn events() -> Vec<Event> {
             code: "E1390".to_owned(),
             quantity: Some(json!({ "value": 12, "code": "MO" })),
             serviced: "2026-10-06".parse().ok(),
+            serviced_until: "2026-10-06".parse().ok(),
             reference_number: "RF-0000000001".to_owned(),
             authorization_number: "PA-0000000001".to_owned(),
             verdict: verdict(),

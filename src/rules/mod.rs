@@ -8,6 +8,7 @@
 
 mod evaluate;
 mod finding;
+mod form_question;
 mod format;
 mod load;
 mod period;
@@ -15,19 +16,23 @@ mod policy;
 mod publish;
 mod rule_set;
 mod services;
+mod shown_trace;
 mod trace_text;
 mod units;
 mod verdict;
 
 pub use evaluate::case_document::{CaseDocument, CaseInput, CaseKind, MemberFacts};
-pub use evaluate::item::{claim_item_facts, order_item_facts};
+pub use evaluate::item::{claim_item_facts, order_item_facts, ordered_references};
+pub use evaluate::request_limits::days_asked_for;
 pub use finding::Finding;
+pub use form_question::{FormQuestion, QuestionKind};
 pub use format::codes::billing_code_error;
 pub(crate) use format::codes::{CodeRange, code_key};
 pub use format::policy_file::{
     EffectiveDateBasis, EffectivePeriod, PolicyApproval, PolicySource, PolicyStatus,
 };
 pub(crate) use format::yaml::read_yaml;
+pub use load::QuestionsOfForm;
 pub use load::embedded_tests::{Difference, OutcomeCounts, TestReport};
 pub use load::mutants::Mutant;
 pub use load::options::{EmbeddedTests, LoadOptions};
@@ -35,12 +40,15 @@ pub use load::tables::{DenialReason, Plan};
 pub use policy::Policy;
 pub use publish::public_list::{PublicList, PublicListDetails, PublicListRow};
 pub use rule_set::RuleSet;
-pub use trace_text::{combine_text, trace_text};
+pub use shown_trace::{ShownNode, ShownTest};
+pub use trace_text::trace_text;
 pub use units::quantity_text;
 pub use verdict::{
     ApprovalTerms, Code, CoverageAnswer, CoverageContact, CoverageDetail, CoverageReason, Decision, Leaf,
-    NeededDocument, Outcome, Pend, TraceNode, Verdict, VerdictSource, hash_trace, sha256,
+    NeededDocument, Outcome, Pend, StatedValue, TraceNode, Verdict, VerdictSource, hash_trace, sha256,
 };
 
+#[cfg(test)]
+pub(crate) mod operator_cases;
 #[cfg(test)]
 mod tests;

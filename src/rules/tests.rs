@@ -1,6 +1,7 @@
 //! Tests of the shipped rule set: it loads, its embedded tests pass and kill every mutant, the right policy or row
 //! applies to an item, and no case document makes the evaluation panic.
 
+use crate::evidence::{Evidence, Resources};
 use crate::rules::evaluate::policy::failed_verdict;
 use crate::rules::*;
 use proptest::prelude::*;
@@ -32,18 +33,27 @@ pub(in crate::rules) fn shipped_files() -> Vec<(String, String)> {
     files_below(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/rules")))
 }
 
-/// The link ids of a shipped form.
-pub(in crate::rules) fn forms(form: &str) -> Option<Vec<String>> {
+/// The questions of a shipped form.
+pub(in crate::rules) fn forms(form: &str) -> Option<Vec<FormQuestion>> {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/questionnaires"));
     let (name, version) = form.split_once('|')?;
     let text = std::fs::read_to_string(folder.join(name).join(version).join("questionnaire.json")).ok()?;
-    let mut open = vec![serde_json::from_str::<Value>(&text).ok()?];
-    let mut ids = Vec::new();
-    while let Some(item) = open.pop() {
-        ids.extend(item["linkId"].as_str().map(str::to_owned));
-        open.extend(item["item"].as_array().into_iter().flatten().cloned());
-    }
-    Some(ids)
+    Some(FormQuestion::all(&serde_json::from_str(&text).ok()?))
+}
+
+/// The form of the small rule set of the load-time checks.
+pub(in crate::rules) fn small_form() -> Vec<FormQuestion> {
+    FormQuestion::all(&json!({ "item": [
+        { "linkId": "oxygen.edema", "type": "boolean" },
+        { "linkId": "oxygen.flow", "type": "decimal" },
+        { "linkId": "oxygen.spo2", "type": "quantity" },
+        { "linkId": "oxygen.test-date", "type": "date" },
+        { "linkId": "oxygen.condition", "type": "choice", "answerOption": [
+            { "valueCoding": { "code": "rest" } }, { "valueCoding": { "code": "exercise" } }
+        ] },
+        { "linkId": "oxygen.lung-disease", "type": "boolean" },
+        { "linkId": "oxygen.prescriber", "type": "string" }
+    ] }))
 }
 
 /// The shipped rule set.
@@ -126,7 +136,7 @@ fn the_trace_can_be_shown_as_text() {
     for line in [
         "    [unknown] Last day of the transition period (required: on or after the day of receipt; nothing found)\n",
         "coverage: auth-needed\n",
-        "        first available value of:\n",
+        "        any of:\n",
         "(required: 88% or less, found: 87% dated 2026-09-24T09:30:00-04:00) at $['res']['Observation'][0]['valueQuantity']\n",
         "(required: on record; nothing found, which counts as not met)\n",
         "(required: 12 months or less, found: 12 months) at $['item']['quantity']\n",
@@ -187,6 +197,38 @@ fn an_item_without_a_billing_code_is_pended_to_intake() {
 }
 
 #[test]
+fn a_malformed_code_matches_no_policy_no_row_and_not_the_row_for_all_codes() {
+    let rules = shipped();
+    // 'e1390' of a policy, '33510-22' of a row, a code in a range with a blank, and codes that no row has.
+    for code in [
+        "E1390-RR",
+        "e1390",
+        "E1390 ",
+        "33510-22",
+        "33510-33516",
+        "K0801X",
+        "B4184-",
+        "X",
+        "*",
+        "",
+    ] {
+        let verdict = rules.evaluate(&with_code(HCPCS, code, "MA"));
+        assert_eq!(verdict.source, VerdictSource::NoBillingCode, "{code:?}");
+        assert_eq!(verdict.coverage.info_needed, ["detail-code"], "{code:?}");
+        assert!(
+            matches!(&verdict.decision, Decision::Pend(p) if p.queue == "intake"),
+            "{code:?}"
+        );
+    }
+    // Beside a code that needs no authorization it still keeps the item from being answered.
+    let both = fixture("oxygen", |j| {
+        let code = |code: &str| json!({ "system": HCPCS, "code": code });
+        j["item"]["codes"] = json!([code("B4184"), code("E1390RR")]);
+    });
+    assert_eq!(rules.evaluate(&both).source, VerdictSource::NoBillingCode);
+}
+
+#[test]
 fn an_item_is_pended_with_an_error_if_no_row_has_its_line_of_business() {
     let verdict = shipped().evaluate(&with_code(HCPCS, "99212", "VISION"));
     assert!(verdict.error.is_some());
@@ -235,7 +277,7 @@ fn a_policy_applies_only_on_days_when_it_is_effective() {
 }
 
 /// The input for a request for oxygen equipment with these resources.
-fn oxygen(resources: Vec<&Value>) -> CaseInput<'_> {
+fn oxygen<'a>(evidence: &'a Evidence<'a>) -> CaseInput<'a> {
     CaseInput {
         kind: CaseKind::Pas,
         received: "2026-10-01T14:05:00Z".parse().unwrap(),
@@ -246,7 +288,7 @@ fn oxygen(resources: Vec<&Value>) -> CaseInput<'_> {
             ..MemberFacts::default()
         },
         item: json!({ "codes": [{ "system": HCPCS, "code": "E1390" }] }),
-        resources,
+        evidence,
     }
 }
 
@@ -261,7 +303,8 @@ fn a_case_document_has_the_answers_to_the_forms_of_its_policy() {
         "item": [{ "linkId": "oxygen.test-condition", "answer": [{ "valueString": "exercise" }] }] });
     let bundle =
         json!({ "resourceType": "Bundle", "entry": [{ "resource": response }, { "resource": other }] });
-    let document = rules.case_document(oxygen(vec![&bundle]));
+    let evidence = Evidence::new(&Resources::of_bundle(&bundle), None);
+    let document = rules.case_document(oxygen(&evidence));
     assert_eq!(
         document.as_json()["answers"],
         json!({ "oxygen.dependent-edema": [true] })
@@ -415,7 +458,7 @@ proptest! {
     #[test]
     fn no_claim_or_order_makes_the_item_facts_panic(claim in any_json(), item in any_json()) {
         prop_assert!(claim_item_facts(&claim, &item).is_object());
-        prop_assert!(order_item_facts(&item).is_object());
+        prop_assert!(order_item_facts(&item, &|_| None).is_object());
     }
 }
 
@@ -432,10 +475,7 @@ fn with_another(file: &str, name: &str, changes: &[(&str, &str)]) -> RuleSet {
     }
     files.retain(|(f, _)| f != name);
     files.push((name.to_owned(), text));
-    let forms = |form: &str| {
-        form.starts_with("oxygen|")
-            .then(|| vec!["oxygen.edema".to_owned(), "oxygen.flow".to_owned()])
-    };
+    let forms = |form: &str| form.starts_with("oxygen|").then(small_form);
     RuleSet::load(&files, &forms).unwrap_or_else(|findings| panic!("{findings:?}"))
 }
 
@@ -514,7 +554,11 @@ fn active_and_shadow_versions_each_read_the_answers_to_their_own_form() {
             "item": [{ "linkId": "oxygen.edema", "answer": [{ "valueBoolean": edema }] }] })
     };
     let (first, second) = (response(1, true), response(2, false));
-    let document = rules.case_document(oxygen(vec![&first, &second]));
+    let mut resources = Resources::default();
+    resources.add_from_server("first", &first);
+    resources.add_from_server("second", &second);
+    let evidence = Evidence::new(&resources, None);
+    let document = rules.case_document(oxygen(&evidence));
     let edema = |verdict: &Verdict| {
         let text = trace_text(verdict);
         text.lines()

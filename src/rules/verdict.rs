@@ -1,6 +1,7 @@
 //! The verdict on one item: coverage answer, decision, outcome of each criterion, and trace. These types are stored
 //! with the case and read back unchanged. They cannot express a denial: only a physician can deny.
 
+use crate::rules::evaluate::request_limits::limit_text;
 use crate::rules::period::Period;
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
@@ -127,10 +128,18 @@ impl ApprovalTerms {
 pub struct Pend {
     /// The reviewers' queue.
     pub queue: String,
-    /// Why, as a code: `clinical-review`, `not-covered`, `detail-code`, `evaluation-error`.
+    /// Why, as a code: `clinical-review`, `not-covered`, `detail-code`, `evaluation-error`, `service-in-the-past`, …
     pub reason: String,
     /// One document or form for each criterion that is unknown.
     pub documents_needed: Vec<NeededDocument>,
+}
+
+impl Pend {
+    /// The reason in one sentence, if it does not lie in the policy: days that nothing may decide, or an item that does not
+    /// name one service.
+    pub fn limit_text(&self) -> Option<&'static str> {
+        limit_text(&self.reason)
+    }
 }
 
 /// A document or form that the provider should send.
@@ -207,7 +216,7 @@ impl CoverageAnswer {
         }
     }
 
-    /// The answer for an order without a billing code.
+    /// The answer for an order without a billing code, or with a malformed one.
     pub fn detail_code_needed() -> Self {
         Self {
             covered: "conditional".into(),
@@ -215,7 +224,8 @@ impl CoverageAnswer {
             info_needed: vec!["detail-code".into()],
             reason: vec![CoverageReason {
                 code: None,
-                text: "The order has no billing code, and the answer depends on the code that will be billed"
+                text: "The order has no billing code, or one that is not written like a code of its system. The answer depends on \
+                       the code that will be billed"
                     .into(),
             }],
             ..Self::default()
@@ -313,12 +323,32 @@ pub struct Leaf {
     pub test: String,
     /// What the test requires, in words: `88% or less`. Not part of the trace's hash.
     pub required: String,
+    /// What the opposite requires, in words: `more than 88%`. Only for a test that the policy negates. Not part of the
+    /// trace's hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub negated: Option<String>,
     /// Why the test has this outcome, if value and requirement do not explain it.
     pub note: Option<String>,
+    /// The values that `note` is about: those that contradict each other, or one that is not plausible.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stated: Vec<StatedValue>,
 }
 
-/// `sha256:…` of the canonical JSON of a trace: members sorted, no white space. `label` and `required` of a leaf are
-/// left out, so that a change of words does not change the hash of a stored case.
+/// A value of a fact that was found and does not count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatedValue {
+    /// The value.
+    pub value: Value,
+    /// The UCUM unit of the value.
+    pub unit: Option<String>,
+    /// The date of the value, as the source writes it.
+    pub date: Option<String>,
+    /// The normalized JSONPath of the value in the case document.
+    pub path: String,
+}
+
+/// `sha256:…` of the canonical JSON of a trace: members sorted, no white space. `label`, `required` and `negated` of
+/// a leaf are left out, so that a change of words does not change the hash of a stored case.
 pub fn hash_trace(trace: &[TraceNode]) -> String {
     let mut json = serde_json::to_value(trace).unwrap_or_default();
     json.as_array_mut().into_iter().flatten().for_each(remove_words);
@@ -330,6 +360,7 @@ fn remove_words(node: &mut Value) {
     if let Some(leaf) = node.get_mut("leaf").and_then(Value::as_object_mut) {
         leaf.remove("label");
         leaf.remove("required");
+        leaf.remove("negated");
     }
     let below = node.get_mut("of").and_then(Value::as_array_mut);
     below.into_iter().flatten().for_each(remove_words);
@@ -385,7 +416,9 @@ mod tests {
                 path: None,
                 test: test.into(),
                 required: required.into(),
+                negated: Some(required.into()),
                 note: None,
+                stated: Vec::new(),
             };
             let node = |leaf, of| TraceNode {
                 outcome: Outcome::Unknown,

@@ -106,7 +106,7 @@ impl PolicySet {
         if !findings.is_empty() {
             return Err(findings);
         }
-        let rules = RuleSet::load_with(&rule_files, &|form| forms.link_ids(form), loading);
+        let rules = RuleSet::load_with(&rule_files, &|form| forms.questions(form), loading);
         match (rules, clocks) {
             (Ok(rules), Ok(clocks)) => {
                 let missing = missing_parts(&rules, &clocks);

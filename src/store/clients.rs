@@ -1,5 +1,6 @@
-//! The table `client`: registered partner systems and apps. The issuer is copied from the document into its own column
-//! because every hook call looks it up.
+//! The tables `client` (registered partner systems and apps) and `client_origin` (the origins of their browser apps).
+//! The issuer and the origins are copied from the document because every hook call and every cross-origin request looks
+//! them up.
 
 use super::{Tx, bad_row, database, on};
 use crate::auth::Client;
@@ -50,7 +51,30 @@ impl Tx {
         .execute(c)
         .await
         .map(drop))
-        .map_err(database)
+        .map_err(database)?;
+        self.put_origins(client).await
+    }
+
+    async fn put_origins(&mut self, client: &Client) -> Result<()> {
+        on!(self, c => sqlx::query("DELETE FROM client_origin WHERE client = $1")
+            .bind(client.id).execute(c).await.map(drop))
+        .map_err(database)?;
+        for origin in client.doc.browser_origins() {
+            on!(self, c => sqlx::query("INSERT INTO client_origin (origin, client) VALUES ($1, $2)")
+                .bind(&origin).bind(client.id).execute(c).await.map(drop))
+            .map_err(database)?;
+        }
+        Ok(())
+    }
+
+    /// Whether browser apps of an enabled client call from this origin.
+    pub async fn is_registered_origin(&mut self, origin: &str) -> Result<bool> {
+        let clients: i64 = on!(self, c => sqlx::query_scalar(
+            "SELECT COUNT(*) FROM client_origin o JOIN client c ON c.id = o.client \
+             WHERE o.origin = $1 AND c.disabled = $2")
+            .bind(origin).bind(false).fetch_one(c).await)
+        .map_err(database)?;
+        Ok(clients > 0)
     }
 
     /// A client by its row.

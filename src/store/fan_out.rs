@@ -2,9 +2,12 @@
 //! them.
 
 use super::Tx;
+use super::accounts::MemberLogin;
+use super::subscriptions::Subscription;
 use crate::clock::new_id;
 use crate::error::{Error, Result};
-use crate::prior_auth::{Event, EventBody};
+use crate::plan::Provider;
+use crate::prior_auth::{Event, EventBody, PriorAuth};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -29,7 +32,40 @@ impl FanOutJob {
     }
 }
 
+/// Who is informed of a decision on a case.
+#[derive(Debug, Clone)]
+pub struct Recipients {
+    /// The subscriptions that the case belongs to, including those whose endpoint does not answer (status `error`) and
+    /// without those that are off.
+    pub subscriptions: Vec<Subscription>,
+    /// The requester's record, if it has an email address.
+    pub provider: Option<Provider>,
+    /// The member's sign-ins that have an email address.
+    pub logins: Vec<MemberLogin>,
+}
+
 impl Tx {
+    /// Who is informed of a decision on this case.
+    pub async fn recipients(&mut self, case: &PriorAuth, now: DateTime<Utc>) -> Result<Recipients> {
+        let received = &case.received;
+        let mut subscriptions = self.subscriptions_of(received.client).await?;
+        subscriptions.retain(|subscription| {
+            let mut senders = subscription.senders.iter();
+            subscription.status_at(now) != "off" && senders.any(|sender| received.senders.contains(sender))
+        });
+        let provider = match &received.requester_npi {
+            Some(npi) => self.provider_by_npi(npi).await?,
+            None => None,
+        };
+        let mut logins = self.logins_of_member(received.member).await?;
+        logins.retain(|login| login.email.is_some() && !login.disabled);
+        Ok(Recipients {
+            subscriptions,
+            provider: provider.filter(|provider| provider.email.is_some()),
+            logins,
+        })
+    }
+
     /// Adds a fan-out job for each decision among `events`. Adding the same decision again changes nothing.
     pub async fn enqueue_fan_out(
         &mut self,

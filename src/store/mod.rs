@@ -12,6 +12,7 @@
 mod postgres;
 mod sqlite;
 
+pub mod access_log;
 pub mod accounts;
 pub mod assertions;
 pub mod cases;

@@ -3,7 +3,7 @@
 
 use super::{Tx, bad_row, database, on};
 use crate::error::Result;
-use crate::plan::{Coverage, Member, Provider};
+use crate::plan::{Coverage, Member, Provider, fold_number};
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -104,13 +104,14 @@ impl Tx {
     /// Adds a member or replaces the one with the same member id. Returns the row, which keeps its id.
     pub async fn put_member(&mut self, member: &Member, now: DateTime<Utc>) -> Result<Uuid> {
         on!(self, c => sqlx::query_scalar(
-            "INSERT INTO member (id, member_id, family, given, birth_date, gender, doc, changed) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+            "INSERT INTO member (id, member_id, family, given, birth_date, gender, doc, changed, folded_member_id) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
              ON CONFLICT (member_id) DO UPDATE SET family = excluded.family, given = excluded.given, \
              birth_date = excluded.birth_date, gender = excluded.gender, doc = excluded.doc, \
-             changed = excluded.changed RETURNING id")
+             changed = excluded.changed, folded_member_id = excluded.folded_member_id RETURNING id")
             .bind(member.id).bind(&member.member_id).bind(&member.family).bind(&member.given)
             .bind(member.birth_date).bind(&member.gender).bind(member.doc.to_string()).bind(now)
+            .bind(fold_number(&member.member_id))
             .fetch_one(c).await)
         .map_err(database)
     }
@@ -119,15 +120,17 @@ impl Tx {
     pub async fn put_coverage(&mut self, coverage: &Coverage, now: DateTime<Utc>) -> Result<Uuid> {
         on!(self, c => sqlx::query_scalar(
             "INSERT INTO coverage (id, coverage_key, member, plan, line_of_business, state, zone, subscriber_id, \
-             status, starts, ends, doc, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
-             ON CONFLICT (coverage_key) DO UPDATE SET member = excluded.member, plan = excluded.plan, \
+             status, starts, ends, doc, changed, folded_subscriber_id) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (coverage_key) DO UPDATE SET member = excluded.member, plan = excluded.plan, \
              line_of_business = excluded.line_of_business, state = excluded.state, zone = excluded.zone, \
              subscriber_id = excluded.subscriber_id, status = excluded.status, starts = excluded.starts, \
-             ends = excluded.ends, doc = excluded.doc, changed = excluded.changed RETURNING id")
+             ends = excluded.ends, doc = excluded.doc, changed = excluded.changed, \
+             folded_subscriber_id = excluded.folded_subscriber_id RETURNING id")
             .bind(coverage.id).bind(&coverage.key).bind(coverage.member).bind(&coverage.plan)
             .bind(&coverage.line_of_business).bind(&coverage.state).bind(coverage.zone.name())
             .bind(&coverage.subscriber_id).bind(&coverage.status).bind(coverage.starts).bind(coverage.ends)
             .bind(coverage.doc.to_string()).bind(now)
+            .bind(coverage.subscriber_id.as_deref().map(fold_number))
             .fetch_one(c).await)
         .map_err(database)
     }
@@ -163,7 +166,8 @@ impl Tx {
         row.map(MemberRow::into_member).transpose()
     }
 
-    /// The members with one of these member ids; if there are none, those with this subscriber id.
+    /// The members with one of these member ids; if there are none, those with this subscriber id. The numbers are folded
+    /// with [`fold_number`].
     pub async fn members_by_numbers(
         &mut self,
         numbers: &[String],
@@ -171,11 +175,16 @@ impl Tx {
     ) -> Result<Vec<Member>> {
         let mut found: Vec<Member> = Vec::new();
         for number in numbers {
-            if let Some(member) = self.member_by_member_id(number).await?
-                && !found.iter().any(|m| m.id == member.id)
-            {
-                found.push(member);
-            }
+            let rows: Vec<MemberRow> = on!(self, c => sqlx::query_as(
+                "SELECT id, member_id, family, given, birth_date, gender, doc FROM member \
+                 WHERE folded_member_id = $1 ORDER BY member_id")
+                .bind(number).fetch_all(c).await)
+            .map_err(database)?;
+            let rows = rows
+                .into_iter()
+                .filter(|row| !found.iter().any(|m| m.id == row.id));
+            let new = rows.map(MemberRow::into_member).collect::<Result<Vec<_>>>()?;
+            found.extend(new);
         }
         if !found.is_empty() {
             return Ok(found);
@@ -184,14 +193,15 @@ impl Tx {
             return Ok(found);
         };
         let rows: Vec<MemberRow> = on!(self, c => sqlx::query_as(
-            "SELECT DISTINCT m.id, m.member_id, m.family, m.given, m.birth_date, m.gender, m.doc FROM member m \
-             JOIN coverage v ON v.member = m.id WHERE v.subscriber_id = $1 OR m.member_id = $1")
+            "SELECT m.id, m.member_id, m.family, m.given, m.birth_date, m.gender, m.doc FROM member m \
+             WHERE m.id IN (SELECT id FROM member WHERE folded_member_id = $1 \
+             UNION SELECT member FROM coverage WHERE folded_subscriber_id = $1) ORDER BY m.member_id")
             .bind(subscriber).fetch_all(c).await)
         .map_err(database)?;
         rows.into_iter().map(MemberRow::into_member).collect()
     }
 
-    /// The members with this normalized family name and birth date.
+    /// The members with this family name, folded with `fold_name`, and this birth date.
     pub async fn members_by_name(&mut self, family: &str, birth_date: NaiveDate) -> Result<Vec<Member>> {
         let rows: Vec<MemberRow> = on!(self, c => sqlx::query_as(
             "SELECT id, member_id, family, given, birth_date, gender, doc FROM member \

@@ -4,7 +4,7 @@
 
 use super::{Tx, database, on};
 use crate::error::Result;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Months, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -213,10 +213,14 @@ impl Tx {
         .map_err(database)
     }
 
-    /// Deletes expired `jti` values and sessions, and authorization codes, tokens and finished work from before
-    /// `before`. Returns the number of deleted rows.
+    /// Deletes expired `jti` values and sessions, authorization codes, tokens and finished work from before `before`,
+    /// and entries of the access log after six years (45 CFR 164.316(b)(2)). Returns the number of deleted rows.
     pub async fn delete_expired(&mut self, now: DateTime<Utc>, before: DateTime<Utc>) -> Result<u64> {
+        let six_years_ago = now
+            .checked_sub_months(Months::new(72))
+            .unwrap_or(DateTime::UNIX_EPOCH);
         let statements = [
+            ("DELETE FROM access_log WHERE at < $1", six_years_ago),
             ("DELETE FROM seen_jti WHERE expires < $1", now),
             ("DELETE FROM authorization_code WHERE expires < $1", before),
             ("DELETE FROM token WHERE expires < $1", before),

@@ -5,6 +5,7 @@
 //! who may decide are in `prior_auth`, not here, so a request sent without the page meets the same checks as a click.
 
 pub mod assets;
+mod client_address;
 mod fields;
 mod headers;
 mod member;
@@ -34,6 +35,10 @@ pub fn routes() -> Router<State> {
         .route("/staff/queue/events", get(staff::queue_events::stream))
         .route("/staff/cases/{case}", get(staff::cases::show))
         .route("/staff/cases/{case}/decide", post(staff::cases::decide))
+        .route(
+            "/staff/access-log",
+            get(staff::access_log::show).post(staff::access_log::filter),
+        )
         .route("/staff/policies", get(staff::policies::show))
         .route("/staff/policies/changes", get(staff::policies::compare_file))
         .route("/staff/policies/propose", post(staff::policies::propose))

@@ -4,6 +4,8 @@
 pub(in crate::web) const STAFF: &str = "/staff";
 /// The policies page.
 pub(in crate::web) const POLICIES: &str = "/staff/policies";
+/// The log of who opened which case.
+pub(in crate::web) const ACCESS_LOG: &str = "/staff/access-log";
 /// The staff sign-in page.
 pub(in crate::web) const STAFF_SIGN_IN: &str = "/staff/sign-in";
 /// The member's home page, and the prefix of all member pages.

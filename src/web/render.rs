@@ -26,7 +26,7 @@ pub struct Templates {
     environment: Environment<'static>,
 }
 
-const TEMPLATE_FILES: [(&str, &str); 20] = [
+const TEMPLATE_FILES: [(&str, &str); 24] = [
     ("layout.html", include_str!("templates/layout.html")),
     ("components.html", include_str!("templates/components.html")),
     (
@@ -46,6 +46,10 @@ const TEMPLATE_FILES: [(&str, &str); 20] = [
     (
         "case_evidence.html",
         include_str!("templates/staff/case_evidence.html"),
+    ),
+    (
+        "case_set_aside.html",
+        include_str!("templates/staff/case_set_aside.html"),
     ),
     (
         "case_actions.html",
@@ -80,6 +84,15 @@ const TEMPLATE_FILES: [(&str, &str); 20] = [
     (
         "file_comparison.html",
         include_str!("templates/staff/file_comparison.html"),
+    ),
+    (
+        "confirm_denial.html",
+        include_str!("templates/staff/confirm_denial.html"),
+    ),
+    ("access_log.html", include_str!("templates/staff/access_log.html")),
+    (
+        "staff_navigation.html",
+        include_str!("templates/staff/staff_navigation.html"),
     ),
     ("error.html", include_str!("templates/error.html")),
     ("signed_out.html", include_str!("templates/signed_out.html")),

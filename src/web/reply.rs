@@ -122,6 +122,7 @@ fn back_label(back: &str) -> &'static str {
     match back {
         paths::STAFF => "Back to the queue",
         paths::POLICIES => "Back to the policies",
+        paths::ACCESS_LOG => "Back to the access log",
         paths::MEMBER => "Back to your requests",
         paths::PUBLIC_LIST => "Back to the list",
         _ => "Back to the front page",

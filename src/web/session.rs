@@ -61,6 +61,18 @@ impl SignedInStaff {
         self.reviewer().may_see_cases()
     }
 
+    /// The first page that the person may see.
+    fn home(&self) -> &'static str {
+        let reviewer = self.reviewer();
+        if reviewer.may_see_cases() {
+            paths::STAFF
+        } else if reviewer.may_see_access_log() && !reviewer.may_see_policies() {
+            paths::ACCESS_LOG
+        } else {
+            paths::POLICIES
+        }
+    }
+
     /// The page frame with this person's name and navigation.
     pub(in crate::web) fn frame(&self) -> PageFrame {
         let role = role_label(self.reviewer().acting_role());
@@ -74,16 +86,12 @@ impl SignedInStaff {
             signed_in: Some(SignedInUser {
                 name: self.person.name.clone(),
                 role: Some(format!("{role}{state}")),
-                home: if self.may_see_cases() {
-                    paths::STAFF
-                } else {
-                    paths::POLICIES
-                }
-                .to_owned(),
+                home: self.home().to_owned(),
                 sign_out: "/staff/sign-out".to_owned(),
                 csrf: self.session.csrf.clone(),
                 may_see_cases: self.may_see_cases(),
                 may_see_policies: self.reviewer().may_see_policies(),
+                may_see_access_log: self.reviewer().may_see_access_log(),
             }),
         }
     }
@@ -98,6 +106,15 @@ pub(in crate::web) fn role_label(role: Role) -> &'static str {
         Role::Supervisor => "Supervisor",
         Role::PolicyAuthor => "Policy author",
         Role::PolicyApprover => "Policy approver",
+        Role::Auditor => "Auditor",
+    }
+}
+
+/// The label of a stored role name; the name itself when it is not a role.
+pub(in crate::web) fn role_name_label(name: &str) -> &str {
+    match Role::parse(name) {
+        Some(role) => role_label(role),
+        None => name,
     }
 }
 
@@ -142,6 +159,7 @@ impl SignedInMember {
                 csrf: self.session.csrf.clone(),
                 may_see_cases: false,
                 may_see_policies: false,
+                may_see_access_log: false,
             }),
         }
     }
@@ -155,9 +173,9 @@ impl FromRequestParts<State> for CaseStaff {
         if staff.may_see_cases() {
             return Ok(Self(staff));
         }
-        // All staff sign in at the same page. Those without access to cases are redirected to the policies.
+        // All staff sign in at the same page. Those without access to cases are redirected to the page that they may see.
         if parts.method == Method::GET && parts.uri.path() == paths::STAFF {
-            return Err(redirect(paths::POLICIES).unwrap_or_else(error_response));
+            return Err(redirect(staff.home()).unwrap_or_else(error_response));
         }
         Err(no_case_access())
     }

@@ -20,6 +20,7 @@ pub fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        ErrorKind::NotImplemented => StatusCode::NOT_IMPLEMENTED,
         ErrorKind::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -75,15 +76,6 @@ impl<const FORM: u8> IntoResponse for Failure<FORM> {
         add_headers(&mut response, status);
         response
     }
-}
-
-/// The response of a path to a method that it does not support. An API that answers preflight requests sets this before
-/// its CORS layer; otherwise the layer would not see them.
-pub async fn method_not_allowed() -> FhirFailure {
-    FhirFailure::from(Error::new(
-        ErrorKind::MethodNotAllowed,
-        "This URL does not support this method",
-    ))
 }
 
 fn add_headers(response: &mut Response, status: StatusCode) {

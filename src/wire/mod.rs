@@ -5,10 +5,12 @@ mod body;
 mod caller;
 mod failure;
 mod guide;
+mod handling;
 pub mod interaction;
 pub mod resource;
 
-pub use body::{FhirJson, FhirResponse, JsonBody};
+pub use body::{FhirJson, FhirResponse, JsonBody, refuse_compressed};
 pub use caller::{AppToken, BackendToken, HookCall};
-pub use failure::{Failure, FhirFailure, HookFailure, OAuthFailure, method_not_allowed, status};
+pub use failure::{Failure, FhirFailure, HookFailure, OAuthFailure, status};
 pub use guide::Guide;
+pub use handling::Handling;

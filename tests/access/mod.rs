@@ -1,12 +1,13 @@
 //! The member API over HTTP: an app reads its member's prior authorizations in every status, always current, and never
 //! another member's.
 
+mod reads;
 mod search;
 
-use crate::support::{TestApp, both};
+use crate::support::{TestApp, both, decisions};
 use assent::demo::seed::WALK_MEMBER;
 use assent::demo::walk::messages::{extension, review_action_code, review_action_part};
-use assent::prior_auth::{Approve, CommandError, Deny, Event, PriorAuth, Refer, Reviewer};
+use assent::prior_auth::{CommandError, Event, PriorAuth, Refer, Reviewer};
 use chrono::Duration;
 use serde_json::{Value, json};
 
@@ -78,39 +79,16 @@ async fn apply_command(
 
 async fn approve(app: &TestApp, case: &str, sequence: u32, end: Option<&str>) {
     let by = reviewer(app, "nora").await;
-    let number = format!("AUTH-{sequence}-{}", app.messages().tag);
-    let end = end.map(|day| day.parse().unwrap());
-    let reason = "The criteria are met".to_owned();
     apply_command(app, case, |c| {
-        c.approve(
-            Approve {
-                by: &by,
-                version_seen: c.version,
-                sequence,
-                number,
-                end,
-                reason,
-            },
-            app.clock.now(),
-        )
+        decisions::approval(c, &by, sequence, end, app.clock.now())
     })
     .await;
 }
 
 async fn deny(app: &TestApp, case: &str, sequence: u32) {
     let by = reviewer(app, "paul").await;
-    let (reason_code, reason) = ("0F".to_owned(), DENIAL_REASON.to_owned());
     apply_command(app, case, |c| {
-        c.deny(
-            &Deny {
-                by: &by,
-                version_seen: c.version,
-                sequence,
-                reason_code,
-                reason,
-            },
-            app.clock.now(),
-        )
+        decisions::denial(c, &by, sequence, DENIAL_REASON, app.clock.now())
     })
     .await;
 }

@@ -14,13 +14,11 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use tower::ServiceExt;
 
 /// Starts a FHIR server on loopback and returns its base URL. `respond` is called with `Type/id?query`.
-async fn start_fhir_server(respond: impl Fn(&str) -> Response + Clone + Send + Sync + 'static) -> String {
+pub async fn start_fhir_server(respond: impl Fn(&str) -> Response + Clone + Send + Sync + 'static) -> String {
     let serve = move |Path(path): Path<String>, uri: Uri, headers: HeaderMap| async move {
         if headers
             .get("authorization")
@@ -42,7 +40,7 @@ async fn start_fhir_server(respond: impl Fn(&str) -> Response + Clone + Send + S
 }
 
 /// Makes a call without prefetch for a client that is registered with this FHIR server.
-async fn call(app: &TestApp, server: &str, change: impl FnOnce(&mut Value)) -> Reply {
+pub async fn call(app: &TestApp, server: &str, change: impl FnOnce(&mut Value)) -> Reply {
     call_within(app, 400, server, change).await
 }
 
@@ -66,17 +64,8 @@ async fn call_within(app: &TestApp, fetch_ms: u64, server: &str, change: impl Fn
     let request = Request::post(HOOK)
         .header("content-type", "application/json")
         .header("authorization", format!("Bearer {token}"));
-    let response = router
-        .oneshot(request.body(Body::from(call.to_string())).unwrap())
+    app.call_at(router, request.body(Body::from(call.to_string())).unwrap())
         .await
-        .unwrap();
-    let (parts, body) = response.into_parts();
-    let text = String::from_utf8(body.collect().await.unwrap().to_bytes().into()).unwrap();
-    Reply {
-        status: parts.status,
-        headers: parts.headers,
-        text,
-    }
 }
 
 /// The same server with other settings.
@@ -103,7 +92,7 @@ fn router_with(app: &TestApp, change: impl FnOnce(&mut Config)) -> Router {
 
 fn coverage_by_reference() -> Value {
     json!({ "resourceType": "Coverage", "id": "c1", "status": "active", "subscriberId": "A100200300",
-        "payor": [{ "reference": "Organization/payer" }] })
+        "beneficiary": { "reference": "Patient/p1" }, "payor": [{ "reference": "Organization/payer" }] })
 }
 
 fn complete_ehr_data(path: &str) -> Response {
@@ -150,7 +139,7 @@ both! {
         }
     }
 
-    async fn a_coverage_that_cannot_be_read_is_412_and_one_that_does_not_exist_is_400(app: &TestApp) {
+    async fn a_coverage_that_cannot_be_read_or_does_not_exist_is_412(app: &TestApp) {
         let down = start_fhir_server(|path: &str| {
             if path.starts_with("Coverage") {
                 StatusCode::FORBIDDEN.into_response()
@@ -159,7 +148,7 @@ both! {
             }
         })
         .await;
-        assert_eq!(call(app, &down, |_| {}).await.status, StatusCode::PRECONDITION_FAILED);
+        assert_eq!(call(app, &down, |_| {}).await.places(412), ["prefetch.coverage"]);
         let empty = start_fhir_server(|path: &str| {
             let empty_bundle = json!({ "resourceType": "Bundle", "type": "searchset" });
             if path.starts_with("Coverage") {
@@ -169,7 +158,7 @@ both! {
             }
         })
         .await;
-        assert_eq!(call(app, &empty, |_| {}).await.status, StatusCode::BAD_REQUEST);
+        assert_eq!(call(app, &empty, |_| {}).await.places(412), ["prefetch.coverage"]);
     }
 
     async fn a_known_member_number_is_enough_if_the_patient_cannot_be_read(app: &TestApp) {
@@ -205,11 +194,11 @@ both! {
         let server = start_fhir_server(|_: &str| panic!("the server was called")).await;
         let other = "http://127.0.0.1:9/fhir";
         let reply = call(app, other, |call| call["fhirServer"] = json!(server)).await;
-        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "no coverage is available");
+        assert_eq!(reply.status, StatusCode::PRECONDITION_FAILED, "no coverage is available");
         let out_of_scope = call(app, &server, |call| {
             call["fhirAuthorization"]["scope"] = json!("patient/Observation.read")
         });
-        assert_eq!(out_of_scope.await.status, StatusCode::BAD_REQUEST);
+        assert_eq!(out_of_scope.await.status, StatusCode::PRECONDITION_FAILED);
     }
 
     async fn a_fhir_server_that_never_responds_uses_only_its_time_limit(app: &TestApp) {
@@ -277,7 +266,7 @@ async fn silent_fhir_server() -> (tokio::net::TcpListener, String) {
     (listener, server)
 }
 
-fn coverage_of_this_plan() -> Value {
+pub fn coverage_of_this_plan() -> Value {
     let mut coverage = coverage_by_reference();
     coverage["payor"] = json!([{ "identifier": { "value": "1234567893" } }]);
     coverage

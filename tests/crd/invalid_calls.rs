@@ -141,7 +141,7 @@ both! {
         assert_eq!(app.row_counts().await, before);
     }
 
-    async fn a_coverage_of_another_payer_is_refused_with_its_location(app: &TestApp) {
+    async fn a_coverage_of_another_payer_is_400_and_a_missing_one_412(app: &TestApp) {
         let ehr = app.ehr().await;
         let before = app.row_counts().await;
         let mut other_payer = oxygen_and_mammography_call();
@@ -150,7 +150,7 @@ both! {
         assert_eq!(call_order_sign(&ehr, &other_payer).await.places(400), ["Coverage.payor"]);
         let mut no_coverage = oxygen_and_mammography_call();
         no_coverage["prefetch"]["coverage"] = Value::Null;
-        assert_eq!(call_order_sign(&ehr, &no_coverage).await.places(400), ["prefetch.coverage"]);
+        assert_eq!(call_order_sign(&ehr, &no_coverage).await.places(412), ["prefetch.coverage"]);
         assert_eq!(app.row_counts().await, before);
     }
 

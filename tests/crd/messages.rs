@@ -114,3 +114,44 @@ pub fn coverage() -> Value {
         "contained": [{ "resourceType": "Organization", "id": "payer",
             "identifier": [{ "system": "http://hl7.org/fhir/sid/us-npi", "value": "1234567893" }] }] })
 }
+
+/// A call with only the oxygen order, changed.
+pub fn oxygen_call(change: impl FnOnce(&mut Value)) -> Value {
+    let mut call = oxygen_and_mammography_call();
+    call["context"]["draftOrders"]["entry"]
+        .as_array_mut()
+        .unwrap()
+        .pop();
+    change(&mut call);
+    call
+}
+
+/// A call with only this order, whose id is `oxygen`.
+pub fn call_with_order(order: Value) -> Value {
+    oxygen_call(|call| call["context"]["draftOrders"]["entry"][0]["resource"] = order)
+}
+
+/// The oxygen order with more elements.
+pub fn oxygen_with(more: Value) -> Value {
+    let mut order = oxygen();
+    for (name, value) in more.as_object().unwrap() {
+        order[name] = value.clone();
+    }
+    order
+}
+
+/// `covered`, `pa-needed` and `info-needed` of an order's answer, with a blank between them.
+#[track_caller]
+pub fn summary(reply: &Reply, order: &str) -> String {
+    let extension = coverage_information(reply, order);
+    let codes = ["covered", "pa-needed", "info-needed"].map(|url| values(&extension, url));
+    let codes = codes.iter().flatten().map(|code| code.as_str().unwrap());
+    codes.collect::<Vec<_>>().join(" ")
+}
+
+/// The text of the first reason of an order's answer.
+#[track_caller]
+pub fn reason(reply: &Reply, order: &str) -> String {
+    let reasons = values(&coverage_information(reply, order), "reason");
+    reasons[0]["text"].as_str().unwrap().to_owned()
+}

@@ -1,8 +1,13 @@
 //! The CRD API over HTTP: what an EHR gets for its orders, and what is stored.
 
+mod coverages;
 mod ehr_reads;
+mod evidence;
 mod invalid_calls;
 mod messages;
+mod orders;
+mod patients;
+mod references;
 
 use crate::support::{PUBLIC_URL, both};
 use assent::demo::seed::{EHR, OTHER_EHR};
@@ -24,6 +29,7 @@ both! {
         let service = &services["services"][0];
         assert_eq!((&service["hook"], &service["id"]), (&json!("order-sign"), &json!("order-sign-crd")));
         assert!(!service["description"].as_str().unwrap().is_empty());
+        assert!(service.get("version").is_none(), "CDS Hooks 2.0 has no such member");
         assert_eq!(service["extension"]["davinci-crd.version"], json!(["2.2"]));
         let preflight = Request::options(HOOK)
             .header("origin", "https://app.example.org")
@@ -283,6 +289,7 @@ both! {
     async fn unknown_elements_are_ignored(app: &TestApp) {
         let ehr = app.ehr().await;
         let usual = call_order_sign(&ehr, &oxygen_and_mammography_call()).await;
+        app.receives_errors();
         let mut call = oxygen_and_mammography_call();
         call["somethingNew"] = json!({ "a": 1 });
         call["context"]["somethingNew"] = json!(["x"]);
@@ -299,7 +306,7 @@ both! {
     async fn billing_options_count_as_codes_of_the_order(app: &TestApp) {
         let ehr = app.ehr().await;
         let mut call = oxygen_and_mammography_call();
-        call["context"]["draftOrders"]["entry"][1]["resource"]["extension"] = json!([{
+        call["context"]["draftOrders"]["entry"][1]["resource"]["code"]["extension"] = json!([{
             "url": "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-billing-options",
             "valueCodeableConcept": { "coding": [{
                 "system": "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "code": "E1390" }] },

@@ -1,6 +1,7 @@
 //! The DTR API over HTTP: which client gets which form with which draft, and what is rejected with which path.
 
 mod bad_calls;
+mod orders;
 
 use crate::support::{Ehr, TestApp, both};
 use assent::demo::walk::messages::{Messages, extension, parameter};
@@ -105,6 +106,28 @@ both! {
         coverage["identifier"][0]["value"] = json!("none");
         assert_eq!(ehr.package(&unknown).await.places(422), ["Parameters.parameter[0].resource"]);
         assert_eq!(ehr.package(&input(vec![])).await.places(422), ["Parameters.parameter"]);
+    }
+
+    async fn a_mismatch_says_which_datum_did_not_match(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let mut unknown = input(vec![named(FORM)]);
+        let coverage = &mut unknown["parameter"][0]["resource"];
+        coverage["subscriberId"] = json!("none");
+        coverage["identifier"][0]["value"] = json!("none");
+        let with_patient = |family: &str, born: &str| {
+            let patient = json!({ "resourceType": "Patient", "id": "p1", "birthDate": born, "name": [{ "family": family }] });
+            input(vec![named(FORM), json!({ "name": "referenced", "resource": patient })])
+        };
+        for (call, words) in [
+            (unknown, "The member number matches no member of this plan"),
+            (with_patient("Smith", "1953-03-14"), "The name does not match the member with this number"),
+            (with_patient("ÉLLERY, Jr.", "1953-03-15"), "The birth date does not match the member with this number"),
+        ] {
+            let outcome = ehr.package(&call).await.json(422);
+            let text = outcome["issue"][0]["details"]["text"].as_str().unwrap();
+            assert!(text.ends_with(words), "{text}");
+        }
+        assert_eq!(ehr.package(&with_patient("ÉLLERY, Jr.", "1953-03-14")).await.status, 200);
     }
 
     async fn a_form_is_returned_by_canonical_at_both_addresses_and_an_unknown_one_is_a_warning(app: &TestApp) {

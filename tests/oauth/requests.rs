@@ -38,13 +38,13 @@ both! {
 
     async fn other_errors_are_returned_to_the_app_with_its_state(app: &TestApp) {
         let before = app.row_counts().await;
-        let with_slash = format!("{PUBLIC_URL}/fhir/pdex/");
+        let below = format!("{PUBLIC_URL}/fhir/pdex/Patient");
         let cases = [
             ("response_type", Some("token"), "unsupported_response_type"),
             ("response_type", None, "invalid_request"),
             ("aud", None, "invalid_request"),
             ("aud", Some("https://other.example/fhir"), "invalid_request"),
-            ("aud", Some(with_slash.as_str()), "invalid_request"),
+            ("aud", Some(below.as_str()), "invalid_request"),
             ("code_challenge", None, "invalid_request"),
             ("code_challenge", Some("too-short"), "invalid_request"),
             ("code_challenge_method", None, "invalid_request"),
@@ -132,7 +132,15 @@ both! {
         app.get("/oauth/jwks", None).await.json(200);
     }
 
-    async fn browser_apps_of_any_origin_may_call_the_token_and_fhir_endpoints(app: &TestApp) {
+    async fn the_audience_may_have_a_slash_at_the_end(app: &TestApp) {
+        let with_slash = format!("{PUBLIC_URL}/fhir/pdex/");
+        let back = app.allowed("ruth", &authorize_query(SCOPE, &[("aud", Some(&with_slash))]), true).await.unwrap();
+        let code = parameter(&back, "code").unwrap();
+        let tokens = app.token_request(&redemption(&code)).await.json(200);
+        assert_eq!(read_patient(app, &tokens).await, 200);
+    }
+
+    async fn browser_apps_of_registered_origins_may_call_the_token_and_fhir_endpoints(app: &TestApp) {
         for (path, method) in [("/oauth/token", "POST"), ("/oauth/revoke", "POST"), ("/fhir/pdex/Coverage", "GET")] {
             let preflight = Request::options(path)
                 .header("origin", "https://app.example")
@@ -140,7 +148,7 @@ both! {
                 .header("access-control-request-headers", "authorization");
             let reply = app.call(preflight.body(Body::empty()).unwrap()).await;
             assert_eq!(reply.status.as_u16(), 200, "{path}");
-            assert_eq!(reply.headers["access-control-allow-origin"], "*", "{path}");
+            assert_eq!(reply.headers["access-control-allow-origin"], "https://app.example", "{path}");
             assert!(!reply.headers.contains_key("access-control-allow-credentials"));
         }
         assert_eq!(app.get("/oauth/token", None).await.status.as_u16(), 405);

@@ -102,6 +102,17 @@ both! {
         assert_eq!(app.row_counts().await, before);
     }
 
+    async fn the_audience_of_an_assertion_may_have_a_slash_at_the_end(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let with_slash = || assertion(app, &ehr, "aud", json!(format!("{PUBLIC_URL}/oauth/token/")));
+        let tokens = request_token(app, &with_slash(), "system/Claim.c").await.json(200);
+        for path in ["/oauth/introspect", "/oauth/revoke"] {
+            let assertion = with_slash();
+            let form = [("token", text(&tokens, "access_token")), ("client_assertion_type", BEARER), ("client_assertion", assertion.as_str())];
+            app.post(path, None, "application/x-www-form-urlencoded", form_body(&form)).await.json(200);
+        }
+    }
+
     async fn an_assertion_can_be_used_once(app: &TestApp) {
         let ehr = app.ehr().await;
         let assertion = ehr.signed(&claims(app));

@@ -1,6 +1,6 @@
 //! The member pages over HTTP: requests, connected apps, consent, and the link of an email notice.
 
-use super::{FORM, pended};
+use super::{DENIAL_TEXT, FORM, confirm, decide, denial, pended};
 use crate::support::{Browser, both, consent};
 use axum::http::header;
 
@@ -9,16 +9,16 @@ both! {
         let case = pended(app, "normal").await;
         let mut member = Browser::new(app);
         let pending = member.sign_in("/me", "ruth").await.text;
-        assert!(pending.contains("One of our clinicians is reviewing the request.") && pending.contains("We will decide by"));
+        assert!(pending.contains("A nurse or a doctor will review the request.") && pending.contains("We must decide by"));
         assert!(!pending.contains("how to appeal"));
         let mut physician = app.staff("paul").await;
-        let form = physician.form(&format!("/staff/cases/{case}"), "version").await;
-        let reason = "A resting saturation of 91 percent does not meet the criteria for you.";
-        let denial =
-            [("item", "1"), ("decision", "deny"), ("reason", "0F"), ("text", reason), ("note", "Internal note")];
-        assert_eq!(physician.send(&form, &denial).await.status, 303);
+        let mut fields = denial().to_vec();
+        fields.push(("note", "Internal note"));
+        let shown = decide(&mut physician, case, &fields).await;
+        assert_eq!(confirm(&mut physician, &shown).await.status, 303);
         let home = member.page("/me").await.text;
-        assert!(home.contains(reason) && home.contains("Appeals, PO Box 100"), "{home}");
+        assert!(home.contains(DENIAL_TEXT) && home.contains("Appeals, PO Box 100"), "{home}");
+        assert!(!home.contains("letter we sent"), "Assent sends no letter");
         assert!(!home.contains("Internal note"), "an internal note must not be visible to the member");
         app.run_jobs().await;
     }

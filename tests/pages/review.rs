@@ -1,27 +1,9 @@
-//! Pages of reviewers: the queue, the case, the decision.
+//! Pages of reviewers: the queue, the case, and who may decide.
 
-use super::{events, pended};
-use crate::support::{Browser, Reply, both};
-use assent::prior_auth::Actor;
+use super::{FORM, denial, pended};
+use crate::support::both;
+use serde_json::json;
 use uuid::Uuid;
-
-const DENIAL_TEXT: &str = "A resting saturation of 91 percent does not meet the criteria for you.";
-
-/// Opens the case page and submits its form with these fields.
-async fn decide(browser: &mut Browser<'_>, case: Uuid, fields: &[(&str, &str)]) -> Reply {
-    let form = browser.form(&format!("/staff/cases/{case}"), "version").await;
-    browser.send(&form, fields).await
-}
-
-fn denial() -> [(&'static str, &'static str); 5] {
-    [
-        ("item", "1"),
-        ("decision", "deny"),
-        ("reason", "0F"),
-        ("criterion", "qualifying"),
-        ("text", DENIAL_TEXT),
-    ]
-}
 
 both! {
     async fn the_queue_is_sorted_by_due_time_and_counts_hidden_cases(app: &TestApp) {
@@ -86,81 +68,14 @@ both! {
         app.leaves_work();
     }
 
-    async fn a_denial_needs_a_reason_of_the_plan_and_a_text_for_the_member(app: &TestApp) {
-        let case = pended(app, "normal").await;
-        let mut physician = app.staff("paul").await;
-        let invalid = [("reason", ""), ("reason", "ZZ"), ("text", "No."), ("criterion", "mood"), ("item", "9")];
-        for (field, value) in invalid {
-            let fields = denial().map(|(name, own)| (name, if name == field { value } else { own }));
-            let refused = decide(&mut physician, case, &fields).await;
-            assert!(refused.status.is_client_error(), "{field}: {}", refused.status);
-        }
-        let kept = decide(&mut physician, case, &[("item", "1"), ("decision", "deny"), ("text", DENIAL_TEXT)]).await;
-        assert_eq!(kept.status, 422);
-        assert!(kept.text.contains(DENIAL_TEXT) && kept.text.contains("role=\"alert\""), "the submitted text is kept");
-        assert_eq!(events(app, case).await.len(), 2);
+    async fn the_modifiers_of_an_item_are_shown(app: &TestApp) {
+        let mut bundle = app.messages().oxygen_request(FORM, None, 91, "normal");
+        let modifier = |code: &str| json!({ "coding": [{ "system": "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "code": code }] });
+        crate::pas::resource_mut(&mut bundle, "Claim")["item"][0]["modifier"] = json!([modifier("RR"), modifier("KX")]);
+        let response = app.ehr().await.submitted(&bundle).await;
+        let page = app.staff("nora").await.page(&format!("/staff/cases/{}", response["id"].as_str().unwrap())).await.text;
+        assert!(page.contains("<dt>Modifiers</dt><dd>HCPCS RR, HCPCS KX</dd>"), "{page}");
         app.leaves_work();
-    }
-
-    async fn a_denial_is_recorded_under_the_physicians_license_and_sent_once(app: &TestApp) {
-        let case = pended(app, "normal").await;
-        let mut physician = app.staff("paul").await;
-        let form = physician.form(&format!("/staff/cases/{case}"), "version").await;
-        assert_eq!(physician.send(&form, &denial()).await.status, 303);
-        let history = events(app, case).await;
-        let Actor::Staff(by) = &history.last().unwrap().actor else { panic!("{history:?}") };
-        assert_eq!((by.username.as_str(), by.credential.as_ref().unwrap().license.as_str()), ("paul", "35-088123"));
-        let jobs = "SELECT COUNT(*) FROM job WHERE kind = 'fan-out'";
-        let before = app.number(jobs).await;
-        assert_eq!(physician.send(&form, &denial()).await.status, 303, "the same decision a second time");
-        assert_eq!(events(app, case).await.len(), history.len());
-        assert_eq!(app.number(jobs).await, before);
-        app.run_jobs().await;
-    }
-
-    async fn an_approval_must_cover_everything_requested(app: &TestApp) {
-        let case = pended(app, "normal").await;
-        let mut nurse = app.staff("nora").await;
-        let without_note = decide(&mut nurse, case, &[("item", "1"), ("decision", "approve")]).await;
-        assert_eq!(without_note.status, 422, "a note is required when a criterion is not met");
-        let shortened = [("item", "1"), ("decision", "approve"), ("note", "short"), ("until", "2027-01-31")];
-        let refused = decide(&mut nurse, case, &shortened).await;
-        assert_eq!(refused.status, 422);
-        assert!(refused.text.contains("must cover everything that was requested"), "{}", refused.text);
-        let complete = [("item", "1"), ("decision", "approve"), ("note", "Called the practice.")];
-        assert_eq!(decide(&mut nurse, case, &complete).await.status, 303);
-        let page = nurse.page(&format!("/staff/cases/{case}")).await.text;
-        assert!(page.contains("Approved as requested until") && page.contains("note: Called the practice."), "{page}");
-        app.run_jobs().await;
-    }
-
-    async fn a_decision_on_an_outdated_case_shows_the_new_state_and_keeps_the_form(app: &TestApp) {
-        let case = pended(app, "normal").await;
-        let mut physician = app.staff("paul").await;
-        let old = physician.form(&format!("/staff/cases/{case}"), "version").await;
-        let mut nurse = app.staff("nora").await;
-        let referral = [("item", "1"), ("decision", "refer"), ("note", "Is 91 percent after exercise?")];
-        assert_eq!(decide(&mut nurse, case, &referral).await.status, 303);
-        let stale = physician.send(&old, &denial()).await;
-        assert_eq!(stale.status, 409, "{}", stale.text);
-        assert!(stale.text.contains("This case was updated while you were working"), "{}", stale.text);
-        assert!(stale.text.contains(DENIAL_TEXT), "the submitted text is kept");
-        assert!(stale.text.contains("Is 91 percent after exercise?"), "the page shows the new history");
-        assert_eq!(events(app, case).await.len(), 3);
-        app.leaves_work();
-    }
-
-    async fn a_decided_case_accepts_no_other_decision(app: &TestApp) {
-        let case = pended(app, "normal").await;
-        let mut physician = app.staff("paul").await;
-        let form = physician.form(&format!("/staff/cases/{case}"), "version").await;
-        assert_eq!(physician.send(&form, &denial()).await.status, 303);
-        let other = [("item", "1"), ("decision", "approve"), ("note", "On second thought")];
-        let refused = physician.send(&form, &other).await;
-        assert_eq!(refused.status, 409, "{}", refused.text);
-        let page = physician.page(&format!("/staff/cases/{case}")).await.text;
-        assert!(page.contains("All items of this case are decided"), "{page}");
-        app.run_jobs().await;
     }
 
     async fn an_unknown_case_is_a_404_page_that_does_not_repeat_the_id(app: &TestApp) {

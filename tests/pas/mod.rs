@@ -1,20 +1,25 @@
 //! The PAS API over HTTP, on both databases: submissions, repetitions, inquiries, subscriptions and email notices.
 
+mod codes;
+mod contradictions;
+mod decimals;
+mod evidence;
 mod history;
 mod inquire;
 mod mail;
+mod member_names;
+mod modifiers;
 mod parameters;
 mod read;
 mod refused;
 mod replay;
+mod service_days;
 mod submit;
+mod subscription_changes;
 mod subscriptions;
 
-use crate::support::TestApp;
-use assent::clock::new_number;
-use assent::prior_auth::{
-    Approve, Credential, CredentialKind, Deny, Event, PriorAuth, Refer, Reviewer, Role,
-};
+use crate::support::{TestApp, decisions};
+use assent::prior_auth::{Credential, CredentialKind, Event, PriorAuth, Refer, Reviewer, Role};
 use assent::store::Store;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -68,35 +73,8 @@ pub async fn review_item(app: &TestApp, id: Uuid, action: ReviewerAction<'_>) {
     let before = case(app, id).await;
     let (version_seen, now) = (before.version, app.clock.now());
     let events = match action {
-        ReviewerAction::Approve => {
-            let (number, reason) = (new_number("PA"), "Approved as requested after review".to_owned());
-            let by = &physician();
-            before.approve(
-                Approve {
-                    by,
-                    version_seen,
-                    sequence: 1,
-                    number,
-                    end: None,
-                    reason,
-                },
-                now,
-            )
-        }
-        ReviewerAction::Deny(reason) => {
-            let (reason_code, reason) = ("0F".to_owned(), reason.to_owned());
-            let by = &physician();
-            before.deny(
-                &Deny {
-                    by,
-                    version_seen,
-                    sequence: 1,
-                    reason_code,
-                    reason,
-                },
-                now,
-            )
-        }
+        ReviewerAction::Approve => decisions::approval(&before, &physician(), 1, None, now),
+        ReviewerAction::Deny(reason) => decisions::denial(&before, &physician(), 1, reason, now),
         ReviewerAction::Refer(question) => {
             let question = question.to_owned();
             before.refer(

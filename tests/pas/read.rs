@@ -97,7 +97,7 @@ proptest! {
         for read in [Request::read(guide, &bundle), Request::read_inquiry(guide, &bundle)] {
             match read {
                 Ok(request) => {
-                    let _ = (request.urgent(), request.priority(), request.claim_identifier(), request.resources());
+                    let _ = (request.urgent(), request.priority(), request.claim_identifier(), request.items().count());
                     prop_assert!(request.claim_identifier().contains('|'));
                 }
                 Err(error) => prop_assert!(!error.issues().is_empty(), "the error has no issue with a place: {error}"),

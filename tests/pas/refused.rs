@@ -78,10 +78,10 @@ both! {
         resource_mut(&mut other_birth, "Patient")["birthDate"] = json!("1953-03-15");
         let mut other_name = app.messages().oxygen_request(FORM, None, 87, "normal");
         resource_mut(&mut other_name, "Patient")["name"] = json!([{ "family": "Smith", "given": ["Ruth"] }]);
-        for request in [&unknown_member, &other_birth, &other_name] {
+        for (request, element) in [(&unknown_member, "identifier"), (&other_birth, "birthDate"), (&other_name, "name")] {
             let bundle = ehr.submit(request).await.json(200);
             assert_valid_response(&bundle, Some(request));
-            assert_business_error(&bundle, "75", "Bundle.entry[1].resource.identifier");
+            assert_business_error(&bundle, "75", &format!("Bundle.entry[1].resource.{element}"));
         }
         let mut other_coverage = app.messages().oxygen_request(FORM, None, 87, "normal");
         resource_mut(&mut other_coverage, "Coverage")["subscriberId"] = json!("another-subscriber");

@@ -148,7 +148,8 @@ both! {
             "fullUrl": format!("{base}/PractitionerRole/role1"),
             "resource": { "resourceType": "PractitionerRole", "id": "role1",
                 "practitioner": { "reference": "Practitioner/dr1" },
-                "organization": { "reference": "Organization/requester" } },
+                "organization": { "reference": "Organization/requester" },
+                "telecom": [{ "system": "phone", "value": "555-0100" }] },
         }));
         resource_mut(&mut request, "Claim")["provider"] = json!({ "reference": "PractitionerRole/role1" });
         let bundle = app.ehr().await.submit(&request).await.json(200);
@@ -236,7 +237,7 @@ both! {
         resource_mut(&mut request, "Claim")["related"] = json!([{ "claim": { "reference": "Claim/earlier" } }]);
         request["entry"].as_array_mut().unwrap().push(json!({
             "fullUrl": "https://ehr.demo.example/fhir/Claim/earlier",
-            "resource": { "resourceType": "Claim", "id": "earlier", "patient": { "reference": "Patient/nowhere" } },
+            "resource": { "resourceType": "Claim", "id": "earlier", "status": "active", "patient": { "reference": "Patient/nowhere" } },
         }));
         let before = app.row_counts().await;
         let bundle = ehr.submit(&request).await.json(200);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use uuid::Uuid;
 
-const PATH: &str = "/pas/2.2/Subscription";
+pub(super) const PATH: &str = "/pas/2.2/Subscription";
 
 /// Creates a subscription, sends its handshake and returns its id.
 async fn subscribe(app: &TestApp, ehr: &Ehr<'_>, endpoint: &str) -> String {
@@ -28,7 +28,7 @@ async fn subscribe(app: &TestApp, ehr: &Ehr<'_>, endpoint: &str) -> String {
 }
 
 /// Submits a request that is pended and returns the case.
-async fn submit_pended(app: &TestApp, ehr: &Ehr<'_>) -> Uuid {
+pub(super) async fn submit_pended(app: &TestApp, ehr: &Ehr<'_>) -> Uuid {
     let claim_response = ehr
         .submitted(&app.messages().oxygen_request(FORM, None, 91, "normal"))
         .await;
@@ -37,7 +37,7 @@ async fn submit_pended(app: &TestApp, ehr: &Ehr<'_>) -> Uuid {
 }
 
 /// Status and number of events from `$status`.
-async fn status(app: &TestApp, ehr: &Ehr<'_>, id: &str) -> (String, String) {
+pub(super) async fn status(app: &TestApp, ehr: &Ehr<'_>, id: &str) -> (String, String) {
     let response = app
         .get(&format!("{PATH}/{id}/$status"), Some(&ehr.token))
         .await
@@ -47,6 +47,8 @@ async fn status(app: &TestApp, ehr: &Ehr<'_>, id: &str) -> (String, String) {
         (&json!("searchset"), &json!(1))
     );
     let status = &response["entry"][0]["resource"];
+    let full_url = format!("urn:uuid:{}", status["id"].as_str().unwrap());
+    assert_eq!(response["entry"][0]["fullUrl"], full_url);
     assert_eq!(parameter(status, "type").unwrap()["valueCode"], "query-status");
     let text = |name: &str, value: &str| {
         parameter(status, name).unwrap()[value]
@@ -99,7 +101,7 @@ fn read_notification(bundle: &Value) -> (String, Option<String>, Value) {
 }
 
 /// The notifications that the receiver accepted, as (type, event number).
-fn accepted(receiver: &Receiver) -> Vec<(String, Option<String>)> {
+pub(super) fn accepted(receiver: &Receiver) -> Vec<(String, Option<String>)> {
     let bodies = receiver
         .received()
         .into_iter()
@@ -110,11 +112,11 @@ fn accepted(receiver: &Receiver) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-fn event(number: u32) -> (String, Option<String>) {
+pub(super) fn event(number: u32) -> (String, Option<String>) {
     ("event-notification".to_owned(), Some(number.to_string()))
 }
 
-fn handshake() -> (String, Option<String>) {
+pub(super) fn handshake() -> (String, Option<String>) {
     ("handshake".to_owned(), None)
 }
 
@@ -186,6 +188,20 @@ both! {
             (with("/channel/payload", json!("application/fhir+xml")), "Subscription.channel.payload"),
             (with("/channel/_payload/extension/0/valueCode", json!("id-only")), "Subscription.channel.payload.extension"),
             (with("/criteria", json!("Observation?code=1")), "Subscription.criteria"),
+            (with(filter, json!("org-identifier=DEMOEHR01&patient=1")), "Subscription.criteria.extension"),
+            (with(filter, json!("Patient?org-identifier=DEMOEHR01")), "Subscription.criteria.extension"),
+            (with("/_criteria/extension", json!([valid["_criteria"]["extension"][0], valid["_criteria"]["extension"][0]])),
+                "Subscription.criteria.extension"),
+            (with("/criteria", json!(format!("{}|9.9", valid["criteria"].as_str().unwrap()))), "Subscription.criteria"),
+            (with("/channel/payload", json!("application/fhir+json; fhirVersion=5.0")), "Subscription.channel.payload"),
+            (with_channel(&valid, "header", json!({ "Authorization": "Bearer x" })), "Subscription.channel.header"),
+            (with_channel(&valid, "header", json!("Authorization: Bearer x")), "Subscription.channel.header"),
+            (with_channel(&valid, "header", json!([["X: y"]])), "Subscription.channel.header[0]"),
+            (with_channel(&valid, "_type", json!({ "extension": [{
+                "url": "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-channel-type",
+                "valueCoding": { "code": "websocket" } }] })), "Subscription.channel.type"),
+            (with_end(&valid, json!("2027-12-31")), "Subscription.end"),
+            (with_end(&valid, json!(20271231)), "Subscription.end"),
             (with("/channel", json!({ "type": "rest-hook", "payload": "application/fhir+json", "endpoint": "http://127.0.0.1:9/hook",
                 "_payload": valid["channel"]["_payload"], "header": ["Host: elsewhere"] })), "Subscription.channel.header[0]"),
         ];
@@ -197,6 +213,25 @@ both! {
         assert_eq!(reply.status, 403);
         assert_eq!(rows_of(&app.row_counts().await, "subscription"), rows_of(&before, "subscription"));
         assert_eq!(rows_of(&app.row_counts().await, "outbox"), rows_of(&before, "outbox"));
+    }
+
+    async fn versions_of_the_topic_and_the_payload_are_accepted(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let receiver = Receiver::responding_with(&[]).await;
+        let mut sent = Messages::subscription(&receiver.url);
+        sent["criteria"] = json!(format!("{}|2.2.1", sent["criteria"].as_str().unwrap()));
+        sent["channel"]["payload"] = json!("application/fhir+json; fhirVersion=4.0");
+        sent["channel"]["header"] = json!(["Authorization: Bearer x"]);
+        sent["_criteria"]["extension"][0]["valueString"] = json!("ClaimResponse?orgIdentifier=DEMOEHR01");
+        sent["end"] = json!("2027-12-31T00:00:00Z");
+        let created = ehr.post(PATH, &sent).await.json(201);
+        for element in ["criteria", "_criteria", "channel", "end"] {
+            assert_eq!(created[element], sent[element], "{element}");
+        }
+        app.run_jobs().await;
+        assert_eq!(accepted(&receiver), [handshake()]);
+        let address = format!("{PATH}/{}", created["id"].as_str().unwrap());
+        assert_eq!(app.get(&address, Some(&ehr.token)).await.json(200)["end"], sent["end"]);
     }
 
     async fn plain_http_needs_a_registration_when_subscribing_and_when_sending(app: &TestApp) {
@@ -319,7 +354,13 @@ both! {
         app.clock.advance(Duration::seconds(7));
         app.run_jobs().await;
         assert_eq!(receiver.received().len(), 2);
-        assert_eq!(app.get(&format!("{PATH}/{id}"), Some(&ehr.token)).await.status, 404);
+        let read = app.get(&format!("{PATH}/{id}"), Some(&ehr.token)).await.json(200);
+        assert_eq!((&read["status"], &read["channel"]), (&json!("off"), &off["channel"]));
+        assert_eq!(status(app, &ehr, &id).await, ("off".to_owned(), "1".to_owned()));
+        let again = put(app, &ehr, &format!("{PATH}/{id}"), &Messages::subscription(&receiver.url)).await.json(200);
+        assert_eq!(again["status"], "requested");
+        app.run_jobs().await;
+        assert_eq!(status(app, &ehr, &id).await.0, "active");
         app.leaves_work();
     }
 
@@ -366,7 +407,19 @@ both! {
     }
 }
 
-async fn put(app: &TestApp, ehr: &Ehr<'_>, path: &str, body: &Value) -> crate::support::Reply {
+fn with_channel(valid: &Value, name: &str, value: Value) -> Value {
+    let mut changed = valid.clone();
+    changed["channel"][name] = value;
+    changed
+}
+
+fn with_end(valid: &Value, value: Value) -> Value {
+    let mut changed = valid.clone();
+    changed["end"] = value;
+    changed
+}
+
+pub(super) async fn put(app: &TestApp, ehr: &Ehr<'_>, path: &str, body: &Value) -> crate::support::Reply {
     let request = axum::http::Request::put(path)
         .header(header::AUTHORIZATION, format!("Bearer {}", ehr.token))
         .header(header::CONTENT_TYPE, "application/fhir+json")
@@ -374,7 +427,7 @@ async fn put(app: &TestApp, ehr: &Ehr<'_>, path: &str, body: &Value) -> crate::s
     app.call(request.unwrap()).await
 }
 
-async fn delete(app: &TestApp, ehr: &Ehr<'_>, path: &str) -> StatusCode {
+pub(super) async fn delete(app: &TestApp, ehr: &Ehr<'_>, path: &str) -> StatusCode {
     let request =
         axum::http::Request::delete(path).header(header::AUTHORIZATION, format!("Bearer {}", ehr.token));
     app.call(request.body(axum::body::Body::empty()).unwrap())

@@ -1,6 +1,8 @@
 //! Every route with no credential, with a wrong credential, and with a request for another person's data. The routes
 //! are read from the sources, so that none can be left out.
 
+mod http;
+mod roles;
 mod table;
 
 use crate::architecture::root;

@@ -138,6 +138,8 @@ pub static ROUTES: &[Row] = &[
     row("web /staff/queue/events", "GET", "/staff/queue/events", Credential::Staff, [401, 401, 0, 0]),
     row("web /staff/cases/{case}", "GET", "/staff/cases/{case}", Credential::Staff, [303, 303, 0, 200]),
     row("web /staff/cases/{case}/decide", "POST", "/staff/cases/{case}/decide", Credential::Staff, [401, 401, 0, 0]),
+    row("web /staff/access-log", "GET", "/staff/access-log", Credential::Staff, [303, 303, 0, 403]),
+    row("web /staff/access-log", "POST", "/staff/access-log", Credential::Staff, [401, 401, 0, 403]),
     row("web /staff/policies", "GET", "/staff/policies", Credential::Staff, [303, 303, 0, 403]),
     row("web /staff/policies/changes", "GET", "/staff/policies/changes", Credential::Staff, [303, 303, 0, 403]),
     row("web /staff/policies/propose", "POST", "/staff/policies/propose", Credential::Staff, [401, 401, 0, 403]),

@@ -3,7 +3,8 @@
 //! except what the plan adds itself.
 
 use super::{HCPCS, rules, verdict_of};
-use assent::rules::{Decision, VerdictSource};
+use assent::rules::{CaseDocument, Decision, VerdictSource};
+use serde_json::json;
 use std::collections::BTreeSet;
 
 /// The day of most tests.
@@ -189,10 +190,41 @@ fn accessories_and_suspended_or_removed_codes_need_no_authorization() {
     }
 }
 
+/// The modifier ST marks a brace that is supplied urgently: prior authorization is suspended (87 FR 48609).
+#[test]
+fn an_urgent_brace_needs_no_authorization_and_other_equipment_does() {
+    let verdict = |code: &str, modifier: &str| {
+        let document = json!({
+            "kind": "pas", "received": format!("{TODAY}T15:00:00Z"), "zone": "America/New_York",
+            "member": { "line_of_business": "MA", "age": 71 },
+            "item": { "sequence": 1, "codes": [{ "system": HCPCS, "code": code }], "quantity": { "value": 1 },
+                "modifiers": [{ "system": HCPCS, "code": "RT" }, { "system": HCPCS, "code": modifier }] },
+            "res": {}, "answers": {},
+        });
+        rules().evaluate(&CaseDocument::from_json(document).unwrap())
+    };
+    for code in all_listed() {
+        let is_brace = code.starts_with("L0") || code.starts_with("L1");
+        let expected = if is_brace { "no-auth" } else { "auth-needed" };
+        assert_eq!(
+            verdict(&code, "ST").coverage.pa.as_deref(),
+            Some(expected),
+            "{code}"
+        );
+        assert_eq!(
+            verdict(&code, "KX").coverage.pa.as_deref(),
+            Some("auth-needed"),
+            "{code}"
+        );
+    }
+}
+
 #[test]
 fn a_pump_to_prevent_clots_is_not_covered_and_is_pended() {
     let verdict = verdict_of("E0676", TODAY);
     assert_eq!(verdict.coverage.covered, "not-covered");
+    let reason = format!("{:?}", verdict.coverage.reason);
+    assert!(reason.contains("A52488") && !reason.contains("NCD"), "{reason}");
     assert!(
         matches!(verdict.decision, Decision::Pend(_)),
         "{:?}",

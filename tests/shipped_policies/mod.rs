@@ -1,7 +1,9 @@
 //! The shipped policies over the APIs: the hook returns the coverage answer of each policy, and the questionnaire
-//! package has its form and no other. `thresholds` tests their criteria, `federal_list` the federal list of equipment.
+//! package has its form and no other. `thresholds` tests their criteria against the tables in `numbers`, `federal_list`
+//! tests the federal list of equipment.
 
 mod federal_list;
+mod numbers;
 mod thresholds;
 
 use crate::support::{Ehr, PUBLIC_URL, TestApp, both, config};

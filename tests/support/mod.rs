@@ -6,6 +6,7 @@ mod browser;
 mod client;
 pub mod consent;
 mod database;
+pub mod decisions;
 pub mod ehr;
 mod environment;
 mod folders;
@@ -14,6 +15,7 @@ mod logs;
 mod member_app;
 pub mod receiver;
 mod reevaluate;
+pub mod validator;
 
 pub use browser::Browser;
 pub use database::server_url;
@@ -33,17 +35,21 @@ use assent::demo::{keys, walk::messages::Messages};
 use assent::state::{PolicySet, State};
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use chrono::{DateTime, Utc};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
 /// The time that the test clock shows at first.
 pub const START: &str = "2026-11-20T15:04:05.123456Z";
+/// The network address that requests come from.
+pub const CLIENT_ADDRESS: &str = "192.0.2.10:40000";
 /// The server's public address.
 pub const PUBLIC_URL: &str = "http://127.0.0.1:8642";
 
@@ -57,6 +63,7 @@ pub struct TestApp {
     database: database::Database,
     router: Router,
     leaves_work: Cell<bool>,
+    receives_errors: Cell<bool>,
 }
 
 /// A response with its whole body.
@@ -132,6 +139,7 @@ impl TestApp {
     }
 
     async fn on(data: TempDir, database: database::Database) -> Self {
+        validator::forget();
         let mut config = config(&data);
         config.database.clone_from(&database.url);
         let folders = Folders::shipped(data.path());
@@ -150,15 +158,27 @@ impl TestApp {
             database,
             router,
             leaves_work: Cell::new(false),
+            receives_errors: Cell::new(false),
         }
     }
 
-    /// Sends one request through the router.
+    /// Sends one request through the router, from [`CLIENT_ADDRESS`].
     pub async fn call(&self, request: Request<Body>) -> Reply {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        self.call_at(self.router.clone(), request).await
+    }
+
+    /// Sends one request through another router with this database, from [`CLIENT_ADDRESS`].
+    pub async fn call_at(&self, router: Router, mut request: Request<Body>) -> Reply {
+        let peer: SocketAddr = CLIENT_ADDRESS.parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let response = router.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&bytes).into_owned();
+        if !self.receives_errors.get() {
+            validator::keep(method.as_str(), &path, &text);
+        }
         Reply {
             status: parts.status,
             headers: parts.headers,
@@ -241,8 +261,14 @@ impl TestApp {
         self.leaves_work.set(true);
     }
 
-    /// Fails when work is left undone or died, or a stored case does not come out reevaluate as it was decided; then removes
-    /// the database.
+    /// Declares that the test sends errors on purpose which the server returns as they are: from here on, HL7's validator
+    /// is not asked about the responses.
+    pub fn receives_errors(&self) {
+        self.receives_errors.set(true);
+    }
+
+    /// Fails when work is left undone or died, a stored case does not come out as it was decided, or HL7's validator
+    /// reports an error in what was sent; removes the database.
     pub async fn finish(self) {
         let left = self
             .number("SELECT COUNT(*) FROM job WHERE state <> 'done'")
@@ -257,6 +283,7 @@ impl TestApp {
         evaluate_again(&self).await;
         self.state.store.close().await;
         self.database.remove().await;
+        validator::validate().await;
     }
 }
 

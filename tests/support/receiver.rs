@@ -1,5 +1,7 @@
 //! A subscriber on loopback that stores the notifications it receives and responds with the statuses of the test.
 
+use super::validator;
+use assent::ig::pas::PasGuide;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
@@ -44,6 +46,11 @@ impl Receiver {
 }
 
 async fn receive(State(exchange): State<Arc<Mutex<Exchange>>>, Json(body): Json<Value>) -> StatusCode {
+    validator::keep(
+        "notification",
+        PasGuide::for_client(&[]).base_path,
+        &body.to_string(),
+    );
     let mut exchange = exchange.lock().unwrap();
     let status = exchange.statuses.pop_front().unwrap_or(200);
     exchange.received.push((status, body));

@@ -1,17 +1,20 @@
 //! `assent policy explain`: prints the trace of a case. A case document (such as a fixture) is evaluated under the
 //! rules in the folders. A stored case is evaluated under the policy set under which it was decided, and the result is
-//! compared with the stored verdict. The output contains the trace and no other data of the member.
+//! compared with the stored verdict. The output contains the trace, what was set aside at receipt, and no
+//! other data of the member.
 
 use super::Folders;
 use super::stored_set::load_stored_set;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::evidence::Admission;
 use crate::pas::stored_case_documents;
 use crate::prior_auth::{PriorAuth, comparison};
 use crate::rules::{CaseDocument, EmbeddedTests, Verdict, VerdictSource, trace_text};
 use crate::state::PolicySet;
 use crate::store::Store;
 use clap::{ArgGroup, Args};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -48,6 +51,8 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// Whether trace and decision equal the stored ones; `None` for a case document.
     pub matches_stored: Option<bool>,
+    /// What could not decide; `None` if the case or the case document was stored without it.
+    pub admission: Option<Admission>,
 }
 
 /// Evaluates and prints; exit code 2 when the result for a stored case differs from the stored verdict.
@@ -98,8 +103,10 @@ fn explain_document(file: &Path, policy_set: &PolicySet) -> Result<Explanation> 
     let unreadable = |reason: String| Error::malformed(format!("{}: {reason}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|e| unreadable(e.to_string()))?;
     let json: Value = serde_json::from_str(&text).map_err(|e| unreadable(e.to_string()))?;
+    let admission = json.get("admission").and_then(|a| Admission::deserialize(a).ok());
     let document = CaseDocument::from_json(json).map_err(unreadable)?;
     Ok(Explanation {
+        admission,
         item: None,
         policy_set: policy_set.hash.clone(),
         verdict: policy_set.rules.evaluate(&document),
@@ -133,6 +140,7 @@ pub async fn explain_case(store: &Store, case: &str) -> Result<Vec<Explanation>>
             let stored = case.item(sequence).map(|item| &item.verdict);
             Explanation {
                 item: Some((case.id, sequence)),
+                admission: case.received.admission.clone(),
                 policy_set: hash.clone(),
                 matches_stored: stored
                     .map(|s| s.trace_hash == verdict.trace_hash && s.decision == verdict.decision),
@@ -187,6 +195,14 @@ impl Explanation {
                 let _ = writeln!(text, "{}", comparison::source_name(source));
             }
         }
+        for one in self.admission.iter().flat_map(|admission| &admission.set_aside) {
+            let what = one
+                .link_id
+                .as_ref()
+                .or(one.reference.as_ref())
+                .unwrap_or(&one.resource_type);
+            let _ = writeln!(text, "set aside: {what} at {}: {}", one.path, one.reason);
+        }
         text += &trace_text(&self.verdict);
         match self.matches_stored {
             None => {}
@@ -201,8 +217,37 @@ impl Explanation {
             "case": self.item.map(|(case, _)| case),
             "item": self.item.map(|(_, sequence)| sequence),
             "policySet": self.policy_set,
+            "admission": self.admission,
             "verdict": self.verdict,
             "matchesStored": self.matches_stored,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::operator_cases::operator_cases;
+
+    #[test]
+    fn the_explanation_says_every_operator_with_each_outcome_plain_and_negated() {
+        for case in operator_cases() {
+            let [fact, required, found] = case.words;
+            let (outcome, condition) = (case.outcome.text(), case.condition);
+            let explanation = Explanation {
+                item: None,
+                admission: None,
+                policy_set: "sha256:0".into(),
+                verdict: case.verdict,
+                matches_stored: None,
+            };
+            let text = explanation.to_text();
+            let words = format!("[{outcome}] {fact} (required: {required}");
+            assert!(text.contains(&words), "{condition}: {words}\n{text}");
+            assert!(
+                found.is_empty() || text.contains(&format!(", found: {found}")),
+                "{condition}\n{text}"
+            );
+        }
     }
 }

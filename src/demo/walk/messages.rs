@@ -169,6 +169,9 @@ impl Messages {
                 item("oxygen.test-performed-by-dme-supplier", "valueBoolean", json!(false)),
                 item("oxygen.test-condition", "valueCoding", json!({ "code": "rest-awake-room-air" })),
                 item("oxygen.dependent-edema", "valueBoolean", json!(false)),
+                item("oxygen.cor-pulmonale", "valueBoolean", json!(false)),
+                item("oxygen.visit-date", "valueDate", json!(self.date(-7))),
+                item("oxygen.order-before-delivery", "valueBoolean", json!(true)),
             ],
         })
     }

@@ -31,7 +31,7 @@ pub async fn decide(check: &mut Check) -> Outcome {
     let mut physician = CookieJar::default();
     sign_in(check, &mut physician, "paul").await?;
     let denial_text = format!(
-        "Resting saturation of 91 percent on room air does not meet NCD 240.2 section B (run {}).",
+        "Your oxygen level at rest was 91 percent. The rule asks for 88 percent or less (run {}).",
         check.messages.tag
     );
     decide_as_physician(check, &mut physician, &standard, &urgent, &denial_text).await?;
@@ -39,7 +39,7 @@ pub async fn decide(check: &mut Check) -> Outcome {
     Ok(format!(
         "the urgent case is first in the queue; due times are {STANDARD_SECONDS} s and {URGENT_SECONDS} s after receipt\n\
          a nurse's denial got HTTP 403 from the page and from a direct POST, and changed nothing\n\
-         a physician denied one case with reason 0F and approved one; a decision on an outdated page got HTTP 409"
+         a physician confirmed the denial of one case with reason 0F and approved one; a decision on an outdated page got HTTP 409"
     ))
 }
 
@@ -73,7 +73,7 @@ fn verify_queue_order(queue: &Reply, cases: [&str; 3]) -> Result<(), String> {
 
 /// The standard case shows the test result and its condition; both cases have the right decision clock.
 fn verify_case_pages(standard: &Reply, urgent: &Reply) -> Result<(), String> {
-    for text in ["91", "saturation", "rest-awake-room-air"] {
+    for text in ["91", "saturation", "At rest, awake, breathing room air"] {
         require(standard.text.contains(text), || {
             format!("the case page does not show {text}")
         })?;
@@ -146,8 +146,8 @@ async fn refuse_denial_by_nurse(
     })
 }
 
-/// A physician denies the standard case and approves the urgent one; a second decision from the same, now outdated page
-/// gets HTTP 409.
+/// A physician denies the standard case, after reading what will be sent, and approves the urgent one; a second decision
+/// from the same, now outdated page gets HTTP 409.
 async fn decide_as_physician(
     check: &Check,
     physician: &mut CookieJar,
@@ -164,8 +164,17 @@ async fn decide_as_physician(
         ("criterion", "qualifying"),
         ("text", denial_text),
     ];
-    let reply = check.http.submit(physician, &form, &denial).await?;
-    verify_accepted(&reply, "the denial")?;
+    let shown = check.http.submit(physician, &form, &denial).await?;
+    require(
+        shown.status.as_u16() == 200 && shown.text.contains(denial_text),
+        || format!("the denial was not shown for confirmation: HTTP {}", shown.status),
+    )?;
+    let confirmation = form_with_field(&shown.text, "confirmation")?;
+    let reply = check
+        .http
+        .submit(physician, &confirmation, &[("decision", "deny")])
+        .await?;
+    verify_recorded(&reply, "the denial")?;
 
     let page = case_page(check, physician, urgent).await?;
     let form = form_with_field(&page.text, "version")?;
@@ -175,7 +184,7 @@ async fn decide_as_physician(
         ("note", "Discussed with the treating physician"),
     ];
     let reply = check.http.submit(physician, &form, &approval).await?;
-    verify_accepted(&reply, "the approval")?;
+    verify_recorded(&reply, "the approval")?;
 
     let second_decision = [
         ("item", "1"),
@@ -201,8 +210,9 @@ fn hidden_field(form: &Form, name: &str) -> Result<String, String> {
     value.ok_or_else(|| format!("the form has no hidden field {name}"))
 }
 
-fn verify_accepted(reply: &Reply, decision: &str) -> Result<(), String> {
-    require(reply.status.is_redirection() || reply.status.is_success(), || {
+/// A recorded decision redirects to the case.
+fn verify_recorded(reply: &Reply, decision: &str) -> Result<(), String> {
+    require(reply.status.is_redirection(), || {
         let start: String = reply.text.chars().take(300).collect();
         format!("{decision} got HTTP {}: {start}", reply.status)
     })

@@ -2,10 +2,14 @@
 //! code. Hooks, requests and stored cases have the same shape, so a policy can be evaluated again over the same data.
 //! This module does not read the clock; callers pass the time of receipt.
 
+use crate::evidence::{Evidence, SetAsideCode};
 use crate::fhir::coding::{codings, normal_system};
 use crate::fhir::dates::{self, DateRange, instant_text};
 use crate::fhir::{list, resource_type, text};
+use crate::rules::evaluate::facts::StepBudget;
+use crate::rules::evaluate::request_limits::days_asked_for;
 use crate::rules::evaluate::responses;
+use crate::rules::format::code_set::CodeSet;
 use crate::rules::format::codes::code_key;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
@@ -47,8 +51,8 @@ pub struct CaseInput<'a> {
     pub member: MemberFacts,
     /// The item or order, from `claim_item_facts` or `order_item_facts`.
     pub item: Value,
-    /// The resources of the request or prefetch. The entries of a Bundle count as resources.
-    pub resources: Vec<&'a Value>,
+    /// The resources and answers that may decide.
+    pub evidence: &'a Evidence<'a>,
 }
 
 /// What policies may know about the member. It has no name, no member number and no birth date.
@@ -70,12 +74,16 @@ pub struct MemberFacts {
     /// authorization (42 CFR 422.112(b)(8)(i)(B)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transition_until: Option<NaiveDate>,
+    /// How many days before the day of receipt a requested service may be. None: it must not be in the past.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retrospective_days: Option<u32>,
     /// NPIs that are exempt from authorization for this item (gold cards).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gold_card: Vec<String>,
 }
 
-/// One case as a JSON object (`kind, received, zone, today, priority, member, item, res, answers`), with its index.
+/// One case as a JSON object, with its index: `kind, received, zone, today, priority, member, item, res, answers`, and
+/// `admission`, `answers_set_aside` and `responses_set_aside` for what may not decide.
 #[derive(Clone)]
 pub struct CaseDocument {
     json: Value,
@@ -99,12 +107,8 @@ impl fmt::Debug for CaseDocument {
 impl CaseDocument {
     /// Builds the document without answers: which forms count depends on the policy that applies.
     pub(in crate::rules) fn build(input: CaseInput<'_>) -> Self {
-        let mut resources = Vec::new();
-        for resource in &input.resources {
-            add_resources(resource, &mut resources);
-        }
         let mut res: Map<String, Value> = Map::new();
-        for resource in resources {
+        for resource in input.evidence.resources() {
             if let Some(kind) = resource_type(resource)
                 && let Value::Array(all) = res.entry(kind).or_insert_with(|| json!([]))
             {
@@ -123,21 +127,34 @@ impl CaseDocument {
             ("res", Value::Object(res)),
             ("answers", json!({})),
         ];
-        let json = members
+        let mut json: Map<String, Value> = members
             .map(|(name, value)| (name.to_owned(), value))
             .into_iter()
             .collect();
+        if let Some(admission) = input.evidence.admission() {
+            json.insert("admission".into(), json!(admission));
+        }
         Self::indexed(Value::Object(json), input.zone, received_day)
     }
 
     /// The document with the answers from its responses to these forms (`name|version`), and no other answers.
     pub(in crate::rules) fn with_answers(mut self, forms: &[&str]) -> Self {
         let responses: Vec<&Value> = self.of_type("QuestionnaireResponse").iter().collect();
-        let answers = responses::answers(&responses, forms);
+        let read = responses::answers(&responses, forms);
+        let without_response = self
+            .resource_set_aside("QuestionnaireResponse", &[])
+            .map(Value::from);
+        let without_response = without_response.filter(|_| !read.has_response);
         let replaced = self.json.get("answers").map_or(0, weight);
-        self.weight = self.weight + weight(&answers) - replaced;
+        self.weight = self.weight + weight(&read.answers) - replaced;
         if let Value::Object(members) = &mut self.json {
-            members.insert("answers".into(), answers);
+            members.insert("answers".into(), read.answers);
+            members.remove(ANSWERS_SET_ASIDE);
+            if !read.set_aside.is_empty() {
+                members.insert(ANSWERS_SET_ASIDE.into(), Value::Object(read.set_aside));
+            }
+            members.remove(RESPONSES_SET_ASIDE);
+            members.extend(without_response.map(|reason| (RESPONSES_SET_ASIDE.to_owned(), reason)));
         }
         self
     }
@@ -209,6 +226,19 @@ impl CaseDocument {
         self.received_day
     }
 
+    /// What the document was built from; `None` if it does not say.
+    pub(in crate::rules) fn kind(&self) -> Option<CaseKind> {
+        let kind = text(&self.json, &["kind"])?;
+        [CaseKind::Hook, CaseKind::Pas]
+            .into_iter()
+            .find(|own| own.code() == kind)
+    }
+
+    /// The days of service that the item asks for.
+    pub(in crate::rules) fn days_asked_for(&self) -> Option<DateRange> {
+        days_asked_for(self.json.get("item")?, self.zone, self.received_day)
+    }
+
     /// The first day of service, if the item has one.
     pub(in crate::rules) fn service_start(&self) -> Option<NaiveDate> {
         self.service.map(|s| s.first)
@@ -244,19 +274,34 @@ impl CaseDocument {
         all.map_or(&[], Vec::as_slice)
     }
 
-    /// The places of the resources of one type that have one of these codes. `keys` come from `code_key`.
-    pub(in crate::rules) fn places_of<'s>(
+    /// The places of the resources of one type that have a code of the set.
+    pub(in crate::rules) fn places_of(
         &self,
         kind: &str,
-        keys: impl Iterator<Item = &'s String>,
-    ) -> Vec<usize> {
+        set: &CodeSet,
+        budget: &mut StepBudget,
+    ) -> Result<Vec<usize>, String> {
         let Some(codes) = self.by_code.get(kind) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        let mut places: Vec<usize> = keys.filter_map(|k| codes.get(k)).flatten().copied().collect();
+        let mut places: Vec<usize> = match set.single_codes().filter(|keys| keys.len() < codes.len()) {
+            Some(keys) => {
+                budget.spend(keys.len())?;
+                keys.iter()
+                    .filter_map(|key| codes.get(key))
+                    .flatten()
+                    .copied()
+                    .collect()
+            }
+            None => {
+                budget.spend(codes.len())?;
+                let in_set = codes.iter().filter(|(key, _)| set.holds_key(key));
+                in_set.flat_map(|(_, places)| places).copied().collect()
+            }
+        };
         places.sort_unstable();
         places.dedup();
-        places
+        Ok(places)
     }
 
     /// The answers to the question with a link id.
@@ -267,6 +312,48 @@ impl CaseDocument {
             .and_then(|a| a.get(link_id))
             .and_then(Value::as_array);
         all.map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The member of the document with the link ids of the answers that may not decide, and the reasons.
+const ANSWERS_SET_ASIDE: &str = "answers_set_aside";
+/// The member of the document with the reason why no response decides, although there is one.
+const RESPONSES_SET_ASIDE: &str = "responses_set_aside";
+
+impl CaseDocument {
+    /// Why the answers to a question may not decide; `None` if they may, or if there are none.
+    pub(in crate::rules) fn answer_set_aside(&self, link_id: &str) -> Option<&str> {
+        self.json.get(ANSWERS_SET_ASIDE)?.get(link_id)?.as_str()
+    }
+
+    /// Why no response to a form may decide, although one was sent.
+    pub(in crate::rules) fn responses_set_aside(&self) -> Option<&str> {
+        text(&self.json, &[RESPONSES_SET_ASIDE])
+    }
+
+    /// Why something that a fact could be read from may not decide: the first resource of this type that was set aside
+    /// although it exists. With `sets`, it must have a code of each set.
+    pub(in crate::rules) fn resource_set_aside(&self, kind: &str, sets: &[&CodeSet]) -> Option<&str> {
+        let admission = self.json.get("admission")?;
+        let of_type = list(admission, "set_aside")
+            .filter(|one| text(one, &["resource_type"]) == Some(kind) && one.get("link_id").is_none());
+        let leaves_unknown = |one: &&Value| {
+            let code = one
+                .get("code")
+                .and_then(|code| SetAsideCode::deserialize(code).ok());
+            code.is_some_and(SetAsideCode::leaves_facts_unknown)
+        };
+        let has_codes = |one: &&Value| {
+            let keys: Vec<String> = list(one, "codes")
+                .filter_map(|code| code.as_str()?.split_once('|'))
+                .map(|(system, code)| code_key(system, code))
+                .collect();
+            sets.iter().all(|set| keys.iter().any(|key| set.holds_key(key)))
+        };
+        of_type
+            .filter(leaves_unknown)
+            .find(has_codes)
+            .and_then(|one| text(one, &["reason"]))
     }
 }
 
@@ -283,17 +370,6 @@ pub(in crate::rules) fn item_codes(item: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Adds a resource, or the resources in a Bundle.
-fn add_resources<'a>(resource: &'a Value, into: &mut Vec<&'a Value>) {
-    if resource_type(resource) == Some("Bundle") {
-        for entry in list(resource, "entry").filter_map(|e| e.get("resource")) {
-            add_resources(entry, into);
-        }
-    } else if resource.is_object() {
-        into.push(resource);
-    }
-}
-
 fn weight(value: &Value) -> usize {
     match value {
         Value::Array(all) => 1 + all.iter().map(weight).sum::<usize>(),
@@ -305,8 +381,9 @@ fn weight(value: &Value) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::Resources;
 
-    fn input<'a>(resources: Vec<&'a Value>) -> CaseInput<'a> {
+    fn input<'a>(evidence: &'a Evidence<'a>) -> CaseInput<'a> {
         CaseInput {
             kind: CaseKind::Pas,
             received: "2026-10-01T03:30:00Z".parse().unwrap(),
@@ -318,13 +395,17 @@ mod tests {
                 ..MemberFacts::default()
             },
             item: json!({ "sequence": 1, "codes": [] }),
-            resources,
+            evidence,
         }
+    }
+
+    fn nothing() -> Evidence<'static> {
+        Evidence::new(&Resources::default(), None)
     }
 
     #[test]
     fn today_is_the_day_of_receipt_in_the_plans_time_zone() {
-        let document = CaseDocument::build(input(vec![]));
+        let document = CaseDocument::build(input(&nothing()));
         assert_eq!(document.as_json()["today"], "2026-09-30");
     }
 
@@ -334,7 +415,8 @@ mod tests {
             { "resource": { "resourceType": "Bundle", "entry": [{ "resource": { "resourceType": "Observation", "id": "o" } }] } },
             { "resource": { "resourceType": "Condition", "id": "c" } }
         ]});
-        let document = CaseDocument::build(input(vec![&bundle]));
+        let evidence = Evidence::new(&Resources::of_bundle(&bundle), None);
+        let document = CaseDocument::build(input(&evidence));
         assert_eq!(document.of_type("Observation").len(), 1);
         assert_eq!(document.of_type("Condition").len(), 1);
         assert_eq!(document.of_type("Bundle").len(), 0);
@@ -342,7 +424,7 @@ mod tests {
 
     #[test]
     fn a_stored_document_is_read_back_unchanged() {
-        let document = CaseDocument::build(input(vec![]));
+        let document = CaseDocument::build(input(&nothing()));
         let again = CaseDocument::from_json(document.as_json().clone()).unwrap();
         assert_eq!(document.as_json(), again.as_json());
         assert_eq!(document.received_day(), again.received_day());

@@ -7,7 +7,6 @@ use crate::rules::evaluate::facts::Sets;
 use crate::rules::evaluate::outcomes::met_if;
 use crate::rules::evaluate::requirement::case_day_text;
 use crate::rules::evaluate::values::{FoundValue, TypedValue};
-use crate::rules::format::codes::code_key;
 use crate::rules::format::conditions::{CaseDay, DatedWithin, DayLimit, Limit, Literal, Requirement};
 use crate::rules::verdict::Outcome;
 use chrono::NaiveDate;
@@ -59,10 +58,8 @@ fn in_set(value: &TypedValue, set: &str, sets: &Sets) -> Result<Outcome, String>
     match value {
         TypedValue::Code(system, _) if system.is_empty() => Err("the code has no code system".into()),
         TypedValue::Code(system, code) => {
-            let codes = sets.get(set);
-            Ok(met_if(
-                codes.is_some_and(|codes| codes.contains(&code_key(system, code))),
-            ))
+            let set = sets.get(set);
+            Ok(met_if(set.is_some_and(|set| set.holds(system, code))))
         }
         _ => Err("the value is not a code".into()),
     }

@@ -2,6 +2,7 @@
 //! business, state and day select among them, and the most specific scope wins. The cost does not grow with the number
 //! of rows.
 
+use crate::fhir::code_shape::{CodeShape, shape};
 use crate::fhir::coding::is_billing_system;
 use crate::rules::evaluate::case_document::CaseDocument;
 use crate::rules::format::codes::CodeTable;
@@ -120,9 +121,17 @@ impl Index {
     }
 }
 
+/// The item's codes that can be billed. None if one of them is malformed: a string that is not shaped like a code of its
+/// system may mean any code, so no row for all codes may answer.
 fn billing_codes(document: &CaseDocument) -> Vec<(String, String)> {
     let mut codes = document.codes();
     codes.retain(|(system, _)| is_billing_system(system));
+    if codes
+        .iter()
+        .any(|(system, code)| shape(system, code) == CodeShape::Malformed)
+    {
+        codes.clear();
+    }
     codes
 }
 

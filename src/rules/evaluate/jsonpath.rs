@@ -41,6 +41,19 @@ impl Path {
         Ok(found.into_iter().map(|node| (node.val, node.path)).collect())
     }
 
+    /// The type of the resources that the path finds: `Condition` of `$.res.Condition[*]`.
+    pub(in crate::rules) fn resource_type(&self) -> Option<&str> {
+        let [first, second, ..] = self.query.segments.as_slice() else {
+            return None;
+        };
+        let names = [first, second].map(|segment| match segment {
+            Segment::Selector(Selector::Name(name)) => name.trim_matches(['\'', '"']),
+            _ => "",
+        });
+        let [root, resource_type] = names;
+        (root == "res" && !resource_type.is_empty()).then_some(resource_type)
+    }
+
     /// How many wildcards, slices and filters the path has. The cost of a search grows with it.
     pub(in crate::rules) fn fan_out(&self) -> usize {
         self.fan_out

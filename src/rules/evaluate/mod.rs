@@ -1,5 +1,6 @@
 //! Evaluation: finds the policy or list row that applies to an item and gives the verdict. An error pends the item.
 
+mod agreement;
 pub mod case_document;
 pub mod comparison;
 pub mod facts;
@@ -8,14 +9,17 @@ pub mod item;
 pub mod jsonpath;
 pub mod outcomes;
 pub mod policy;
+pub mod request_limits;
 pub mod requirement;
 pub mod responses;
+pub mod source;
 pub mod values;
 
 use crate::rules::evaluate::case_document::{CaseDocument, CaseInput};
 use crate::rules::evaluate::facts::StepBudget;
 use crate::rules::evaluate::index::ApplicableRule;
 use crate::rules::evaluate::policy::{decision_by_coverage, evaluate_policy, failed_verdict, pend};
+use crate::rules::evaluate::request_limits::within_limits;
 use crate::rules::load::tables::ListRow;
 use crate::rules::policy::Policy;
 use crate::rules::rule_set::RuleSet;
@@ -34,6 +38,10 @@ impl RuleSet {
     /// The verdict on the item of one case document. The same document always gives the same verdict. If the
     /// evaluation fails, the verdict is a pend and `Verdict::error` says why.
     pub fn evaluate(&self, document: &CaseDocument) -> Verdict {
+        within_limits(self.verdict_of_rule(document), document)
+    }
+
+    fn verdict_of_rule(&self, document: &CaseDocument) -> Verdict {
         match self.applicable_rule(document) {
             ApplicableRule::Policy(policy) => evaluate_safely(policy, document),
             ApplicableRule::Row(row) => self.verdict_of_row(row),
@@ -56,7 +64,7 @@ impl RuleSet {
     pub fn shadow_verdicts(&self, document: &CaseDocument) -> Vec<Verdict> {
         let verdict = |policy: &Policy| {
             let document = document.clone().with_answers(&policy.forms());
-            evaluate_safely(policy, &document)
+            within_limits(evaluate_safely(policy, &document), &document)
         };
         let shadows = self.index.shadows(document, &self.policies);
         shadows.into_iter().map(verdict).collect()
@@ -123,4 +131,8 @@ fn verdict_without_criteria(source: VerdictSource, coverage: CoverageAnswer, dec
 }
 
 #[cfg(test)]
-mod tests;
+mod set_aside_tests;
+#[cfg(test)]
+mod source_tests;
+#[cfg(test)]
+pub(in crate::rules) mod tests;

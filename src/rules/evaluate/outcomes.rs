@@ -21,19 +21,38 @@ pub(in crate::rules) fn node_with(outcome: Outcome) -> TraceNode {
 
 /// Combines nodes. `combine` is `all`, `any`, `not` or `first_known`.
 pub(in crate::rules) fn combined(combine: &str, of: Vec<TraceNode>) -> TraceNode {
-    let mut outcomes = of.iter().map(|node| node.outcome);
+    let outcomes = of.iter().map(|node| node.outcome);
     let outcome = match combine {
         "all" => all(outcomes),
         "any" => not(all(outcomes.map(not))),
         "not" => not(all(outcomes)),
-        _ => outcomes
-            .find(|outcome| *outcome != Outcome::Unknown)
-            .unwrap_or(Outcome::Unknown),
+        _ => of
+            .iter()
+            .find(|node| !is_missing(node))
+            .map_or(Outcome::Unknown, |node| node.outcome),
     };
     TraceNode {
         combine: Some(combine.to_owned()),
         of,
         ..node_with(outcome)
+    }
+}
+
+/// The note of a test whose fact was not found.
+pub(in crate::rules) const NOTHING_FOUND: &str = "nothing found";
+
+/// Whether a node is unknown only because nothing was found. What was found and cannot be used is not missing: nothing
+/// that comes after it may take its place.
+fn is_missing(node: &TraceNode) -> bool {
+    if node.outcome != Outcome::Unknown {
+        return false;
+    }
+    match &node.leaf {
+        Some(leaf) => leaf.note.as_deref() == Some(NOTHING_FOUND),
+        None => node
+            .of
+            .iter()
+            .all(|part| part.outcome != Outcome::Unknown || is_missing(part)),
     }
 }
 

@@ -4,10 +4,10 @@
 use crate::rules::evaluate::case_document::CaseDocument;
 use crate::rules::evaluate::comparison::compare;
 use crate::rules::evaluate::facts::StepBudget;
-use crate::rules::evaluate::outcomes::{at_least, combined, met_if, node_with};
-use crate::rules::evaluate::requirement::requirement_text;
-use crate::rules::evaluate::values::{FactLookup, TypedValue};
-use crate::rules::format::conditions::{Condition, FactTest, IfMissing, Requirement};
+use crate::rules::evaluate::outcomes::{NOTHING_FOUND, at_least, combined, node_with};
+use crate::rules::evaluate::requirement::{negated_text, requirement_text};
+use crate::rules::evaluate::values::{FactLookup, FoundValue};
+use crate::rules::format::conditions::{Condition, FactTest, IfMissing};
 use crate::rules::policy::Policy;
 use crate::rules::verdict::{
     ApprovalTerms, CoverageAnswer, Decision, Leaf, NeededDocument, Outcome, Pend, TraceNode, Verdict,
@@ -186,7 +186,13 @@ impl<'a> Evaluation<'a> {
             Condition::All(of) => Ok(combined("all", self.conditions(of)?)),
             Condition::Any(of) => Ok(combined("any", self.conditions(of)?)),
             Condition::FirstKnown(of) => Ok(combined("first_known", self.conditions(of)?)),
-            Condition::Not(one) => Ok(combined("not", vec![self.condition(one)?])),
+            Condition::Not(one) => {
+                let mut node = self.condition(one)?;
+                if let (Condition::Test(test), Some(leaf)) = (one.as_ref(), node.leaf.as_mut()) {
+                    leaf.negated = Some(negated_text(&test.requirement, |set| self.policy.set_label(set)));
+                }
+                Ok(combined("not", vec![node]))
+            }
             Condition::AtLeast(n, of) => Ok(at_least(*n, self.conditions(of)?)),
             Condition::Criterion(name) => self.criterion(name),
             Condition::Test(test) => self.test(test),
@@ -229,25 +235,24 @@ impl<'a> Evaluation<'a> {
             .get(test.fact.as_str())
             .unwrap_or(&FactLookup::NotFound);
         let (outcome, note) = self.outcome(test, lookup);
-        let (found, path) = match lookup {
-            FactLookup::Found(found) => (Some(found), Some(found.path.clone())),
-            FactLookup::Unusable { path, .. } => (None, path.clone()),
-            FactLookup::NotFound => (None, None),
+        let (found, path, stated) = match lookup {
+            FactLookup::Found(found) => (Some(found), Some(found.path.clone()), found.others.as_slice()),
+            FactLookup::Unusable(unusable) => (None, unusable.path.clone(), unusable.stated.as_slice()),
+            FactLookup::NotFound => (None, None, &[][..]),
         };
         Ok(TraceNode {
             leaf: Some(Leaf {
                 fact: test.fact.clone(),
                 label: fact.label.clone(),
                 value: found.map(|found| found.value.as_json()),
-                unit: found.and_then(|found| match &found.value {
-                    TypedValue::Quantity(_, unit) => Some(unit.clone()),
-                    _ => None,
-                }),
-                date: found.and_then(|found| found.date.as_ref().map(|(text, _)| text.clone())),
+                unit: found.and_then(|found| found.value.unit().map(str::to_owned)),
+                date: found.and_then(FoundValue::date_text),
                 path,
                 test: test.requirement.to_string(),
-                required: requirement_text(&test.requirement, |set| policy.set_label(set).to_owned()),
+                required: requirement_text(&test.requirement, |set| policy.set_label(set)),
+                negated: None,
                 note,
+                stated: stated.iter().map(FoundValue::stated).collect(),
             }),
             ..node_with(outcome)
         })
@@ -255,20 +260,19 @@ impl<'a> Evaluation<'a> {
 
     /// The outcome of a test, and a note if value and requirement do not explain it.
     fn outcome(&self, test: &FactTest, lookup: &FactLookup) -> (Outcome, Option<String>) {
-        match (lookup, &test.requirement) {
-            (FactLookup::NotFound, _) => match test.if_missing {
-                None => (Outcome::Unknown, Some("nothing found".into())),
+        match lookup {
+            FactLookup::NotFound => match test.if_missing {
+                None => (Outcome::Unknown, Some(NOTHING_FOUND.into())),
                 Some(IfMissing::Met) => (Outcome::Met, Some("nothing found, which counts as met".into())),
                 Some(IfMissing::NotMet) => (
                     Outcome::NotMet,
                     Some("nothing found, which counts as not met".into()),
                 ),
             },
-            (_, Requirement::Exists(required)) => (met_if(*required), None),
-            (FactLookup::Unusable { reason, .. }, _) => (Outcome::Unknown, Some(reason.clone())),
-            (FactLookup::Found(found), requirement) => {
-                match compare(found, requirement, self.document, &self.policy.sets) {
-                    Ok(outcome) => (outcome, None),
+            FactLookup::Unusable(unusable) => (Outcome::Unknown, Some(unusable.reason.clone())),
+            FactLookup::Found(found) => {
+                match compare(found, &test.requirement, self.document, &self.policy.sets) {
+                    Ok(outcome) => (outcome, found.note()),
                     Err(reason) => (Outcome::Unknown, Some(reason)),
                 }
             }

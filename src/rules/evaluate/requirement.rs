@@ -4,9 +4,9 @@ use crate::rules::format::conditions::{CaseDay, DayLimit, Limit, Literal, Requir
 use crate::rules::units::{name_text, quantity_text};
 
 /// The phrase that follows "required:", such as `88% or less`. `set_label` gives the text for the name of a set.
-pub(in crate::rules) fn requirement_text(
-    requirement: &Requirement,
-    set_label: impl Fn(&str) -> String,
+pub(in crate::rules) fn requirement_text<'a>(
+    requirement: &'a Requirement,
+    set_label: impl Fn(&'a str) -> &'a str,
 ) -> String {
     match requirement {
         Requirement::AtMost(limit) => format!("{} or less", limit_text(limit)),
@@ -29,6 +29,35 @@ pub(in crate::rules) fn requirement_text(
         ),
         Requirement::OnOrAfter(limit) => format!("on or after {}", day_limit_text(*limit)),
         Requirement::OnOrBefore(limit) => format!("on or before {}", day_limit_text(*limit)),
+    }
+}
+
+/// The same phrase for the opposite, such as `more than 88%`: what a test requires below a `not`.
+pub(in crate::rules) fn negated_text<'a>(
+    requirement: &'a Requirement,
+    set_label: impl Fn(&'a str) -> &'a str,
+) -> String {
+    match requirement {
+        Requirement::AtMost(limit) => format!("more than {}", limit_text(limit)),
+        Requirement::AtLeast(limit) => format!("less than {}", limit_text(limit)),
+        Requirement::LessThan(limit) => format!("{} or more", limit_text(limit)),
+        Requirement::MoreThan(limit) => format!("{} or less", limit_text(limit)),
+        Requirement::Between(low, high) if low == high => format!("other than {}", limit_text(low)),
+        Requirement::Between(low, high) => {
+            format!("less than {} or more than {}", low.value, limit_text(high))
+        }
+        Requirement::Equals(Literal::Bool(value)) => if *value { "no" } else { "yes" }.to_owned(),
+        Requirement::Equals(Literal::Number(number)) => format!("other than {number}"),
+        Requirement::Equals(Literal::Text(text)) => format!("other than {}", name_text(text)),
+        Requirement::InSet(set) => format!("no code from the set \"{}\"", set_label(set)),
+        Requirement::Exists(required) => if *required { "not on record" } else { "on record" }.to_owned(),
+        Requirement::DatedWithin(within) => format!(
+            "dated more than {} before {}",
+            within.at_most,
+            case_day_text(within.of)
+        ),
+        Requirement::OnOrAfter(limit) => format!("before {}", day_limit_text(*limit)),
+        Requirement::OnOrBefore(limit) => format!("after {}", day_limit_text(*limit)),
     }
 }
 
@@ -65,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn each_operator_has_a_phrase_in_plain_words() {
+    fn each_operator_has_a_phrase_in_plain_words_and_one_for_its_opposite() {
         let equals = |text: &str| Requirement::Equals(Literal::Text(text.into()));
         let within = |of| {
             Requirement::DatedWithin(DatedWithin {
@@ -74,45 +103,76 @@ mod tests {
             })
         };
         let day = DayLimit::Date("2026-10-01".parse().unwrap());
-        for (requirement, text) in [
-            (Requirement::AtMost(limit(88.0, "%")), "88% or less"),
-            (Requirement::AtLeast(limit(18.0, "")), "18 or more"),
-            (Requirement::LessThan(limit(5.5, "")), "less than 5.5"),
-            (Requirement::MoreThan(limit(56.0, "%")), "more than 56%"),
+        for (requirement, text, opposite) in [
+            (
+                Requirement::AtMost(limit(88.0, "%")),
+                "88% or less",
+                "more than 88%",
+            ),
+            (
+                Requirement::AtLeast(limit(18.0, "")),
+                "18 or more",
+                "less than 18",
+            ),
+            (
+                Requirement::LessThan(limit(5.5, "")),
+                "less than 5.5",
+                "5.5 or more",
+            ),
+            (
+                Requirement::MoreThan(limit(56.0, "%")),
+                "more than 56%",
+                "56% or less",
+            ),
             (
                 Requirement::Between(limit(56.0, "mm[Hg]"), limit(59.0, "mm[Hg]")),
                 "56 to 59 mm Hg",
+                "less than 56 or more than 59 mm Hg",
             ),
-            (Requirement::Between(limit(89.0, "%"), limit(89.0, "%")), "89%"),
-            (Requirement::Equals(Literal::Bool(true)), "yes"),
-            (Requirement::Equals(Literal::Bool(false)), "no"),
-            (Requirement::Equals(Literal::Number(4.0)), "4"),
-            (equals("rest-awake-room-air"), "rest awake room air"),
-            (equals("E1390"), "E1390"),
+            (
+                Requirement::Between(limit(89.0, "%"), limit(89.0, "%")),
+                "89%",
+                "other than 89%",
+            ),
+            (Requirement::Equals(Literal::Bool(true)), "yes", "no"),
+            (Requirement::Equals(Literal::Bool(false)), "no", "yes"),
+            (Requirement::Equals(Literal::Number(4.0)), "4", "other than 4"),
+            (
+                equals("rest-awake-room-air"),
+                "rest awake room air",
+                "other than rest awake room air",
+            ),
+            (equals("E1390"), "E1390", "other than E1390"),
             (
                 Requirement::InSet("icd.lungs".into()),
                 "a code from the set \"Chronic lung disease\"",
+                "no code from the set \"Chronic lung disease\"",
             ),
-            (Requirement::Exists(true), "on record"),
-            (Requirement::Exists(false), "not on record"),
+            (Requirement::Exists(true), "on record", "not on record"),
+            (Requirement::Exists(false), "not on record", "on record"),
             (
                 within(CaseDay::Received),
                 "dated no more than 30 days before the day of receipt",
+                "dated more than 30 days before the day of receipt",
             ),
             (
                 within(CaseDay::ServiceStart),
                 "dated no more than 30 days before the first day of service",
+                "dated more than 30 days before the first day of service",
             ),
             (
                 Requirement::OnOrAfter(DayLimit::CaseDay(CaseDay::Received)),
                 "on or after the day of receipt",
+                "before the day of receipt",
             ),
-            (Requirement::OnOrBefore(day), "on or before 2026-10-01"),
+            (
+                Requirement::OnOrBefore(day),
+                "on or before 2026-10-01",
+                "after 2026-10-01",
+            ),
         ] {
-            assert_eq!(
-                requirement_text(&requirement, |_| "Chronic lung disease".into()),
-                text
-            );
+            assert_eq!(requirement_text(&requirement, |_| "Chronic lung disease"), text);
+            assert_eq!(negated_text(&requirement, |_| "Chronic lung disease"), opposite);
         }
     }
 }

@@ -1,13 +1,25 @@
 //! Answers from `QuestionnaireResponses`, by link id. Only responses to a form of the policy count, and of several
 //! responses to one form only the one authored last.
 
+use crate::evidence::SET_ASIDE;
 use crate::fhir::{dates, list, resource_type, text};
 use chrono::{DateTime, FixedOffset};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// `{linkId: [value…]}` of the responses in `resources` to one of `forms` (`name|version`).
-pub(in crate::rules) fn answers(resources: &[&Value], forms: &[&str]) -> Value {
+/// The answers of several responses.
+#[derive(Debug)]
+pub(in crate::rules) struct Answers {
+    /// `{linkId: [value…]}`.
+    pub answers: Value,
+    /// `{linkId: reason}` of the answers that may not decide.
+    pub set_aside: Map<String, Value>,
+    /// Whether there is a response to one of the forms.
+    pub has_response: bool,
+}
+
+/// The answers of the responses in `resources` to one of `forms` (`name|version`).
+pub(in crate::rules) fn answers(resources: &[&Value], forms: &[&str]) -> Answers {
     let mut latest: BTreeMap<&str, (Option<DateTime<FixedOffset>>, &Value)> = BTreeMap::new();
     for response in resources {
         if resource_type(response) != Some("QuestionnaireResponse")
@@ -24,11 +36,16 @@ pub(in crate::rules) fn answers(resources: &[&Value], forms: &[&str]) -> Value {
             latest.insert(form, (authored, response));
         }
     }
-    let mut found = Map::new();
+    let (mut found, mut set_aside) = (Map::new(), Map::new());
+    let has_response = !latest.is_empty();
     for (_, response) in latest.into_values() {
-        collect(response, &mut found);
+        collect(response, &mut found, &mut set_aside);
     }
-    Value::Object(found)
+    Answers {
+        answers: Value::Object(found),
+        set_aside,
+        has_response,
+    }
 }
 
 /// Which of `forms` a response answers. An adaptive response contains its questionnaire, whose `derivedFrom` names the
@@ -55,8 +72,11 @@ fn form_of_canonical<'f>(canonical: &str, forms: &[&'f str]) -> Option<&'f str> 
     })
 }
 
-fn collect(parent: &Value, found: &mut Map<String, Value>) {
+fn collect(parent: &Value, found: &mut Map<String, Value>, set_aside: &mut Map<String, Value>) {
     for item in list(parent, "item") {
+        if let (Some(link_id), Some(reason)) = (text(item, &["linkId"]), text(item, &[SET_ASIDE])) {
+            set_aside.insert(link_id.to_owned(), Value::from(reason));
+        }
         for answer in list(item, "answer") {
             if let (Some(link_id), Some(value)) = (text(item, &["linkId"]), value_of(answer))
                 && let Value::Array(all) = found.entry(link_id).or_insert_with(|| Value::Array(Vec::new()))
@@ -64,9 +84,9 @@ fn collect(parent: &Value, found: &mut Map<String, Value>) {
             {
                 all.push(value);
             }
-            collect(answer, found);
+            collect(answer, found, set_aside);
         }
-        collect(item, found);
+        collect(item, found, set_aside);
     }
 }
 
@@ -104,7 +124,7 @@ mod tests {
             "2026-10-01T10:00:00Z",
             item,
         );
-        let found = answers(&[&one], &["home-oxygen|1.0.0"]);
+        let found = answers(&[&one], &["home-oxygen|1.0.0"]).answers;
         assert_eq!(found, json!({ "a": ["exercise"], "b": [true], "c": [4] }));
     }
 
@@ -120,7 +140,7 @@ mod tests {
         let old = response_with("x/home-oxygen|1.0.0", "2026-09-01T10:00:00Z", false);
         let new = response_with("x/home-oxygen|1.0.0", "2026-10-01T10:00:00Z", true);
         let other = response_with("x/home-oxygen|2.0.0", "2026-10-02T10:00:00Z", false);
-        let found = answers(&[&new, &old, &other], &["home-oxygen|1.0.0"]);
+        let found = answers(&[&new, &old, &other], &["home-oxygen|1.0.0"]).answers;
         assert_eq!(found, json!({ "a": [true] }));
     }
 
@@ -134,7 +154,7 @@ mod tests {
         one["contained"] =
             json!([{ "resourceType": "Questionnaire", "id": "f", "derivedFrom": ["x/home-oxygen|1.0.0"] }]);
         assert_eq!(
-            answers(&[&one], &["home-oxygen|1.0.0"]),
+            answers(&[&one], &["home-oxygen|1.0.0"]).answers,
             json!({ "a": ["2026-10-01"] })
         );
     }

@@ -1,25 +1,61 @@
 //! Tests of limits, units, dates, sets and `pick`. Each case is a small policy evaluated over a small case document.
 
+use crate::fhir::coding::HCPCS;
 use crate::rules::evaluate::case_document::CaseDocument;
 use crate::rules::evaluate::facts::StepBudget;
 use crate::rules::evaluate::policy::{decision_by_coverage, evaluate_policy};
 use crate::rules::load::check::collector::{FindingCollector, Paths};
 use crate::rules::load::files::ParsedFiles;
 use crate::rules::load::{check, options::LoadOptions};
+use crate::rules::policy::Policy;
 use crate::rules::tests::{fixture, shipped};
-use crate::rules::verdict::{CoverageAnswer, Decision, Outcome};
+use crate::rules::verdict::{CoverageAnswer, Decision, Leaf, Outcome, Verdict};
 use Outcome::{Met, NotMet, Unknown};
 use serde_json::{Value, json};
 
 /// The outcome and the note of one test of one fact, over `answers` and `res` of the case document.
 fn evaluate_test(fact: &str, test: &str, answers: Value, res: Value) -> (Outcome, Option<String>) {
+    let (outcome, leaf) = evaluate_leaf(fact, test, answers, res);
+    (outcome, leaf.note)
+}
+
+/// The outcome of one test of one fact, and the test in the trace.
+pub(in crate::rules) fn evaluate_leaf(fact: &str, test: &str, answers: Value, res: Value) -> (Outcome, Leaf) {
+    let condition = format!("{{ fact: f, {test} }}");
+    let verdict = evaluate_condition(fact, &condition, answers, res);
+    let leaf = verdict.trace[0].of[0].leaf.clone().unwrap();
+    (verdict.criteria["c"], leaf)
+}
+
+/// The verdict of a policy with one fact and one condition, over `answers` and `res` of the case document. Its item has
+/// the modifiers RR and KX.
+pub(in crate::rules) fn evaluate_condition(
+    fact: &str,
+    condition: &str,
+    answers: Value,
+    res: Value,
+) -> Verdict {
+    let policy = one_policy(fact, condition);
+    let document = CaseDocument::from_json(
+        json!({ "received": "2026-10-01T03:30:00Z", "zone": "America/New_York", "member": { "age": 71 },
+        "item": { "period": { "start": "2026-10-20" }, "modifiers": [{ "system": HCPCS, "code": "RR" }, { "system": HCPCS, "code": "KX" }] },
+        "answers": answers, "res": res }),
+    )
+    .unwrap();
+    let verdict = evaluate_policy(&policy, &document, StepBudget(StepBudget::DEFAULT));
+    assert_eq!(verdict.error, None);
+    verdict
+}
+
+pub(in crate::rules) fn one_policy(fact: &str, condition: &str) -> Policy {
     let text = format!(
         "format: pa-policy/1\npolicy: p\nversion: \"1\"\nstatus: draft\neffective: {{ basis: received, from: 2026-01-01 }}\n\
          title: t\nowner: o\nsources: [ {{ id: s, cite: c, url: \"https://x\", checked: 2026-01-01 }} ]\n\
-         scope: {{ codes: [ {{ system: s, any: [\"c\"] }} ], lines_of_business: [any], states: [any] }}\n\
-         sets: {{ icd: {{ system: \"http://hl7.org/fhir/sid/icd-10-cm\", any: [\"J44.9\"] }}, hcpcs: {{ system: \"http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets\", any: [\"33510\"] }} }}\n\
+         scope: {{ codes: [ {{ system: \"{HCPCS}\", any: [\"E1390\"] }} ], lines_of_business: [any], states: [any] }}\n\
+         sets: {{ icd: {{ label: \"Some diseases\", system: \"http://hl7.org/fhir/sid/icd-10-cm\", any: [\"J44.9\", \"E08-E13\", \"I27.2*\"] }}, \
+         hcpcs: {{ system: \"{HCPCS}\", any: [\"33510\", \"K0813-K0816\"] }}, rental: {{ system: \"{HCPCS}\", any: [\"RR\"] }} }}\n\
          facts: {{ f: {fact} }}\n\
-         criteria: {{ c: {{ text: t, cite: s, all: [ {{ fact: f, {test} }} ] }} }}\n\
+         criteria: {{ c: {{ text: t, cite: s, all: [ {condition} ] }} }}\n\
          coverage: [ {{ answer: {{ covered: covered, pa: auth-needed }} }} ]\n\
          decision: {{ approve: {{ when: {{ criterion: c }}, grant: {{ units: as-asked, reason: r }} }}, \
          otherwise: {{ pend: {{ queue: q, reason: r }}, ask_for: {{ c: {{ loinc: \"1-8\", text: t }} }} }} }}\n"
@@ -40,15 +76,7 @@ fn evaluate_test(fact: &str, test: &str, answers: Value, res: Value) -> (Outcome
     let ignored = ["is not used", "A policy needs tests", "No form of this policy"];
     findings.retain(|f| !ignored.iter().any(|i| f.message.contains(i)));
     assert!(findings.is_empty(), "{findings:?}");
-    let document = CaseDocument::from_json(
-        json!({ "received": "2026-10-01T03:30:00Z", "zone": "America/New_York",
-        "item": { "period": { "start": "2026-10-20" } }, "answers": answers, "res": res }),
-    )
-    .unwrap();
-    let verdict = evaluate_policy(&policy, &document, StepBudget(StepBudget::DEFAULT));
-    assert_eq!(verdict.error, None);
-    let leaf = verdict.trace[0].of[0].leaf.clone().unwrap();
-    (verdict.criteria["c"], leaf.note)
+    policy
 }
 
 fn outcome(fact: &str, test: &str, answer: Value) -> Outcome {
@@ -180,6 +208,18 @@ fn a_set_has_codes_in_any_spelling_of_their_system() {
     assert_eq!(result("http://hl7.org/fhir/sid/icd-10-cm", "J44.9"), Met);
     assert_eq!(result("urn:oid:2.16.840.1.113883.6.90", "J44.9"), Met);
     assert_eq!(result("http://hl7.org/fhir/sid/icd-10-cm", "J44.8"), NotMet);
+    // Ranges and prefixes.
+    for code in ["E08.00", "E11.65", "E13.9", "I27.2", "I27.21"] {
+        assert_eq!(result("http://hl7.org/fhir/sid/icd-10-cm", code), Met, "{code}");
+        assert_eq!(result("http://hl7.org/fhir/sid/icd-10", code), NotMet, "{code}");
+    }
+    for code in ["E07.9", "E14.0", "I27.1", "E1165", "e11.65", "E11.65 "] {
+        assert_eq!(
+            result("http://hl7.org/fhir/sid/icd-10-cm", code),
+            NotMet,
+            "{code}"
+        );
+    }
     assert_eq!(result("http://snomed.info/sct", "J44.9"), NotMet);
     assert_eq!(
         outcome("{ answer: a, as: code }", "in_set: icd", json!("J44.9")),
@@ -187,6 +227,19 @@ fn a_set_has_codes_in_any_spelling_of_their_system() {
     );
     let cpt = json!({ "system": "http://www.ama-assn.org/go/cpt", "code": "33510" });
     assert_eq!(outcome("{ answer: a, as: code }", "in_set: hcpcs", cpt), Met);
+    for (code, expected) in [
+        ("K0814", Met),
+        ("K0817", NotMet),
+        ("K0814-RR", NotMet),
+        ("k0814", NotMet),
+    ] {
+        let code = json!({ "system": HCPCS, "code": code });
+        assert_eq!(
+            outcome("{ answer: a, as: code }", "in_set: hcpcs", code.clone()),
+            expected,
+            "{code}"
+        );
+    }
 }
 
 fn observations(of: &[(&str, f64)]) -> Value {
@@ -240,6 +293,19 @@ fn pick_takes_one_of_several_values_unless_it_is_unclear_which() {
         ),
         Unknown
     );
+    // Two results of one day with different values contradict each other, also if one is later than the other.
+    let one_day = [
+        ("2026-09-02T08:00:00-04:00", 87.0),
+        ("2026-09-02T09:00:00-04:00", 91.0),
+    ];
+    assert_eq!(result("newest", &one_day), Unknown);
+    assert_eq!(result("oldest", &one_day), Unknown);
+    let two_days = [("2026-09-02T03:59:00Z", 87.0), ("2026-09-02T04:01:00Z", 91.0)];
+    assert_eq!(
+        result("newest", &two_days),
+        NotMet,
+        "the days are those of the plan's time zone"
+    );
     assert_eq!(result("newest", &[("", 87.0), ("2026-09-02", 87.0)]), Unknown);
     assert_eq!(result("newest", &[("", 87.0)]), Met);
 }
@@ -257,6 +323,22 @@ fn several_answers_without_pick_must_agree() {
     };
     assert_eq!(result(json!(["x", "x"])), Met);
     assert_eq!(result(json!(["x", "y"])), Unknown);
+}
+
+#[test]
+fn only_data_that_are_missing_are_passed_over_by_first_known() {
+    let result = |answers: Value| {
+        let fact = "{ answer: a, as: number, plausible: [0, 100] }";
+        let condition = "{ first_known: [ { fact: f, at_most: 4 }, { fact: member.age, at_least: 18 } ] }";
+        evaluate_condition(fact, condition, answers, json!({})).criteria["c"]
+    };
+    assert_eq!(result(json!({})), Met, "the second condition decides");
+    assert_eq!(result(json!({ "a": [4] })), Met);
+    assert_eq!(result(json!({ "a": [5] })), NotMet);
+    // A value of another type, a value that is not plausible, and two values.
+    for unusable in [json!(["four"]), json!([400]), json!([4, 5])] {
+        assert_eq!(result(json!({ "a": unusable })), Unknown, "{unusable}");
+    }
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use crate::fhir::dates::{self, DateRange};
 use crate::fhir::quantity::Quantity;
 use crate::fhir::text;
-use crate::rules::evaluate::jsonpath::FoundNode;
+use crate::rules::format::codes::code_key;
 use crate::rules::format::policy_file::FactType;
+use crate::rules::verdict::StatedValue;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
@@ -15,21 +16,31 @@ use std::collections::BTreeMap;
 pub(in crate::rules) enum FactLookup {
     NotFound,
     /// Something was found that cannot be used.
-    Unusable {
-        reason: String,
-        path: Option<String>,
-    },
+    Unusable(Unusable),
     Found(FoundValue),
+}
+
+/// Something that was found and cannot be used.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::rules) struct Unusable {
+    /// Why, in words that the trace shows.
+    pub reason: String,
+    /// Its place in the case document.
+    pub path: Option<String>,
+    /// The values that were found: those that contradict each other, or the one that is not plausible.
+    pub stated: Vec<FoundValue>,
 }
 
 /// A typed value with its date and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::rules) struct FoundValue {
     pub value: TypedValue,
-    /// The date of the node: as the source writes it, and the days that it can mean.
+    /// The date of the value: as the source writes it, and the days that it can mean.
     pub date: Option<(String, DateRange)>,
     /// The normalized path of the value in the case document.
     pub path: String,
+    /// What later sources of the fact state differently. They do not count, because this source goes before them.
+    pub others: Vec<FoundValue>,
 }
 
 /// A value of a fact.
@@ -81,7 +92,10 @@ impl ValueType<'_> {
             None => Err("the value has no unit".into()),
             Some(unit) if unit == own => Ok(TypedValue::Quantity(quantity.value, own.to_owned())),
             Some(unit) => match self.convert.get(unit) {
-                Some(factor) => Ok(TypedValue::Quantity(quantity.value * factor, own.to_owned())),
+                Some(factor) => Ok(TypedValue::Quantity(
+                    rounded(quantity.value * factor),
+                    own.to_owned(),
+                )),
                 None => Err(format!("the value has another unit: {unit}")),
             },
         }
@@ -94,6 +108,30 @@ impl TypedValue {
         match self {
             Self::Number(n) | Self::Quantity(n, _) => Some(*n),
             _ => None,
+        }
+    }
+
+    /// The unit of a quantity.
+    pub(in crate::rules) fn unit(&self) -> Option<&str> {
+        match self {
+            Self::Quantity(_, unit) => Some(unit),
+            _ => None,
+        }
+    }
+
+    /// Whether two values are the same. Numbers may differ by the rounding of a conversion, dates must be the same
+    /// days, and a code without a system is the same code in any system.
+    pub(in crate::rules) fn same_as(&self, other: &Self) -> bool {
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0);
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => close(*a, *b),
+            (Self::Quantity(a, unit), Self::Quantity(b, other_unit)) => unit == other_unit && close(*a, *b),
+            (Self::Date(_, a), Self::Date(_, b)) => a == b,
+            (Self::Code(system, a), Self::Code(other_system, b)) => {
+                let any_system = system.is_empty() || other_system.is_empty();
+                a == b && (any_system || code_key(system, a) == code_key(other_system, b))
+            }
+            (a, b) => a == b,
         }
     }
 
@@ -118,20 +156,63 @@ fn number_as_json(n: f64) -> Value {
     }
 }
 
-/// The lookup for a node that cannot be used.
-pub(in crate::rules) fn unusable(reason: &str, node: &FoundNode<'_>) -> FactLookup {
-    FactLookup::Unusable {
-        reason: reason.to_owned(),
-        path: Some(node.1.clone()),
+impl FoundValue {
+    /// The date as the source writes it.
+    pub(in crate::rules) fn date_text(&self) -> Option<String> {
+        self.date.as_ref().map(|(text, _)| text.clone())
+    }
+
+    /// What the trace says beside the value.
+    pub(in crate::rules) fn note(&self) -> Option<String> {
+        let is_contradicted = !self.others.is_empty();
+        is_contradicted.then(|| "a later source differs".to_owned())
+    }
+
+    /// The value as the trace shows it beside a note.
+    pub(in crate::rules) fn stated(&self) -> StatedValue {
+        StatedValue {
+            value: self.value.as_json(),
+            unit: self.value.unit().map(str::to_owned),
+            date: self.date_text(),
+            path: self.path.clone(),
+        }
     }
 }
 
-/// Whether two lookups have the same value, or are equal if one has none.
-pub(in crate::rules) fn same_value(a: &FactLookup, b: &FactLookup) -> bool {
-    match (a, b) {
-        (FactLookup::Found(a), FactLookup::Found(b)) => a.value == b.value,
-        _ => a == b,
+impl Unusable {
+    /// Evidence that was set aside when the message was received.
+    pub(in crate::rules) fn set_aside(what: &str, reason: &str) -> Self {
+        Self {
+            reason: format!("{what} was set aside: {reason}"),
+            path: None,
+            stated: Vec::new(),
+        }
     }
+}
+
+impl FactLookup {
+    /// Something that cannot be used, with its place.
+    pub(in crate::rules) fn unusable(reason: impl Into<String>, path: &str) -> Self {
+        Self::Unusable(Unusable {
+            reason: reason.into(),
+            path: Some(path.to_owned()),
+            stated: Vec::new(),
+        })
+    }
+
+    /// Values that contradict each other, or one that contradicts itself.
+    pub(in crate::rules) fn unusable_values(reason: &str, stated: Vec<FoundValue>) -> Self {
+        Self::Unusable(Unusable {
+            reason: reason.to_owned(),
+            path: stated.first().map(|first| first.path.clone()),
+            stated,
+        })
+    }
+}
+
+/// Without the last digits, which a conversion makes up: `0.57` times 100 is 57.
+fn rounded(number: f64) -> f64 {
+    format!("{number:.11e}").parse().unwrap_or(number)
 }
 
 /// System and code of a text, a Coding, or a `CodeableConcept` with exactly one coding.

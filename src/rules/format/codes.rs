@@ -1,6 +1,7 @@
 //! Codes: one key for all spellings of a code system, ranges such as `K0813-K0816`, and a table that finds entries by
 //! code or range. A lookup is a hash and, for ranges, a binary search, so large lists do not slow it down.
 
+use crate::fhir::code_shape::{self, CodeShape};
 use crate::fhir::coding::{CPT, HCPCS, normal_system};
 use std::collections::HashMap;
 
@@ -121,18 +122,15 @@ pub(in crate::rules) fn pairs_that_overlap<T: Copy>(mut ranges: Vec<(CodeRange, 
 
 /// What is wrong with a HCPCS or CPT code or range, in one sentence. `None` if it is valid.
 pub fn billing_code_error(system: &str, code: &str) -> Option<String> {
-    let is_code = |code: &str| {
-        code.len() == 5
-            && code.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
-            && code.bytes().filter(u8::is_ascii_digit).count() >= 4
-    };
-    match CodeRange::read(system, code) {
-        Some(range) => range.err(),
-        None if is_code(code) => None,
-        None => Some(format!(
-            "'{code}' is not a valid HCPCS or CPT code: write a letter and four digits, or five digits"
-        )),
+    if let Some(Err(error)) = CodeRange::read(system, code) {
+        return Some(error);
     }
+    let malformed = code
+        .split('-')
+        .find(|code| code_shape::shape(system, code) != CodeShape::WellFormed);
+    malformed.map(|code| {
+        format!("'{code}' is not a valid HCPCS or CPT code: write a letter and four digits, or five digits")
+    })
 }
 
 /// `K0813` gives (`…|K#4`, 813). `None` for a code without a number, or with a number that is too long.
@@ -309,6 +307,24 @@ mod tests {
         }
         assert_eq!(CodeRange::read(HCPCS, "K0813"), None);
         assert_eq!(CodeRange::read("http://hl7.org/fhir/sid/ndc", "0002-1433"), None);
+    }
+
+    #[test]
+    fn a_code_or_range_that_no_item_can_have_is_named() {
+        for code in ["E1390", "K0813-K0816", "0075T", "33510-33516"] {
+            assert_eq!(billing_code_error(HCPCS, code), None, "{code}");
+        }
+        for code in [
+            "e1390",
+            "1A234",
+            "E139",
+            "E1390-RR",
+            "K813-K816",
+            "K0816-K0813",
+            "",
+        ] {
+            assert!(billing_code_error(HCPCS, code).is_some(), "{code}");
+        }
     }
 
     proptest! {

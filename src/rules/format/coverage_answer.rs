@@ -2,6 +2,7 @@
 //! are those of CRD 2.2 (`coverage-information-codes`). `satisfied` cannot be written: it needs the number of an
 //! authorization, which exists only in a case.
 
+use crate::fhir::code_shape::{CodeShape, shape};
 use crate::rules::period::Period;
 use crate::rules::verdict::{Code, CoverageAnswer, CoverageContact, CoverageDetail, CoverageReason};
 use serde::Deserialize;
@@ -101,6 +102,13 @@ struct ContactKeys {
 struct CodeKeys {
     system: String,
     code: String,
+}
+
+impl CodeKeys {
+    /// Whether the code is not shaped like a code of its system.
+    fn is_malformed(&self) -> bool {
+        shape(&self.system, &self.code) == CodeShape::Malformed
+    }
 }
 
 /// One sentence, or a list of sentences with their codes.
@@ -241,6 +249,14 @@ impl AnswerKeys {
                 has_no_system(&self.billing_codes) || has_no_system(&self.dependency),
                 "a code needs its system",
                 "Write { system, code }",
+            ),
+            (
+                self.billing_codes
+                    .iter()
+                    .chain(&self.dependency)
+                    .any(CodeKeys::is_malformed),
+                "a code is not shaped like a code of its system",
+                "Write the code as its system has it, such as E1390",
             ),
         ]
     }

@@ -1,7 +1,7 @@
 //! The format `pa-policy/1`, key by key. Unknown keys are refused, and codes must be quoted texts. The comments become
 //! the descriptions in `rules/schema/`. `load::check` resolves names and compiles paths.
 
-use crate::rules::format::conditions::{Condition, Criterion};
+use crate::rules::format::conditions::{Condition, Criterion, Limit, Literal};
 use crate::rules::format::coverage_answer::AnswerKeys;
 use crate::rules::period::Period;
 use crate::rules::verdict::Outcome;
@@ -51,6 +51,9 @@ pub(in crate::rules) struct PolicyKeys {
     pub coverage: Vec<CoverageRule>,
     /// The decision for PAS: approve as requested, or pend for a reviewer.
     pub decision: DecisionKeys,
+    /// Questions of the policy's forms that no fact reads, each with the reason.
+    #[serde(default)]
+    pub not_read: BTreeMap<String, String>,
     /// Cases and their expected verdicts. Each criterion must be shown met, not met and unknown.
     #[serde(default)]
     pub tests: Vec<TestKeys>,
@@ -205,11 +208,73 @@ pub(in crate::rules) struct FactKeys {
     pub pick: Option<PickRule>,
     /// The linkId of a question in one of the policy's forms, instead of `from`.
     pub answer: Option<String>,
-    /// The type of the answer.
+    /// The type of the answer, or of `means`.
     #[serde(rename = "as")]
     pub kind: Option<FactType>,
     /// The UCUM unit of a quantity.
     pub unit: Option<String>,
+    /// The value of the fact if `from` finds something, instead of `read`.
+    pub means: Option<Literal>,
+    /// The linkId of the question whose answer is the date of `answer`.
+    pub dated_by: Option<String>,
+    /// More sources that state the same fact. If two sources differ, the fact is unknown.
+    #[serde(default)]
+    pub also: Vec<SourceKeys>,
+    /// What counts if the sources differ: `unknown`, or the `first` source that states the fact.
+    pub if_different: Option<IfDifferent>,
+    /// The lowest and the highest plausible value. A fact with a value outside is unknown.
+    pub plausible: Option<(Limit, Limit)>,
+}
+
+/// Another source of a fact, with the type and unit of the fact.
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(in crate::rules) struct SourceKeys {
+    /// A search for resources, or a JSONPath from the root of the case document.
+    pub from: Option<FromKeys>,
+    /// Keeps only nodes that have a code of a set at a path.
+    #[serde(default)]
+    pub keep: Vec<KeepKeys>,
+    /// Which value of a node is read. Type and unit are those of the fact.
+    pub read: Option<ReadKeys>,
+    /// The value of the fact if `from` finds something, instead of `read`.
+    pub means: Option<Literal>,
+    /// The path from the node to its date.
+    pub dated: Option<String>,
+    /// Which of several nodes is used. Without it they must have the same value.
+    pub pick: Option<PickRule>,
+    /// The linkId of a question in one of the policy's forms, instead of `from`.
+    pub answer: Option<String>,
+    /// The linkId of the question whose answer is the date of `answer`.
+    pub dated_by: Option<String>,
+}
+
+impl FactKeys {
+    /// The keys of the fact's own source, without those of `also`.
+    pub(in crate::rules) fn first_source(&self) -> SourceKeys {
+        SourceKeys {
+            from: self.from.clone(),
+            keep: self.keep.clone(),
+            read: self.read.clone(),
+            means: self.means.clone(),
+            dated: self.dated.clone(),
+            pick: self.pick,
+            answer: self.answer.clone(),
+            dated_by: self.dated_by.clone(),
+        }
+    }
+}
+
+/// What counts if the sources of a fact differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::rules) enum IfDifferent {
+    /// Nothing: the fact is unknown.
+    Unknown,
+    /// The first source that states the fact.
+    First,
 }
 
 /// Where nodes are found: by a search for resources, which uses an index, or by a JSONPath.

@@ -145,14 +145,14 @@ impl<'a> ParsedFiles<'a> {
         }
     }
 
-    /// Reads one code or range per line. `#` begins a comment.
+    /// Reads one code, range or prefix per line. `#` begins a comment.
     fn read_codes(&mut self, file: &str, text: &str) {
         let mut codes = Vec::new();
         for (n, line) in text.lines().enumerate() {
             let code = line.split('#').next().unwrap_or("").trim();
             if code
                 .chars()
-                .any(|c| !(c.is_ascii_alphanumeric() || ".-/".contains(c)))
+                .any(|c| !(c.is_ascii_alphanumeric() || ".-/*".contains(c)))
             {
                 self.error(
                     file,

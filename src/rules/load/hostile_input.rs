@@ -1,7 +1,7 @@
 //! Tests with malicious files and case documents: loading always ends with findings or a rule set, and evaluation with
 //! a verdict, quickly and without a panic. `fuzz/` has the same tests for longer runs.
 
-use crate::rules::tests::{files_below, forms};
+use crate::rules::tests::{files_below, forms, small_form};
 use crate::rules::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -18,9 +18,7 @@ fn base() -> Vec<(String, String)> {
 }
 
 fn load(files: &[(String, String)]) -> Result<RuleSet, Vec<Finding>> {
-    RuleSet::load(files, &|form| {
-        (form == "oxygen|1").then(|| vec!["oxygen.edema".into(), "oxygen.flow".into()])
-    })
+    RuleSet::load(files, &|form| (form == "oxygen|1").then(small_form))
 }
 
 fn load_with_policy(text: String) -> Result<RuleSet, Vec<Finding>> {
@@ -83,6 +81,13 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
         "in_set: spo2",
         "{ op: copy, from: \"\", path: /a }",
         "convert: { a: 1 }",
+        "means: true",
+        "also: [ { answer: oxygen.edema } ]",
+        "dated_by: oxygen.test-date",
+        "if_different: first",
+        "plausible: [\"-1 %\", \"1e300 %\"]",
+        "any: [\"A00-Z99\", \"E11*\", \"*\"]",
+        "not_read: { oxygen.flow: x }",
         "tests:",
     ]);
     let index = || any::<prop::sample::Index>();

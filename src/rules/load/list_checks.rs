@@ -3,6 +3,7 @@
 
 use crate::rules::finding::Finding;
 use crate::rules::format::codes::{CodeRange, code_key, pairs_that_overlap};
+use crate::rules::load::QuestionsOfForm;
 use crate::rules::load::files::ParsedFiles;
 use crate::rules::load::tables::{ListRow, overlap};
 use crate::rules::policy::Policy;
@@ -12,7 +13,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 pub(in crate::rules) fn check(
     parsed: &ParsedFiles<'_>,
     policies: &[Policy],
-    forms: &dyn Fn(&str) -> Option<Vec<String>>,
+    forms: &QuestionsOfForm<'_>,
     findings: &mut Vec<Finding>,
 ) {
     let lines_of_business: BTreeSet<&str> = parsed
@@ -166,11 +167,7 @@ fn duplicate(before: &ListRow, row: &ListRow) -> Option<Finding> {
 }
 
 /// Every answer is used and names forms that exist.
-fn check_answers(
-    parsed: &ParsedFiles<'_>,
-    forms: &dyn Fn(&str) -> Option<Vec<String>>,
-    findings: &mut Vec<Finding>,
-) {
+fn check_answers(parsed: &ParsedFiles<'_>, forms: &QuestionsOfForm<'_>, findings: &mut Vec<Finding>) {
     let used: HashSet<&str> = parsed.rows.iter().map(|row| &*row.answer).collect();
     for (name, answer) in &parsed.answers {
         let (file, line) = &answer.place;

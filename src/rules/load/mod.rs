@@ -15,6 +15,7 @@ mod version_checks;
 
 use crate::rules::evaluate::index::Index;
 use crate::rules::finding::Finding;
+use crate::rules::form_question::FormQuestion;
 use crate::rules::load::check::collector::{FindingCollector, Paths};
 use crate::rules::load::files::ParsedFiles;
 use crate::rules::load::line_finder::LineFinder;
@@ -24,20 +25,20 @@ use crate::rules::rule_set::RuleSet;
 use crate::rules::services::ServiceNames;
 use std::collections::HashSet;
 
+/// The questions of the form `name|version`. `None` if there is no such form.
+pub type QuestionsOfForm<'a> = dyn Fn(&str) -> Option<Vec<FormQuestion>> + 'a;
+
 impl RuleSet {
-    /// Loads a rule set and runs every embedded test. `files`: path relative to `rules/`, and text. `forms`: the link
-    /// ids of the form `name|version`, or `None` if there is no such form. The error holds all findings of all files.
-    pub fn load(
-        files: &[(String, String)],
-        forms: &dyn Fn(&str) -> Option<Vec<String>>,
-    ) -> Result<Self, Vec<Finding>> {
+    /// Loads a rule set and runs every embedded test. `files`: path relative to `rules/`, and text. The error holds all
+    /// findings of all files.
+    pub fn load(files: &[(String, String)], forms: &QuestionsOfForm<'_>) -> Result<Self, Vec<Finding>> {
         Self::load_with(files, forms, &LoadOptions::default())
     }
 
     /// Like `load`, with options.
     pub fn load_with(
         files: &[(String, String)],
-        forms: &dyn Fn(&str) -> Option<Vec<String>>,
+        forms: &QuestionsOfForm<'_>,
         options: &LoadOptions,
     ) -> Result<Self, Vec<Finding>> {
         let mut files: Vec<(&str, &str)> = files

@@ -2,13 +2,15 @@
 //! own tests run over each change. A mutant that no test detects shows a gap in the tests.
 
 use crate::rules::evaluate::case_document::CaseDocument;
-use crate::rules::evaluate::facts::StepBudget;
+use crate::rules::evaluate::facts::{Fact, StepBudget};
 use crate::rules::evaluate::policy::evaluate_policy;
-use crate::rules::format::codes::code_key;
+use crate::rules::evaluate::source::FactSource;
+use crate::rules::evaluate::values::TypedValue;
+use crate::rules::format::code_set::read_set_entry;
 use crate::rules::format::conditions::{
     Condition, DayLimit, FactTest, IfMissing, Limit, Literal, Requirement,
 };
-use crate::rules::format::policy_file::TestKeys;
+use crate::rules::format::policy_file::{IfDifferent, TestKeys};
 use crate::rules::load::embedded_tests::{case_document, differences};
 use crate::rules::period::Period;
 use crate::rules::policy::Policy;
@@ -112,37 +114,94 @@ fn condition_changes(policy: &Policy) -> Vec<Change> {
     all
 }
 
-/// Another unit, and other factors between units.
+/// Facts with another unit, factor, plausible range, source or date.
 fn fact_changes(policy: &Policy) -> Vec<Change> {
     let mut all = Vec::new();
     for (name, fact) in &policy.facts {
-        let key = format!("facts/{name}");
-        if let Some(unit) = &fact.unit {
+        for (description, changed_fact) in changed_facts(fact) {
             let mut changed = policy.clone();
-            if let Some(fact) = changed.facts.get_mut(name) {
-                fact.unit = Some("{another}".into());
-            }
+            changed.facts.insert(name.clone(), changed_fact);
             all.push(Change {
-                description: format!("{name}: a unit other than '{unit}'"),
-                key: key.clone(),
+                description: format!("{name}: {description}"),
+                key: format!("facts/{name}"),
                 policy: changed,
             });
         }
-        for (unit, factor) in &fact.convert {
-            for other in [factor * 1.1, factor / 1.1] {
-                let mut changed = policy.clone();
-                if let Some(fact) = changed.facts.get_mut(name) {
-                    fact.convert.insert(unit.clone(), other);
-                }
-                all.push(Change {
-                    description: format!("{name}: '{unit}' converted by {other} instead of {factor}"),
-                    key: key.clone(),
-                    policy: changed,
-                });
-            }
-        }
     }
     all
+}
+
+/// The facts that differ from a fact by one step.
+fn changed_facts(fact: &Fact) -> Vec<(String, Fact)> {
+    let mut all = Vec::new();
+    let mut add = |description: String, change: &dyn Fn(&mut Fact)| {
+        let mut changed = fact.clone();
+        change(&mut changed);
+        all.push((description, changed));
+    };
+    if let Some(unit) = &fact.unit {
+        add(format!("a unit other than '{unit}'"), &|fact| {
+            fact.unit = Some("{another}".into());
+        });
+    }
+    if let Some((low, high)) = fact.plausible {
+        for (low, high) in [
+            (low - step(low), high),
+            (low + step(low), high),
+            (low, high - step(high)),
+            (low, high + step(high)),
+        ] {
+            add(format!("plausible from {low} to {high}"), &|fact| {
+                fact.plausible = Some((low, high));
+            });
+        }
+    }
+    let several = fact.sources.len() > 1;
+    for (n, source) in fact.sources.iter().enumerate() {
+        for (unit, factor) in &source.convert {
+            for other in [factor * 1.1, factor / 1.1] {
+                add(
+                    format!("'{unit}' converted by {other} instead of {factor}"),
+                    &|fact| {
+                        change_source(fact, n, &|source| {
+                            source.convert.insert(unit.clone(), other);
+                        });
+                    },
+                );
+            }
+        }
+        if let Some(TypedValue::Boolean(value)) = source.means {
+            add(format!("source {} means {}", n + 1, !value), &|fact| {
+                change_source(fact, n, &|source| {
+                    source.means = Some(TypedValue::Boolean(!value))
+                });
+            });
+        }
+        if source.dated_by.is_some() {
+            add(format!("source {} without its date", n + 1), &|fact| {
+                change_source(fact, n, &|source| source.dated_by = None);
+            });
+        }
+        if several {
+            add(format!("without source {}", n + 1), &|fact| {
+                drop(fact.sources.remove(n))
+            });
+        }
+    }
+    if several {
+        let (text, other) = match fact.if_different {
+            IfDifferent::Unknown => ("the first source goes before the others", IfDifferent::First),
+            IfDifferent::First => ("unknown if the sources differ", IfDifferent::Unknown),
+        };
+        add(text.to_owned(), &|fact| fact.if_different = other);
+    }
+    all
+}
+
+fn change_source(fact: &mut Fact, n: usize, change: &dyn Fn(&mut FactSource)) {
+    if let Some(source) = fact.sources.get_mut(n) {
+        change(source);
+    }
 }
 
 /// Each code that is written in the policy itself, removed from its set.
@@ -152,8 +211,10 @@ fn set_changes(policy: &Policy) -> Vec<Change> {
         let system = keys.system.as_deref().unwrap_or("");
         for code in keys.any.iter().flatten() {
             let mut changed = policy.clone();
-            if let Some(set) = changed.sets.get_mut(name) {
-                set.remove(&code_key(system, code));
+            if let Some(set) = changed.sets.get_mut(name)
+                && let Ok(entry) = read_set_entry(system, code)
+            {
+                set.remove(&entry);
             }
             all.push(Change {
                 description: format!("{name}: without the code {code}"),

@@ -1,9 +1,10 @@
 //! Reads the tables: `lists/*.csv` (what each code needs; also the source of the public list), `plans.csv`,
 //! `codes/denial.csv` and `codes/services.csv`. A row that cannot be read is a finding with its line.
 
-use crate::fhir::coding::normal_system;
+use crate::fhir::coding::{is_billing_system, normal_system};
 use crate::rules::finding::Finding;
-use crate::rules::format::codes::{CodeRange, code_key};
+use crate::rules::format::code_set::{CodeEntry, WRITE_A_BILLING_CODE};
+use crate::rules::format::codes::code_key;
 use crate::rules::services::Service;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
@@ -32,6 +33,8 @@ pub struct Plan {
     pub from: NaiveDate,
     /// The last day on which this row applies.
     pub to: Option<NaiveDate>,
+    /// How many days before the day of receipt a requested service may be. None: it must not be in the past.
+    pub retrospective_days: Option<u32>,
 }
 
 /// One reason for a denial, from `codes/denial.csv`. A reviewer selects it; rules cannot deny.
@@ -133,6 +136,9 @@ struct PlanKeys {
     zone: String,
     from: NaiveDate,
     to: Option<NaiveDate>,
+    /// The column may be left out.
+    #[serde(default)]
+    retrospective_days: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -172,8 +178,19 @@ pub(in crate::rules) fn read_list(file: &str, text: &str, findings: &mut Vec<Fin
                 "Write the system's URL in the second column, or leave the column empty in the row '*'",
             );
         }
-        if let Some(Err(message)) = CodeRange::read(&keys.system, &keys.code) {
-            error(message, "Write a range as K0813-K0816");
+        if !keys.code.is_empty() && keys.code != "*" && !keys.system.is_empty() {
+            if !is_billing_system(normal_system(&keys.system).as_ref()) {
+                let message = format!(
+                    "Codes of {} cannot be billed, so the row would apply to no item",
+                    keys.system
+                );
+                error(
+                    message,
+                    "Name billing codes: HCPCS, CPT, NDC, ICD-10-PCS or X12 service types",
+                );
+            } else if let Err(message) = CodeEntry::read(&keys.system, &keys.code) {
+                error(message, WRITE_A_BILLING_CODE);
+            }
         }
         if keys.to.is_some_and(|to| to < keys.from) {
             error(
@@ -226,6 +243,7 @@ pub(in crate::rules) fn read_plans(file: &str, text: &str, findings: &mut Vec<Fi
             zone,
             from: keys.from,
             to: keys.to,
+            retrospective_days: keys.retrospective_days,
         });
     }
     plans
@@ -270,8 +288,11 @@ pub(in crate::rules) fn read_services(file: &str, text: &str, findings: &mut Vec
                 "Fill in all three columns",
             );
         }
-        if let Some(Err(message)) = CodeRange::read(&keys.system, &keys.code) {
-            error(message, "Write a range as K0813-K0816");
+        if !keys.code.is_empty()
+            && !keys.system.is_empty()
+            && let Err(message) = CodeEntry::read(&keys.system, &keys.code)
+        {
+            error(message, WRITE_A_BILLING_CODE);
         }
         if !seen.insert(code_key(&keys.system, &keys.code)) {
             error(
@@ -386,6 +407,31 @@ mod tests {
         lines.sort_unstable();
         assert_eq!(lines, [4, 5, 6]);
         assert_eq!(plans[0].state, None);
+    }
+
+    #[test]
+    fn the_days_for_retrospective_requests_may_be_left_out() {
+        let header = "code,name,line_of_business,state,contract,zone,from,to";
+        let row = "A,Plan A,MA,,H1,America/New_York,2026-01-01,";
+        let days = |text: &str| {
+            let mut findings = Vec::new();
+            let plans = read_plans("plans.csv", text, &mut findings);
+            assert!(findings.is_empty(), "{findings:?}");
+            plans[0].retrospective_days
+        };
+        assert_eq!(days(&format!("{header}\n{row}\n")), None);
+        assert_eq!(days(&format!("{header},retrospective_days\n{row},\n")), None);
+        assert_eq!(
+            days(&format!("{header},retrospective_days\n{row},14\n")),
+            Some(14)
+        );
+        let mut findings = Vec::new();
+        read_plans(
+            "plans.csv",
+            &format!("{header},retrospective_days\n{row},-1\n"),
+            &mut findings,
+        );
+        assert_eq!(findings.len(), 1);
     }
 
     #[test]

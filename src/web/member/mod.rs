@@ -201,12 +201,13 @@ fn request_view(request: RequestSummary) -> MemberRequest {
     }
 }
 
-fn item_view(item: ItemSummary) -> MemberItem {
+/// An item with its status in plain words.
+pub(in crate::web) fn item_view(item: ItemSummary) -> MemberItem {
     let explanation = match (item.status, item.authorization_number) {
         (MemberStatus::Received, _) => {
-            "We received the request. We are checking that it is complete.".to_owned()
+            "We received the request. We will check that it is complete.".to_owned()
         }
-        (MemberStatus::InReview, _) => "One of our clinicians is reviewing the request.".to_owned(),
+        (MemberStatus::InReview, _) => "A nurse or a doctor will review the request.".to_owned(),
         (MemberStatus::NotApproved, _) => "We did not approve this service.".to_owned(),
         (MemberStatus::NotRequired, _) => "You do not need our approval for this service.".to_owned(),
         (_, Some(number)) => format!("{} The authorization number is {number}.", item.status_text),
@@ -275,8 +276,12 @@ pub(in crate::web) fn describe_scopes(scopes: &Scopes, sensitive: Option<bool>) 
             "Your prior authorization requests, our decisions, and the reasons",
         ),
         (
-            reads("Practitioner") || reads("Organization"),
-            "The names of the providers in these requests",
+            reads("Practitioner") || reads("Organization") || reads("Location"),
+            "The names of the providers and places of care in these requests",
+        ),
+        (
+            reads("QuestionnaireResponse"),
+            "The forms that your providers filled in for these requests",
         ),
         (
             sensitive == Some(true),
@@ -284,7 +289,7 @@ pub(in crate::web) fn describe_scopes(scopes: &Scopes, sensitive: Option<bool>) 
         ),
         (
             sensitive == Some(false),
-            "Requests about sensitive care are left out",
+            "Requests that we recognize as sensitive care are left out",
         ),
     ];
     descriptions
@@ -307,7 +312,7 @@ mod tests {
         );
         assert_eq!(
             describe_scopes(&Scopes::parse("patient/*.rs"), Some(false)).len(),
-            5
+            6
         );
         assert!(describe_scopes(&Scopes::parse("offline_access"), None).is_empty());
     }

@@ -24,9 +24,10 @@ pub(in crate::web) async fn home(AppState(state): AppState<State>) -> Result<Res
 
 /// `GET /notice/{token}`: the page behind the link of an email notice. It is the same for every token, sent or not.
 pub(in crate::web) async fn notice(AppState(state): AppState<State>) -> Result<Response, MemberPageError> {
-    let message = "To protect privacy, the email and this page do not show the message. Members and plan staff: sign in to \
-                   read it. Providers: you find it in your own system.";
-    show(&state, "You have a new message", message.to_owned())
+    let message = "An email with this link says that there is something new. To protect privacy, the email and this page do \
+                   not show it. Members and plan staff: sign in to see it. Providers: look it up in the system that you \
+                   sent the request with.";
+    show(&state, "About the email from the plan", message.to_owned())
 }
 
 /// The page for an unknown path below `/staff` or `/me`.

@@ -1,20 +1,20 @@
 //! What the signed-in person may do with a case, and the forms for it. A person who may not decide sees why. After a
-//! rejected form, the fields keep what the person typed.
+//! form that was not recorded, the fields keep what the person typed.
 
 use crate::prior_auth::{Item, ItemStatus, Reviewer, Role};
-use crate::review::{self, CaseView};
-use crate::rules::{DenialReason, RuleSet};
+use crate::review::{self, CaseView, CriteriaCounts};
+use crate::rules::{DenialReason, Outcome, RuleSet};
 use crate::web::fields::FormFields;
 use crate::web::session::SignedInStaff;
-use crate::web::staff::labels::{credential_text, outcome_badge, service_text};
+use crate::web::staff::labels::{capitalized, credential_text, outcome_badge, service_text};
 use crate::web::staff::views::{ApprovalForm, CaseActions, DenialForm, OpenItem};
 use crate::web::views::SelectOption;
 use chrono::NaiveDate;
 
-/// A submitted form that was rejected.
-pub(in crate::web) struct RejectedForm<'a> {
-    /// The reason, as a sentence.
-    pub reason: String,
+/// A submitted form that was not recorded, so that its fields are shown again.
+pub(in crate::web) struct SubmittedForm<'a> {
+    /// Why it was rejected, as a sentence; `None` when the person wants to change it.
+    pub rejection: Option<String>,
     /// The submitted fields.
     pub fields: &'a FormFields,
 }
@@ -25,12 +25,12 @@ pub(in crate::web) fn actions(
     staff: &SignedInStaff,
     rules: &RuleSet,
     today: NaiveDate,
-    rejected: Option<&RejectedForm<'_>>,
+    submitted: Option<&SubmittedForm<'_>>,
 ) -> CaseActions {
     let reviewer = staff.reviewer();
     let case = &view.case;
     let open: Vec<&Item> = case.items.iter().filter(|item| item.status.is_open()).collect();
-    let fields = rejected.map(|rejected| rejected.fields);
+    let fields = submitted.map(|submitted| submitted.fields);
     let is_selected = |item: &Item| match fields {
         Some(fields) => fields
             .all("item")
@@ -57,7 +57,6 @@ pub(in crate::web) fn actions(
         deny: may_deny.then(|| denial_form(&open, rules.denial_reasons(), fields)),
         can_refer: may_approve && !may_deny && is_below_physician,
         restriction: restriction(&reviewer, may_approve, may_deny),
-        rejection: rejected.map(|rejected| rejected.reason.clone()),
         note: fields.map(|f| f.get("note").to_owned()).unwrap_or_default(),
     }
 }
@@ -74,7 +73,7 @@ fn restriction(reviewer: &Reviewer, may_approve: bool, may_deny: bool) -> Option
     let is_clinical = reviewer.has_role(Role::Nurse) || reviewer.has_role(Role::Physician);
     let text = match (may_approve, may_deny) {
         (true, true) => return None,
-        (true, false) => "Only a physician may deny a request or approve less than requested.",
+        (true, false) => "Only a physician may deny a request.",
         _ if is_clinical => "You cannot decide this case because you have no valid license on record.",
         _ => "You can view this case. Only a nurse or a physician can decide it.",
     };
@@ -87,42 +86,62 @@ fn approval_form(
     today: NaiveDate,
     fields: Option<&FormFields>,
 ) -> ApprovalForm {
-    let start = |item: &Item| item.serviced.unwrap_or(today).max(today);
     let requested_end = open
         .iter()
-        .filter_map(|item| view.requested_item(item.sequence).last_requested_day(start(item)))
+        .filter_map(|item| {
+            view.requested_item(item.sequence)
+                .last_requested_day(item.first_day(today))
+        })
         .max();
     let typed_end = fields
         .and_then(|f| f.non_blank("until"))
         .and_then(|text| text.parse().ok());
-    let counts = open
-        .iter()
-        .filter_map(|item| review::count_conditions(&item.verdict));
-    let (not_met, unknown) = counts.fold((0, 0), |(not_met, unknown), counts| {
-        (not_met + counts.not_met, unknown + counts.unknown)
-    });
     ApprovalForm {
-        from: open.iter().map(|item| start(item)).min(),
+        from: open.iter().map(|item| item.first_day(today)).min(),
         until: typed_end.or(requested_end),
-        note_required: note_required(not_met, unknown),
+        note_required: note_required(open),
     }
 }
 
-/// Why an approval needs a note; `None` when all criteria are met.
-fn note_required(not_met: usize, unknown: usize) -> Option<String> {
-    let count = |n: usize, outcome: &str| match n {
+/// Why an approval needs a note and a last day; `None` when the policy's criteria for an approval are met.
+fn note_required(open: &[&Item]) -> Option<String> {
+    let beyond: Vec<&Item> = open.iter().copied().filter(|item| !item.meets_policy()).collect();
+    let mut counts = CriteriaCounts::default();
+    let mut without_policy = 0;
+    for item in &beyond {
+        match review::count_conditions(&item.verdict) {
+            Some(found) => {
+                counts.not_met += found.not_met;
+                counts.unknown += found.unknown;
+            }
+            None => without_policy += 1,
+        }
+    }
+    let criteria = |n: usize, outcome: &str| match n {
         0 => None,
         1 => Some(format!("1 criterion is {outcome}")),
         n => Some(format!("{n} criteria are {outcome}")),
     };
-    let counts: Vec<String> = [count(not_met, "not met"), count(unknown, "unknown")]
-        .into_iter()
-        .flatten()
-        .collect();
-    (!counts.is_empty()).then(|| {
+    let items = match without_policy {
+        0 => None,
+        1 => Some("no policy was applied to 1 item".to_owned()),
+        n => Some(format!("no policy was applied to {n} items")),
+    };
+    let parts = [
+        criteria(counts.not_met, "not met"),
+        criteria(counts.unknown, "unknown"),
+        items,
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let reasons = if parts.is_empty() {
+        "the policy does not approve this request".to_owned()
+    } else {
+        parts.join(" and ")
+    };
+    (!beyond.is_empty()).then(|| {
         format!(
-            "{}. To approve, explain in the note why you are approving anyway.",
-            counts.join(" and ")
+            "{}. To approve, explain in the note why you are approving anyway, and enter the last day.",
+            capitalized(&reasons)
         )
     })
 }
@@ -135,14 +154,18 @@ fn denial_form(open: &[&Item], reasons: &[DenialReason], fields: Option<&FormFie
         selected: !value.is_empty() && typed(field) == value,
     };
     let mut criteria: Vec<SelectOption> = Vec::new();
-    for criterion in open.iter().flat_map(|item| review::named_criteria(&item.verdict)) {
+    let citable = open
+        .iter()
+        .flat_map(|item| review::named_criteria(&item.verdict))
+        .filter(|criterion| criterion.outcome != Outcome::Met);
+    for criterion in citable {
         if !criteria.iter().any(|known| known.value == criterion.name) {
             let label = format!("{} ({})", criterion.text, outcome_badge(criterion.outcome).text);
             criteria.push(option(criterion.name, label, "criterion"));
         }
     }
     DenialForm {
-        open: typed("decision") == "deny",
+        open: matches!(typed("decision"), "deny" | "change"),
         reasons: reasons
             .iter()
             .map(|reason| option(&reason.code, reason.text.clone(), "reason"))
@@ -172,23 +195,32 @@ mod tests {
     }
 
     #[test]
-    fn approving_with_unmet_criteria_requires_a_note() {
-        assert_eq!(note_required(0, 0), None);
-        let text = note_required(1, 2).unwrap();
+    fn approving_beyond_the_policy_requires_a_note_and_a_last_day() {
+        let case = samples::case();
+        let text = note_required(&[&case.items[0]]).unwrap();
         assert!(
-            text.starts_with("1 criterion is not met and 2 criteria are unknown"),
+            text.starts_with(
+                "1 criterion is not met and 1 criterion is unknown. To approve, explain in the note"
+            ),
             "{text}"
         );
+        let mut without_policy = case.items[0].clone();
+        without_policy.verdict.trace.clear();
+        let text = note_required(&[&without_policy]).unwrap();
+        assert!(text.starts_with("No policy was applied to 1 item."), "{text}");
+        let mut met = case.items[0].clone();
+        met.verdict.trace[0].outcome = Outcome::Met;
+        assert_eq!(note_required(&[&met]), None);
     }
 
     #[test]
-    fn a_denial_can_cite_each_criterion_once_with_its_outcome() {
+    fn a_denial_can_cite_each_criterion_that_is_not_met_once_with_its_outcome() {
         let case = samples::case();
         let open: Vec<&Item> = case.items.iter().collect();
         let fields = FormFields::parse("decision=deny&criterion=test-age&text=because");
         let denial = denial_form(&open, &[], Some(&fields));
         let labels: Vec<&str> = denial.criteria.iter().map(|c| c.label.as_str()).collect();
-        assert!(labels.contains(&"Test age (not met)"), "{labels:?}");
+        assert_eq!(labels, ["Test age (not met)", "Test source (unknown)"]);
         assert!(denial.open && denial.text == "because");
         assert_eq!(denial.criteria.iter().filter(|c| c.selected).count(), 1);
     }

@@ -4,11 +4,16 @@
 use crate::fhir::dates;
 use crate::prior_auth::Item;
 use crate::review::{self, CaseView, CriteriaCounts, EvidenceLocation};
-use crate::rules::{Decision, Leaf, PolicySource, RuleSet, TraceNode, Verdict, VerdictSource, combine_text};
-use crate::web::staff::labels::{outcome_badge, service_text, source_text, status_badge, verdict_text};
+use crate::rules::{
+    Decision, PolicySource, RuleSet, ShownNode, ShownTest, StatedValue, Verdict, VerdictSource,
+};
+use crate::web::staff::labels::{
+    capitalized, outcome_badge, service_text, source_text, status_badge, verdict_text,
+};
+use crate::web::staff::views::set_aside::SetAsideRow;
 use crate::web::staff::views::{
     AppliedPolicy, ClinicalEntryRow, CriterionNode, EvidenceLink, EvidenceTables, FactTest, FormAnswerRow,
-    NeededDocument, OrderDetailRow,
+    NeededDocument, OrderDetailRow, StatedRow,
 };
 
 /// The policy of the first item that has one, with the counts of all items.
@@ -33,13 +38,6 @@ pub(in crate::web) fn applied_policy(items: &[Item]) -> Option<AppliedPolicy> {
     })
 }
 
-fn capitalized(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
 /// The conditions of the item. When the case has several items, one branch for each item.
 pub(in crate::web) fn criteria_tree(view: &CaseView, rules: &RuleSet) -> Vec<CriterionNode> {
     let items = view.case.items.as_slice();
@@ -47,7 +45,7 @@ pub(in crate::web) fn criteria_tree(view: &CaseView, rules: &RuleSet) -> Vec<Cri
         let sources = policy_sources(rules, &item.verdict);
         review::conditions(&item.verdict)
             .iter()
-            .map(|node| criterion_node(view, sources, node))
+            .map(|node| criterion_node(view, sources, &node.shown()))
             .collect()
     };
     if let [only] = items {
@@ -67,17 +65,18 @@ pub(in crate::web) fn criteria_tree(view: &CaseView, rules: &RuleSet) -> Vec<Cri
         .collect()
 }
 
-fn criterion_node(view: &CaseView, sources: &[PolicySource], node: &TraceNode) -> CriterionNode {
+fn criterion_node(view: &CaseView, sources: &[PolicySource], node: &ShownNode<'_>) -> CriterionNode {
     CriterionNode {
         status: outcome_badge(node.outcome),
-        text: node.text.clone(),
+        text: node.text.map(str::to_owned),
+        // A list of one part needs no words, but a negation does.
         combine: node
             .combine
             .as_deref()
-            .filter(|_| node.of.len() > 1)
-            .map(|combine| format!("{}:", capitalized(&combine_text(combine)))),
-        cite: node.cite.as_deref().map(|cite| full_citation(sources, cite)),
-        test: node.leaf.as_ref().map(|leaf| fact_test(view, leaf)),
+            .filter(|_| node.of.len() > 1 || node.is_negation)
+            .map(|combine| format!("{}:", capitalized(combine))),
+        cite: node.cite.map(|cite| full_citation(sources, cite)),
+        test: node.test.as_ref().map(|test| fact_test(view, test)),
         parts: node
             .of
             .iter()
@@ -106,18 +105,40 @@ fn full_citation(sources: &[PolicySource], cite: &str) -> String {
     }
 }
 
-fn fact_test(view: &CaseView, leaf: &Leaf) -> FactTest {
+fn fact_test(view: &CaseView, test: &ShownTest<'_>) -> FactTest {
+    let leaf = test.leaf;
+    let stated = |one: &StatedValue| StatedRow {
+        value: one.text(),
+        date: shown_date(one.date.as_deref()),
+        evidence: evidence_link(view, &one.path),
+    };
     FactTest {
         fact: leaf.title().to_owned(),
-        value: leaf.found(),
-        date: leaf
-            .date
-            .clone()
-            .filter(|date| dates::DateRange::read(date, chrono_tz::UTC).is_some()),
-        required: leaf.required.clone(),
+        value: leaf.found().map(|value| shown_value(value, view)),
+        // A value that is itself the date needs no second one.
+        date: shown_date(leaf.date.as_deref()).filter(|date| leaf.found().as_ref() != Some(date)),
+        required: test.required.clone(),
         evidence: leaf.path.as_deref().and_then(|path| evidence_link(view, path)),
         note: leaf.note.clone(),
+        stated: leaf.stated.iter().map(stated).collect(),
     }
+}
+
+/// A value in words; an instant as its day in the plan's time zone.
+fn shown_value(value: String, view: &CaseView) -> String {
+    match dates::instant(&value) {
+        Some(at) => at
+            .with_timezone(&view.case.received.zone)
+            .date_naive()
+            .to_string(),
+        None => value,
+    }
+}
+
+/// A date that the page can show.
+fn shown_date(date: Option<&str>) -> Option<String> {
+    date.filter(|date| dates::DateRange::read(date, chrono_tz::UTC).is_some())
+        .map(str::to_owned)
 }
 
 fn evidence_link(view: &CaseView, path: &str) -> Option<EvidenceLink> {
@@ -183,6 +204,16 @@ pub(in crate::web) fn evidence_tables(view: &CaseView) -> EvidenceTables {
                 value: detail.value.clone(),
             })
             .collect(),
+        set_aside: evidence
+            .set_aside
+            .iter()
+            .map(|row| SetAsideRow {
+                name: row.name.clone(),
+                content: row.content.clone(),
+                place: row.place.clone(),
+                reason: row.reason.clone(),
+            })
+            .collect(),
     }
 }
 
@@ -214,6 +245,8 @@ pub(in crate::web) fn needed_documents(items: &[Item]) -> Vec<NeededDocument> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::operator_cases::operator_cases;
+    use crate::rules::{Outcome, TraceNode};
     use crate::web::staff::samples::{case_view, no_rules};
 
     #[test]
@@ -235,6 +268,89 @@ mod tests {
                 .clinical_entries
                 .iter()
                 .any(|row| row.anchor == link.anchor)
+        );
+    }
+
+    #[test]
+    fn the_page_says_every_operator_with_each_outcome_plain_and_negated() {
+        let view = case_view();
+        for case in operator_cases() {
+            let node = criterion_node(&view, &[], &case.node().shown());
+            let [fact, required, found] = &case.words;
+            assert_eq!(
+                node.status.text,
+                outcome_badge(case.outcome).text,
+                "{}",
+                case.condition
+            );
+            let test = node.test.unwrap();
+            assert_eq!(
+                (&test.fact, &test.required),
+                (fact, required),
+                "{}",
+                case.condition
+            );
+            assert_eq!(test.value.unwrap_or_default(), *found, "{}", case.condition);
+            assert!(node.parts.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_negation_of_several_tests_is_named() {
+        let case = operator_cases().remove(0);
+        let part = case.node().clone();
+        let all = TraceNode {
+            combine: Some("all".to_owned()),
+            of: vec![part.clone(), part.clone()],
+            leaf: None,
+            ..part
+        };
+        let not = TraceNode {
+            outcome: Outcome::NotMet,
+            combine: Some("not".to_owned()),
+            of: vec![all.clone()],
+            ..all
+        };
+        let node = criterion_node(&case_view(), &[], &not.shown());
+        assert_eq!(node.combine.as_deref(), Some("Not:"));
+        assert_eq!(node.parts[0].combine.as_deref(), Some("All of:"));
+    }
+
+    #[test]
+    fn values_that_contradict_each_other_are_shown_with_their_evidence() {
+        let stated = |value: i32, path: &str| StatedValue {
+            value: serde_json::json!(value),
+            unit: Some("%".to_owned()),
+            date: Some("2026-09-24".to_owned()),
+            path: path.to_owned(),
+        };
+        let mut node = operator_cases().remove(0).node().clone();
+        let leaf = node.leaf.as_mut().unwrap();
+        leaf.value = None;
+        leaf.note = Some("the sources state different values".to_owned());
+        leaf.stated = vec![
+            stated(87, "$['res']['Observation'][0]['valueQuantity']"),
+            stated(97, "$['answers']['oxygen.spo2'][0]"),
+        ];
+        let test = criterion_node(&case_view(), &[], &node.shown()).test.unwrap();
+        let values: Vec<&str> = test.stated.iter().map(|row| row.value.as_str()).collect();
+        assert_eq!(values, ["87%", "97%"]);
+        assert_eq!(test.stated[0].evidence.as_ref().unwrap().label, "Observation 1");
+    }
+
+    #[test]
+    fn an_instant_is_shown_once_as_the_day_in_the_plans_time_zone() {
+        let mut view = case_view();
+        let conditions = &mut view.case.items[0].verdict.trace[0].of;
+        let leaf = conditions[1].of[0].leaf.as_mut().unwrap();
+        leaf.value = Some(serde_json::json!("2026-09-25T01:30:00Z"));
+        leaf.unit = None;
+        leaf.date = Some("2026-09-25T01:30:00Z".to_owned());
+        let tree = criteria_tree(&view, &no_rules());
+        let test = tree[1].parts[0].test.as_ref().unwrap();
+        assert_eq!(
+            (test.value.as_deref(), test.date.as_deref()),
+            (Some("2026-09-24"), None)
         );
     }
 

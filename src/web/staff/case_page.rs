@@ -6,21 +6,31 @@ use crate::review::CaseView;
 use crate::rules::RuleSet;
 use crate::state::State;
 use crate::web::session::SignedInStaff;
-use crate::web::staff::case_actions::{RejectedForm, actions};
+use crate::web::staff::case_actions::{SubmittedForm, actions};
 use crate::web::staff::case_criteria::{applied_policy, criteria_tree, evidence_tables, needed_documents};
+use crate::web::staff::decision_notices::{recorded_decision, rejection};
 use crate::web::staff::history::history_rows;
-use crate::web::staff::labels::{
-    case_number, case_status_badge, escalation_badge, service_name, status_badge,
-};
+use crate::web::staff::labels::{case_status_badge, escalation_badge, service_name, status_badge};
 use crate::web::staff::views::{CaseDeadline, CaseItem, CasePage, CaseParty};
 use crate::web::views::{Badge, BadgeStyle};
 
-/// Builds the case page. `rejected` is the form that was just submitted and rejected, if any.
+/// What the person did just before the page is shown.
+#[derive(Clone, Copy)]
+pub(in crate::web) enum Before<'a> {
+    /// Nothing.
+    Nothing,
+    /// The person recorded a decision; the number of its last event.
+    Recorded(u32),
+    /// The person submitted a form that was not recorded.
+    Submitted(&'a SubmittedForm<'a>),
+}
+
+/// Builds the case page.
 pub(in crate::web) fn case_page(
     state: &State,
     staff: &SignedInStaff,
     view: &CaseView,
-    rejected: Option<&RejectedForm<'_>>,
+    before: Before<'_>,
 ) -> CasePage {
     let case = &view.case;
     let received = &case.received;
@@ -28,6 +38,10 @@ pub(in crate::web) fn case_page(
     let policy_set = state.policy_set();
     let rules = &policy_set.rules;
     let today = now.with_timezone(&received.zone).date_naive();
+    let submitted = match before {
+        Before::Submitted(form) => Some(form),
+        _ => None,
+    };
     let escalation = if case.is_open() {
         escalation_badge(policy_set.clocks.escalation_step(&received.due, now))
     } else {
@@ -37,7 +51,7 @@ pub(in crate::web) fn case_page(
         frame: staff.frame(),
         now,
         zone: received.zone.name().to_owned(),
-        number: case_number(case),
+        number: case.number().to_owned(),
         status: case_status_badge(case),
         urgent: received.urgent,
         plan: match &view.plan_name {
@@ -62,9 +76,14 @@ pub(in crate::web) fn case_page(
         needed_documents: needed_documents(case.items.as_slice()),
         evidence: evidence_tables(view),
         parties: parties(view),
+        recorded: match before {
+            Before::Recorded(last) => recorded_decision(view, rules, &staff.reviewer(), last),
+            _ => None,
+        },
+        rejection: submitted.and_then(|form| rejection(view, rules, form)),
         actions: case
             .is_open()
-            .then(|| actions(view, staff, rules, today, rejected)),
+            .then(|| actions(view, staff, rules, today, submitted)),
         history: history_rows(view, rules),
     }
 }
@@ -74,6 +93,7 @@ fn case_item(view: &CaseView, rules: &RuleSet, item: &Item) -> CaseItem {
     CaseItem {
         sequence: item.sequence,
         service: service_name(rules, item),
+        modifiers: requested.modifiers,
         quantity: requested.quantity,
         period: requested.period,
         performer: requested.performer,

@@ -1,80 +1,138 @@
-//! Handlers of the case page: show a case, submit a decision.
+//! Handlers of the case page: show a case, submit a decision. Each time that a case is shown, the access log says who
+//! opened it and from where, before the page is sent.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::prior_auth::PriorAuth;
-use crate::review::{self, ReviewAction, ReviewDecision};
+use crate::prior_auth::Reviewer;
+use crate::review::{self, CaseView, Opener, ReviewAction, ReviewDecision, ReviewDenial, ReviewResult};
 use crate::state::State;
+use crate::web::client_address::ClientAddress;
 use crate::web::fields::FormFields;
 use crate::web::reply::{StaffPageError, redirect, render_page};
 use crate::web::session::{self, CaseStaff, SignedInStaff};
-use crate::web::staff::case_actions::RejectedForm;
-use crate::web::staff::case_page::case_page;
+use crate::web::staff::case_actions::SubmittedForm;
+use crate::web::staff::case_page::{Before, case_page};
+use crate::web::staff::confirm_denial::confirm_denial_page;
 use crate::wire;
-use axum::extract::{Path, State as AppState};
+use axum::extract::{Path, RawQuery, State as AppState};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use std::net::IpAddr;
 use uuid::Uuid;
 
 type PageResult = Result<Response, StaffPageError>;
 
-/// `GET /staff/cases/{case}`.
+/// `GET /staff/cases/{case}`. The query parameter `recorded` is the number of the event that the person just caused.
 pub(in crate::web) async fn show(
     AppState(state): AppState<State>,
     CaseStaff(staff): CaseStaff,
+    ClientAddress(address): ClientAddress,
     Path(case): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> PageResult {
-    let view = review::read_case_view(&state, parse_case_id(&case)?).await?;
-    Ok(render_page(
-        StatusCode::OK,
-        &case_page(&state, &staff, &view, None),
-    )?)
+    let visit = Visit {
+        state: &state,
+        staff: &staff,
+        address,
+        case: parse_case_id(&case)?,
+    };
+    let query = FormFields::parse(query.as_deref().unwrap_or(""));
+    let before = query
+        .get("recorded")
+        .parse()
+        .map_or(Before::Nothing, Before::Recorded);
+    visit.page(StatusCode::OK, before).await
 }
 
 /// `POST /staff/cases/{case}/decide`.
 pub(in crate::web) async fn decide(
     AppState(state): AppState<State>,
     CaseStaff(staff): CaseStaff,
+    ClientAddress(address): ClientAddress,
     Path(case): Path<String>,
     fields: FormFields,
 ) -> PageResult {
-    let case = parse_case_id(&case)?;
+    let visit = Visit {
+        state: &state,
+        staff: &staff,
+        address,
+        case: parse_case_id(&case)?,
+    };
     session::check_csrf_token(&staff.session, &fields)?;
-    let result = match parse_decision(case, &fields) {
-        Ok(decision) => review::decide(&state, &staff.reviewer(), decision).await,
+    if fields.get("decision") == "change" {
+        let form = SubmittedForm {
+            rejection: None,
+            fields: &fields,
+        };
+        return visit.page(StatusCode::OK, Before::Submitted(&form)).await;
+    }
+    let result = match parse_decision(visit.case, &fields) {
+        Ok(decision) => {
+            let result = review::decide(&state, &staff.reviewer(), decision.clone()).await;
+            result.map(|result| (decision, result))
+        }
         Err(error) => Err(error),
     };
     match result {
-        Ok(PriorAuth { id, .. }) => Ok(redirect(&format!("/staff/cases/{id}"))?),
-        Err(e) if matches!(e.kind(), ErrorKind::Conflict | ErrorKind::Invalid) => {
-            rejected_form_page(&state, &staff, case, &fields, &e).await
+        Ok((_, ReviewResult::Recorded(case))) => Ok(redirect(&format!(
+            "/staff/cases/{}?recorded={}",
+            case.id, case.version
+        ))?),
+        Ok((_, ReviewResult::Unchanged(case))) => Ok(redirect(&format!("/staff/cases/{}", case.id))?),
+        Ok((decision, ReviewResult::ConfirmDenial(denial))) => visit.confirmation(&decision, &denial).await,
+        Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Invalid) => {
+            let form = SubmittedForm {
+                rejection: Some(format!("{}.", error.message().trim_end_matches('.'))),
+                fields: &fields,
+            };
+            visit
+                .page(wire::status(error.kind()), Before::Submitted(&form))
+                .await
         }
-        Err(e) => Err(e.into()),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// The case as it is now, with the reason of the rejection and everything that was typed.
-async fn rejected_form_page(
-    state: &State,
-    staff: &SignedInStaff,
+/// One person at one case.
+struct Visit<'a> {
+    state: &'a State,
+    staff: &'a SignedInStaff,
+    address: Option<IpAddr>,
     case: Uuid,
-    fields: &FormFields,
-    error: &Error,
-) -> PageResult {
-    let view = review::read_case_view(state, case).await?;
-    let status = wire::status(error.kind());
-    let reason = error.message().trim_end_matches('.');
-    if !view.case.is_open() {
-        let message = format!("{reason}. All items of this case are decided");
-        return Ok(StaffPageError::from(Error::conflict(message)).into_response());
+}
+
+impl Visit<'_> {
+    /// Reads the case after storing that the person opened it.
+    async fn open(&self, by: &Reviewer) -> Result<CaseView> {
+        let opener = Opener {
+            by,
+            address: self.address,
+        };
+        review::open_case(self.state, &opener, self.case).await
     }
-    let rejected = RejectedForm {
-        reason: format!("{reason}."),
-        fields,
-    };
-    Ok(render_page(
-        status,
-        &case_page(state, staff, &view, Some(&rejected)),
-    )?)
+
+    /// The case as it is now.
+    async fn page(&self, status: StatusCode, before: Before<'_>) -> PageResult {
+        let view = self.open(&self.staff.reviewer()).await?;
+        Ok(render_page(
+            status,
+            &case_page(self.state, self.staff, &view, before),
+        )?)
+    }
+
+    /// What a denial will send, to be confirmed.
+    async fn confirmation(&self, decision: &ReviewDecision, denial: &review::DenialToConfirm) -> PageResult {
+        let ReviewAction::Deny(words) = &decision.action else {
+            return Err(Error::internal("only a denial is confirmed").into());
+        };
+        let view = self.open(&self.staff.reviewer()).await?;
+        let page = confirm_denial_page(self.state, self.staff, &view, decision, words, denial);
+        let status = if denial.hard_text_not_accepted {
+            StatusCode::UNPROCESSABLE_ENTITY
+        } else {
+            StatusCode::OK
+        };
+        Ok(render_page(status, &page)?)
+    }
 }
 
 fn parse_case_id(text: &str) -> Result<Uuid> {
@@ -97,11 +155,13 @@ fn parse_decision(case: Uuid, fields: &FormFields) -> Result<ReviewDecision> {
                 until: until.map_err(|_| invalid("until"))?,
             }
         }
-        "deny" => ReviewAction::Deny {
+        "deny" => ReviewAction::Deny(ReviewDenial {
             reason_code: fields.get("reason").to_owned(),
             criterion: fields.non_blank("criterion").map(str::to_owned),
-            text: fields.get("text").to_owned(),
-        },
+            text: with_plain_line_ends(fields.get("text")),
+            confirmation: fields.get("confirmation").to_owned(),
+            accepts_hard_text: fields.get("hard_text") == "accept",
+        }),
         "refer" => ReviewAction::Refer,
         _ => {
             return Err(Error::invalid(
@@ -114,9 +174,14 @@ fn parse_decision(case: Uuid, fields: &FormFields) -> Result<ReviewDecision> {
         case,
         version_seen,
         items,
-        note: fields.get("note").to_owned(),
+        note: with_plain_line_ends(fields.get("note")),
         action,
     })
+}
+
+/// A text with `\n` for each line end. Browsers send `\r\n`.
+fn with_plain_line_ends(text: &str) -> String {
+    text.replace("\r\n", "\n")
 }
 
 #[cfg(test)]
@@ -149,6 +214,19 @@ mod tests {
     fn an_empty_end_date_stands_for_everything_requested() {
         let decision = parse("version=7&item=1&until=&decision=approve").unwrap();
         assert!(matches!(decision.action, ReviewAction::Approve { until: None }));
+    }
+
+    #[test]
+    fn a_denial_carries_its_confirmation_and_plain_line_ends() {
+        let form = "version=7&item=1&decision=deny&reason=0F&text=a%0D%0Ab&confirmation=abc&hard_text=accept";
+        let ReviewAction::Deny(denial) = parse(form).unwrap().action else {
+            panic!("not a denial")
+        };
+        assert_eq!(
+            (denial.text.as_str(), denial.confirmation.as_str()),
+            ("a\nb", "abc")
+        );
+        assert!(denial.accepts_hard_text && denial.criterion.is_none());
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! The history of a case as text: what happened, when, who did it and with which license.
 
 use crate::prior_auth::{Actor, Event, EventBody, InternalNote, Item, Outcome, Received};
-use crate::review::{CaseView, count_conditions};
+use crate::review::{CaseView, count_conditions, named_criteria};
 use crate::rules::RuleSet;
 use crate::web::staff::labels::{credential_text, service_text, source_text, verdict_text};
 use crate::web::staff::views::HistoryRow;
 
 /// One row for each event, oldest first.
 pub(in crate::web) fn history_rows(view: &CaseView, rules: &RuleSet) -> Vec<HistoryRow> {
-    view.events.iter().map(|event| row(view, rules, event)).collect()
+    view.events
+        .iter()
+        .map(|event| history_row(view, rules, event))
+        .collect()
 }
 
-fn row(view: &CaseView, rules: &RuleSet, event: &Event) -> HistoryRow {
+/// One event as text.
+pub(in crate::web) fn history_row(view: &CaseView, rules: &RuleSet, event: &Event) -> HistoryRow {
     let (actor, credential) = actor(view, event);
     let (summary, detail) = match &event.body {
         EventBody::Received(received) => ("Request received".to_owned(), Some(receipt_detail(received))),
@@ -22,7 +26,7 @@ fn row(view: &CaseView, rules: &RuleSet, event: &Event) -> HistoryRow {
             note,
         } => (
             format!("Item {sequence}: {}", outcome_label(outcome)),
-            Some(decision_detail(outcome, note)).filter(|text| !text.is_empty()),
+            Some(decision_detail(outcome, note, view.case.item(*sequence))).filter(|text| !text.is_empty()),
         ),
         EventBody::Referred { sequence, question } => (
             format!("Item {sequence}: referred to a physician"),
@@ -100,7 +104,7 @@ fn outcome_label(outcome: &Outcome) -> &'static str {
     }
 }
 
-fn decision_detail(outcome: &Outcome, note: &InternalNote) -> String {
+fn decision_detail(outcome: &Outcome, note: &InternalNote, item: Option<&Item>) -> String {
     let mut parts = match outcome {
         Outcome::Approved(approval) => vec![
             match approval.end {
@@ -112,7 +116,14 @@ fn decision_detail(outcome: &Outcome, note: &InternalNote) -> String {
         Outcome::Denied(denial) => vec![format!("reason {}: {}", denial.reason_code(), denial.reason())],
         Outcome::NotRequired { reason } => vec![reason.clone()],
     };
-    parts.extend(note.criterion.as_ref().map(|name| format!("criterion {name}")));
+    parts.extend(note.criterion.as_ref().map(|name| {
+        let named = item.map(|item| named_criteria(&item.verdict)).unwrap_or_default();
+        let criterion = named.iter().find(|criterion| criterion.name == name);
+        format!(
+            "criterion: {}",
+            criterion.map_or(name.as_str(), |criterion| criterion.text)
+        )
+    }));
     parts.extend(note.text.as_ref().map(|text| format!("note: {text}")));
-    parts.join("; ")
+    parts.join(" · ")
 }

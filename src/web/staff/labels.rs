@@ -7,14 +7,6 @@ use crate::web::session::role_label;
 use crate::web::staff::views::ServiceName;
 use crate::web::views::{Badge, BadgeStyle};
 
-/// The case number: the reference number of the first item, which providers and members know.
-pub(in crate::web) fn case_number(case: &PriorAuth) -> String {
-    case.items
-        .first()
-        .map(|item| item.reference_number.clone())
-        .unwrap_or_default()
-}
-
 /// The service of an item: its plain name from the plan's list of services, or the title of the policy that was
 /// applied.
 pub(in crate::web) fn service_name(rules: &RuleSet, item: &Item) -> ServiceName {
@@ -37,6 +29,14 @@ pub(in crate::web) fn service_text(rules: &RuleSet, item: &Item) -> String {
         Some(name) => format!("{name} ({})", service.code),
         None => service.code,
     }
+}
+
+/// A text with its first letter as a capital.
+pub(in crate::web) fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// An item's status as text.
@@ -121,7 +121,8 @@ pub(in crate::web) fn verdict_text(verdict: &Verdict) -> String {
         Decision::Pend(pend) => format!(
             "routed to manual review, queue {} ({})",
             pend.queue,
-            pend.reason.replace('-', " ")
+            pend.limit_text()
+                .map_or_else(|| pend.reason.replace('-', " "), str::to_owned)
         ),
     }
 }

@@ -1,12 +1,17 @@
-//! The pages of staff: sign-in, the reviewers' queue and cases, the policies. `prior_auth` and `publication` check what
+//! The pages of staff: sign-in, the reviewers' queue and cases, the policies, the access log. `prior_auth` and `publication` check what
 //! a person may do; the pages only select which buttons are shown.
 
+pub mod access_log;
 pub mod case_actions;
 pub mod case_criteria;
 pub mod case_page;
 pub mod cases;
+pub mod confirm_denial;
+pub mod decision_notices;
 pub mod history;
 pub mod labels;
+#[cfg(test)]
+mod operator_tests;
 pub mod policies;
 pub mod policies_page;
 pub mod queue;

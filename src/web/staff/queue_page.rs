@@ -9,9 +9,7 @@ use crate::review::{Queue, QueueEntry, QueueFilters, count_conditions};
 use crate::rules::RuleSet;
 use crate::web::fields::{FormFields, url_with_query};
 use crate::web::paths;
-use crate::web::staff::labels::{
-    case_number, case_status_badge, escalation_badge, service_name, status_label,
-};
+use crate::web::staff::labels::{case_status_badge, escalation_badge, service_name, status_label};
 use crate::web::staff::views::{
     ActiveFilter, FilterSelect, MemberSummary, QueueRow, QueueTable, ServiceName,
 };
@@ -215,7 +213,7 @@ fn row(entry: &QueueEntry, rules: &RuleSet) -> QueueRow {
     let received = &case.received;
     QueueRow {
         href: format!("/staff/cases/{}", case.id),
-        number: case_number(case),
+        number: case.number().to_owned(),
         due: Some(received.due.internal),
         escalation: escalation_badge(entry.escalation_step),
         urgent: received.urgent,

@@ -1,7 +1,7 @@
 //! Samples for the tests of the staff pages.
 
 use crate::forms::Forms;
-use crate::review::{CaseEvidence, CaseView, samples};
+use crate::review::{CaseEvidence, CaseView, Deliveries, samples};
 use crate::rules::RuleSet;
 
 /// A sample case as a reviewer opens it.
@@ -14,8 +14,10 @@ pub fn case_view() -> CaseView {
         plan_name: Some("Harbor Medicare Advantage".to_owned()),
         client_names: [(samples::CLIENT, "Demo EHR".to_owned())].into(),
         requested_items: Vec::new(),
+        deliveries: Deliveries::default(),
         evidence: CaseEvidence::collect(
             &samples::request(),
+            None,
             &Forms::default(),
             samples::now().date_naive(),
         ),

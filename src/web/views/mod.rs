@@ -5,7 +5,7 @@
 //! rules. The views of single pages are in `staff::views`, `member::views` and `public::views`.
 
 #[cfg(test)]
-mod samples;
+pub(in crate::web) mod samples;
 
 use crate::web::render::Page;
 use serde::Serialize;
@@ -34,6 +34,8 @@ pub struct SignedInUser {
     pub may_see_cases: bool,
     /// Whether the person may see policies (staff).
     pub may_see_policies: bool,
+    /// Whether the person may see the access log (staff).
+    pub may_see_access_log: bool,
 }
 
 /// A status as a text with an icon and a color. The text is always shown, so no status depends on color alone.
@@ -272,6 +274,9 @@ mod tests {
         check(&templates, &samples::case_for_physician());
         check(&templates, &samples::case_for_nurse());
         check(&templates, &samples::decided_case());
+        check(&templates, &samples::case_decided_by_another());
+        check(&templates, &samples::confirm_denial());
+        check(&templates, &samples::access_log());
         check(&templates, &samples::member_sign_in());
         check(&templates, &samples::member_home());
         check(&templates, &samples::consent());

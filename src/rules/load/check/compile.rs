@@ -1,10 +1,13 @@
 //! Compiles the facts of a policy: where they are found, as which type they are read, and whether the keys fit
 //! together.
 
-use crate::rules::evaluate::facts::{BUILT_IN_FACTS, BuiltInFact, Fact, FactSource};
-use crate::rules::format::conditions::is_unit;
-use crate::rules::format::policy_file::{FactKeys, FactType, FromKeys, PickRule, PolicyKeys};
+use crate::rules::evaluate::facts::{BUILT_IN_FACTS, BuiltInFact, Fact};
+use crate::rules::evaluate::source::{FactSource, FoundIn};
+use crate::rules::evaluate::values::TypedValue;
+use crate::rules::format::conditions::Literal;
+use crate::rules::format::policy_file::{FactKeys, FactType, FromKeys, IfDifferent, PolicyKeys, SourceKeys};
 use crate::rules::load::check::collector::{FindingCollector, UsedNames, add_name};
+use crate::rules::load::check::fact_mistakes::{mistakes, source_mistakes};
 use std::collections::BTreeMap;
 
 /// Compiles every fact of the policy and the built-in ones. A fact with a finding may be left out; the policy is then
@@ -31,16 +34,23 @@ pub(in crate::rules) fn facts(
 
 fn built_in_facts(collector: &mut FindingCollector<'_>) -> BTreeMap<String, Fact> {
     let compile = |built_in: &BuiltInFact| {
-        let fact = Fact {
-            label: Some(built_in.label.to_owned()),
-            source: FactSource::Path(collector.path("facts", built_in.path)?),
+        let source = FactSource {
+            found_in: FoundIn::Path(collector.path("facts", built_in.path)?),
             keep: Vec::new(),
             read: None,
+            means: None,
             dated: None,
+            dated_by: None,
             pick: built_in.pick,
+            convert: BTreeMap::new(),
+        };
+        let fact = Fact {
+            label: Some(built_in.label.to_owned()),
             kind: built_in.kind,
             unit: None,
-            convert: BTreeMap::new(),
+            sources: vec![source],
+            if_different: IfDifferent::Unknown,
+            plausible: None,
         };
         Some((built_in.name.to_owned(), fact))
     };
@@ -54,60 +64,105 @@ fn fact(
     collector: &mut FindingCollector<'_>,
 ) -> Option<Fact> {
     let key = format!("facts/{name}");
-    let source = source(&key, keys, used, collector);
-    let read = keys.read.as_ref();
-    let (kind, unit) = match (read, keys.kind) {
-        (Some(read), None) if keys.from.is_some() => (read.kind, read.unit.clone().or(keys.unit.clone())),
-        (None, Some(kind)) if keys.answer.is_some() => (kind, keys.unit.clone()),
+    let of_read = keys.read.as_ref().filter(|_| keys.from.is_some());
+    let (kind, unit) = match (of_read, keys.kind) {
+        (Some(read), None) => (read.kind, read.unit.clone().or(keys.unit.clone())),
+        (None, Some(kind)) if keys.answer.is_some() || keys.means.is_some() => (kind, keys.unit.clone()),
+        (Some(_), Some(_)) => {
+            collector.error(
+                &key,
+                format!("The fact '{name}' has two types"),
+                "Remove 'as', which is for 'answer' and 'means', or remove 'read'",
+            );
+            return None;
+        }
         _ => {
             collector.error(
                 &key,
                 format!("The fact '{name}' has no type"),
-                "Add 'read' next to 'from', or 'as' next to 'answer'",
+                "Add 'read' next to 'from', or 'as' next to 'answer' or 'means'",
             );
             return None;
         }
     };
-    let read_path = read.map(|read| collector.path(&key, &read.path));
-    let dated = keys.dated.as_ref().map(|dated| collector.path(&key, dated));
-    let mut keep = Vec::new();
-    for one in &keys.keep {
-        add_name(&mut used.sets, &one.in_set, &key);
-        let path = collector.path(&key, &one.path);
-        keep.extend(path.map(|path| (path, one.in_set.clone())));
+    let first = keys.first_source();
+    let all: Vec<(String, &SourceKeys)> = std::iter::once((key.clone(), &first))
+        .chain(
+            keys.also
+                .iter()
+                .enumerate()
+                .map(|(n, also)| (format!("{key}/also/{n}"), also)),
+        )
+        .collect();
+    let sources = all
+        .iter()
+        .map(|(key, source)| self::source(key, source, kind, used, collector))
+        .collect::<Vec<Option<FactSource>>>();
+    for (source_key, source) in &all {
+        for (mistake, fix) in source_mistakes(source, kind, unit.as_deref()) {
+            collector.error(source_key, format!("The fact '{name}': {mistake}"), fix);
+        }
     }
-    let fact = Fact {
-        label: keys.label.clone(),
-        source: source?,
-        keep,
-        read: read_path.flatten(),
-        dated: dated.flatten(),
-        pick: keys.pick,
-        kind,
-        unit,
-        convert: read.map(|read| read.convert.clone()).unwrap_or_default(),
-    };
-    for (mistake, fix) in mistakes(&fact) {
+    for (mistake, fix) in mistakes(keys, kind, unit.as_deref()) {
         collector.error(&key, format!("The fact '{name}': {mistake}"), fix);
     }
-    Some(fact)
+    Some(Fact {
+        label: keys.label.clone(),
+        kind,
+        unit,
+        sources: sources.into_iter().collect::<Option<Vec<FactSource>>>()?,
+        if_different: keys.if_different.unwrap_or(IfDifferent::Unknown),
+        plausible: keys.plausible.as_ref().map(|(low, high)| (low.value, high.value)),
+    })
 }
 
 fn source(
     key: &str,
-    keys: &FactKeys,
+    keys: &SourceKeys,
+    kind: FactType,
     used: &mut UsedNames,
     collector: &mut FindingCollector<'_>,
 ) -> Option<FactSource> {
+    let found_in = found_in(key, keys, used, collector);
+    let read = keys.read.as_ref().map(|read| collector.path(key, &read.path));
+    let dated = keys.dated.as_ref().map(|dated| collector.path(key, dated));
+    let mut keep = Vec::new();
+    for one in &keys.keep {
+        add_name(&mut used.sets, &one.in_set, key);
+        let path = collector.path(key, &one.path);
+        keep.extend(path.map(|path| (path, one.in_set.clone())));
+    }
+    Some(FactSource {
+        found_in: found_in?,
+        keep,
+        read: read.flatten(),
+        means: keys.means.as_ref().map(|literal| meaning(literal, kind)),
+        dated: dated.flatten(),
+        dated_by: keys.dated_by.clone(),
+        pick: keys.pick,
+        convert: keys
+            .read
+            .as_ref()
+            .map(|read| read.convert.clone())
+            .unwrap_or_default(),
+    })
+}
+
+fn found_in(
+    key: &str,
+    keys: &SourceKeys,
+    used: &mut UsedNames,
+    collector: &mut FindingCollector<'_>,
+) -> Option<FoundIn> {
     match (&keys.from, &keys.answer) {
         (Some(FromKeys::Search(search)), None) => {
             if let Some(set) = &search.code_in {
                 add_name(&mut used.sets, set, key);
             }
-            Some(FactSource::Search(search.clone()))
+            Some(FoundIn::Search(search.clone()))
         }
-        (Some(FromKeys::Path(path)), None) => collector.path(key, path).map(FactSource::Path),
-        (None, Some(link_id)) => Some(FactSource::Answer(link_id.clone())),
+        (Some(FromKeys::Path(path)), None) => collector.path(key, path).map(FoundIn::Path),
+        (None, Some(link_id)) => Some(FoundIn::Answer(link_id.clone())),
         _ => {
             collector.error(
                 key,
@@ -119,59 +174,12 @@ fn source(
     }
 }
 
-/// What does not fit together in a fact: message and fix.
-fn mistakes(fact: &Fact) -> Vec<(String, &'static str)> {
-    let is_number = matches!(fact.kind, FactType::Number | FactType::Quantity);
-    let factors = || fact.convert.values();
-    let mut mistakes: Vec<(String, &str)> = [
-        (
-            fact.label.as_ref().is_some_and(|label| label.trim().is_empty()),
-            "the label is empty",
-            "Write what people read instead of the fact's name, or remove 'label'",
-        ),
-        (
-            fact.kind == FactType::Quantity && fact.unit.is_none(),
-            "a quantity needs a 'unit'",
-            "Add the UCUM unit that values must have: unit: \"mm[Hg]\"",
-        ),
-        (
-            fact.kind != FactType::Quantity && fact.unit.is_some(),
-            "only a quantity can have a 'unit'",
-            "Remove 'unit', or read the fact as: quantity",
-        ),
-        (
-            factors().any(|factor| !factor.is_finite() || *factor <= 0.0),
-            "a conversion factor must be a number above zero",
-            "Write the factor by which a value in the other unit is multiplied: convert: { kPa: 7.50062 }",
-        ),
-        (
-            fact.unit
-                .as_ref()
-                .is_some_and(|unit| fact.convert.contains_key(unit)),
-            "'convert' has the fact's own unit",
-            "Remove that unit from 'convert'",
-        ),
-        (
-            matches!(fact.pick, Some(PickRule::Newest | PickRule::Oldest)) && fact.dated.is_none(),
-            "'pick' by date needs 'dated'",
-            "Add 'dated' with the path of the date",
-        ),
-        (
-            matches!(fact.pick, Some(PickRule::Lowest | PickRule::Highest)) && !is_number,
-            "'pick' by value needs a number or a quantity",
-            "Read the fact as number or quantity, or pick newest, oldest or first",
-        ),
-    ]
-    .into_iter()
-    .filter(|(is_broken, ..)| *is_broken)
-    .map(|(_, message, fix)| (message.to_owned(), fix))
-    .collect();
-    let units = fact.unit.iter().chain(fact.convert.keys());
-    mistakes.extend(units.filter(|unit| !is_unit(unit)).map(|unit| {
-        (
-            format!("'{unit}' is not a valid UCUM unit"),
-            "Write the UCUM code: %, mm[Hg], mo, 1",
-        )
-    }));
-    mistakes
+/// The value that a node stands for. A value that does not have the fact's type is a finding.
+fn meaning(literal: &Literal, kind: FactType) -> TypedValue {
+    match literal {
+        Literal::Bool(value) => TypedValue::Boolean(*value),
+        Literal::Number(value) => TypedValue::Number(*value),
+        Literal::Text(value) if kind == FactType::Code => TypedValue::Code(String::new(), value.clone()),
+        Literal::Text(value) => TypedValue::Text(value.clone()),
+    }
 }

@@ -103,11 +103,11 @@ fn check_test(test: &FactTest, fact: &Fact) -> Result<(), Mistake> {
             );
         }
         Requirement::DatedWithin(_) | Requirement::OnOrAfter(_) | Requirement::OnOrBefore(_)
-            if fact.kind != FactType::Date && fact.dated.is_none() =>
+            if !fact.is_dated() =>
         {
             return mistake(
                 format!("a {name} has no date, and the fact has no 'dated'"),
-                "Add 'dated' with the path of the date, or read the fact as: date",
+                "Add 'dated' with the path of the date (for an answer, 'dated_by' with its question), or read the fact as: date",
             );
         }
         Requirement::Exists(required) => check_exists(*required, test.if_missing)?,

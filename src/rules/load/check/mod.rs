@@ -5,26 +5,29 @@
 pub mod collector;
 mod compile;
 mod conditions;
+mod fact_mistakes;
+mod forms;
 mod names;
 mod scope;
+mod sets;
 
-use crate::rules::evaluate::facts::{Fact, Sets};
-use crate::rules::format::codes::code_key;
-use crate::rules::format::policy_file::{PolicyKeys, PolicyStatus, SetKeys};
+use crate::rules::evaluate::facts::Fact;
+use crate::rules::format::policy_file::{PolicyKeys, PolicyStatus};
 use crate::rules::format::yaml::KeyLineIndex;
+use crate::rules::load::QuestionsOfForm;
 use crate::rules::load::check::collector::{FindingCollector, UsedNames};
 use crate::rules::load::check::conditions::check_condition;
 use crate::rules::load::files::{ParsedFiles, ParsedPolicy};
 use crate::rules::load::options::{EmbeddedTests, LoadOptions};
 use crate::rules::policy::{KeyLines, Policy};
 use chrono::{Months, NaiveDate};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Checks a policy and compiles it. A policy with findings does not become part of a rule set.
 pub(in crate::rules) fn policy(
     parsed_policy: ParsedPolicy<'_>,
     parsed: &ParsedFiles<'_>,
-    forms: &dyn Fn(&str) -> Option<Vec<String>>,
+    questions_of_form: &QuestionsOfForm<'_>,
     options: &LoadOptions,
     collector: &mut FindingCollector<'_>,
 ) -> Policy {
@@ -35,14 +38,14 @@ pub(in crate::rules) fn policy(
     scope::check_rows_of_codes(&keys, &codes, parsed, collector);
     scope::check_lines_of_business(&keys, parsed, collector);
     let mut used = UsedNames::default();
-    let sets = sets(&keys, parsed, collector);
+    let sets = sets::sets(&keys, parsed, collector);
     let facts = compile::facts(&keys, &mut used, collector);
     check_criteria(&keys, &facts, &mut used, collector);
     check_coverage(&keys, &facts, &mut used, collector);
     let approval_criteria = check_decision(&keys, &facts, &mut used, collector);
     names::check_used(&keys, &used, collector);
     conditions::check_cycles(&keys, collector);
-    names::check_forms(&keys, forms, collector);
+    forms::check_forms(&keys, questions_of_form, collector);
     if !parsed_policy.tests_skipped {
         names::check_tests(&keys, parsed, collector);
     }
@@ -246,69 +249,6 @@ fn check_decision(
     let approval_criteria = conditions::criteria_named(approve);
     names::check_documents(keys, &approval_criteria, collector);
     approval_criteria
-}
-
-fn sets(keys: &PolicyKeys, parsed: &ParsedFiles<'_>, collector: &mut FindingCollector<'_>) -> Sets {
-    let mut sets = Sets::new();
-    for (name, set) in &keys.sets {
-        let key = format!("sets/{name}");
-        let codes = set_codes(set, &key, parsed, collector);
-        if codes.is_empty() {
-            collector.error(
-                &key,
-                format!("The set '{name}' is empty"),
-                "Name at least one code",
-            );
-        }
-        sets.insert(name.clone(), codes);
-    }
-    sets
-}
-
-fn set_codes(
-    set: &SetKeys,
-    key: &str,
-    parsed: &ParsedFiles<'_>,
-    collector: &mut FindingCollector<'_>,
-) -> HashSet<String> {
-    let with_system =
-        |system: &str, codes: &[String]| codes.iter().map(|code| code_key(system, code)).collect();
-    match (&set.system, &set.any, &set.file, &set.valueset) {
-        (Some(system), Some(codes), None, None) => with_system(system, codes),
-        (Some(system), None, Some(file), None) => {
-            if let Some(codes) = parsed.sets.get(file) {
-                return with_system(system, codes);
-            }
-            collector.error(
-                key,
-                format!("The file {file} does not exist"),
-                "Add the file to sets/, with one code per line",
-            );
-            HashSet::new()
-        }
-        (None, None, None, Some(canonical)) => {
-            if let Some(codes) = parsed.value_sets.get(canonical) {
-                return codes
-                    .iter()
-                    .map(|(system, code)| code_key(system, code))
-                    .collect();
-            }
-            collector.error(
-                key,
-                format!("sets/ has no expanded ValueSet '{canonical}'"),
-                "Add its expansion to sets/ as JSON, and name it here as url|version",
-            );
-            HashSet::new()
-        }
-        _ => {
-            collector.error(
-                key,
-                "A set has either 'system' and 'any', or 'system' and 'file', or 'valueset'",
-                "Keep one of the three forms",
-            );
-            HashSet::new()
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! Checks of names: documents to request for each criterion, definitions and their use, forms and their questions,
-//! and what tests expect.
+//! Checks of names: documents to request for each criterion, definitions and their use, and what tests expect.
 
+use crate::fhir::code_shape::{CodeShape, shape};
+use crate::fhir::coding::LOINC;
 use crate::rules::evaluate::facts::BUILT_IN_FACTS;
 use crate::rules::format::policy_file::{PolicyKeys, PolicyStatus};
 use crate::rules::load::check::collector::{FindingCollector, UsedNames};
 use crate::rules::load::files::ParsedFiles;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// `ask_for` has one entry for each criterion of `approve.when`, and for no other.
 pub(in crate::rules) fn check_documents(
@@ -40,7 +41,11 @@ pub(in crate::rules) fn check_documents(
                 "Remove this entry, or name the criterion in 'approve.when'",
             );
         }
-        if let Some(code) = ask.loinc.as_ref().filter(|code| !is_loinc(code)) {
+        if let Some(code) = ask
+            .loinc
+            .as_ref()
+            .filter(|code| shape(LOINC, code) != CodeShape::WellFormed)
+        {
             collector.error(
                 &key,
                 format!("'{code}' is not a valid LOINC code"),
@@ -55,14 +60,6 @@ pub(in crate::rules) fn check_documents(
             );
         }
     }
-}
-
-/// Whether a code has the shape of a LOINC code: up to seven digits, a hyphen, a check digit.
-fn is_loinc(code: &str) -> bool {
-    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    code.split_once('-').is_some_and(|(number, check)| {
-        is_digits(number) && number.len() <= 7 && is_digits(check) && check.len() == 1
-    })
 }
 
 /// Every name that is used is defined, and every name that is defined is used.
@@ -101,44 +98,6 @@ pub(in crate::rules) fn check_used(
                 &format!("{section}/{name}"),
                 format!("The {noun} '{name}' is not used"),
                 "Remove it, or use it",
-            );
-        }
-    }
-}
-
-/// Every form exists, and every fact with `answer` reads a question of one of the policy's forms.
-pub(in crate::rules) fn check_forms(
-    keys: &PolicyKeys,
-    forms: &dyn Fn(&str) -> Option<Vec<String>>,
-    collector: &mut FindingCollector<'_>,
-) {
-    let in_coverage = keys.coverage.iter().enumerate().flat_map(|(n, rule)| {
-        let forms = rule.answer.questionnaires().iter();
-        forms.map(move |form| (form, format!("coverage/{n}/answer/questionnaires")))
-    });
-    let in_ask_for = keys.decision.otherwise.ask_for.iter().filter_map(|(name, ask)| {
-        Some((
-            ask.questionnaire.as_ref()?,
-            format!("decision/otherwise/ask_for/{name}"),
-        ))
-    });
-    let mut link_ids: BTreeMap<&str, Option<Vec<String>>> = BTreeMap::new();
-    for (form, key) in in_coverage.chain(in_ask_for) {
-        if link_ids.entry(form).or_insert_with(|| forms(form)).is_none() {
-            collector.error(
-                &key,
-                format!("The form '{form}' does not exist"),
-                "Name a folder of questionnaires/ as name|version",
-            );
-        }
-    }
-    let questions: BTreeSet<&String> = link_ids.values().flatten().flatten().collect();
-    for (name, fact) in &keys.facts {
-        if let Some(link_id) = fact.answer.as_ref().filter(|id| !questions.contains(id)) {
-            collector.error(
-                &format!("facts/{name}"),
-                format!("No form of this policy has the question '{link_id}'"),
-                "Write a linkId of a form that this policy names in 'questionnaires' or 'ask_for'",
             );
         }
     }

@@ -1,6 +1,8 @@
 //! Checks of a policy's scope against lists and plans: a list row gives each code to the policy on days when the
 //! version is effective, and some plan has each line of business.
 
+use crate::fhir::coding::{is_billing_system, normal_system};
+use crate::rules::format::code_set::{CodeEntry, WRITE_A_BILLING_CODE};
 use crate::rules::format::codes::{CodeRange, code_key};
 use crate::rules::format::policy_file::{PolicyKeys, PolicyStatus};
 use crate::rules::load::check::collector::FindingCollector;
@@ -32,9 +34,19 @@ pub(in crate::rules) fn codes(
                 Vec::new()
             }
         };
+        if !is_billing_system(normal_system(&one.system).as_ref()) {
+            collector.error(
+                &key,
+                format!(
+                    "Codes of {} cannot be billed, so the policy would apply to no item",
+                    one.system
+                ),
+                "Name the billing codes; use diagnoses in 'sets' and criteria",
+            );
+        }
         for code in codes {
-            if let Some(Err(message)) = CodeRange::read(&one.system, &code) {
-                collector.error(&key, message, "Write a range as K0813-K0816");
+            if let Err(message) = CodeEntry::read(&one.system, &code) {
+                collector.error(&key, message, WRITE_A_BILLING_CODE);
             }
             all.push((one.system.clone(), code));
         }

@@ -1,7 +1,8 @@
 //! Tests of the load-time checks: a small valid rule set (`mistakes/base`) with one mistake at a time
 //! (`mistakes/mistakes.yaml`), and the exact findings for each.
 
-use crate::rules::{Finding, LoadOptions, RuleSet, read_yaml};
+use crate::rules::tests::small_form;
+use crate::rules::{Finding, FormQuestion, LoadOptions, RuleSet, read_yaml};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -52,8 +53,8 @@ fn base() -> Vec<(String, String)> {
     crate::rules::tests::files_below(&folder().join("base"))
 }
 
-fn forms(name: &str) -> Option<Vec<String>> {
-    (name == "oxygen|1").then(|| vec!["oxygen.edema".to_owned(), "oxygen.flow".to_owned()])
+fn forms(name: &str) -> Option<Vec<FormQuestion>> {
+    (name == "oxygen|1").then(small_form)
 }
 
 fn load(files: &[(String, String)]) -> Result<RuleSet, Vec<Finding>> {

@@ -1,7 +1,12 @@
 //! Views of the reviewers' pages: sign-in, queue and case. The pages show how many criteria are met and never a score.
 
+pub mod access_log;
+pub mod decisions;
 pub mod policies;
+pub mod set_aside;
 
+use self::decisions::{RecordedDecision, Rejection};
+use self::set_aside::SetAsideRow;
 use crate::review::CriteriaCounts;
 use crate::web::render::Page;
 use crate::web::views::{Badge, PageFrame, SelectOption};
@@ -178,6 +183,10 @@ pub struct CasePage {
     pub evidence: EvidenceTables,
     /// Member, coverage, requesting provider and sending system.
     pub parties: Vec<CaseParty>,
+    /// The decision that the person just recorded.
+    pub recorded: Option<RecordedDecision>,
+    /// The form that the person just submitted and that was not recorded.
+    pub rejection: Option<Rejection>,
     /// What the signed-in person may do; `None` when no item is open.
     pub actions: Option<CaseActions>,
     /// The case's events, oldest first.
@@ -210,6 +219,8 @@ pub struct CaseItem {
     pub sequence: u32,
     /// The service.
     pub service: ServiceName,
+    /// The modifiers of the service.
+    pub modifiers: Vec<String>,
     /// `12 months`, `3 units`.
     pub quantity: Option<String>,
     /// The dates of service.
@@ -267,6 +278,19 @@ pub struct FactTest {
     pub evidence: Option<EvidenceLink>,
     /// Why the outcome is what it is, where the values do not show it: `nothing found`.
     pub note: Option<String>,
+    /// The values that the note is about: those that contradict each other, or one that is not plausible.
+    pub stated: Vec<StatedRow>,
+}
+
+/// A value that was found and does not count.
+#[derive(Debug, Serialize)]
+pub struct StatedRow {
+    /// The value with its unit.
+    pub value: String,
+    /// The date of the value.
+    pub date: Option<String>,
+    /// Where the page shows the evidence.
+    pub evidence: Option<EvidenceLink>,
 }
 
 /// A link to a row of the evidence.
@@ -296,6 +320,8 @@ pub struct EvidenceTables {
     pub form_answers: Vec<FormAnswerRow>,
     /// Details of the order.
     pub order_details: Vec<OrderDetailRow>,
+    /// What may not decide.
+    pub set_aside: Vec<SetAsideRow>,
 }
 
 /// A clinical resource of the request.
@@ -369,8 +395,6 @@ pub struct CaseActions {
     pub can_refer: bool,
     /// What the person may not do, and why.
     pub restriction: Option<String>,
-    /// Why the last submitted form was rejected.
-    pub rejection: Option<String>,
     /// The case note as typed before the form was rejected.
     pub note: String,
 }
@@ -393,7 +417,7 @@ pub struct ApprovalForm {
     pub from: Option<NaiveDate>,
     /// The last day.
     pub until: Option<NaiveDate>,
-    /// Why a note is required: criteria that are not met or unknown.
+    /// Why a note and a last day are required: criteria that are not met or unknown, or no policy.
     pub note_required: Option<String>,
 }
 

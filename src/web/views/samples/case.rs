@@ -45,6 +45,7 @@ fn criteria() -> Vec<CriterionNode> {
         required: required.to_owned(),
         evidence: None,
         note: some("nothing found"),
+        stated: Vec::new(),
     };
     let saturation = |required: &str| FactTest {
         fact: "Oxygen saturation at rest".to_owned(),
@@ -53,6 +54,7 @@ fn criteria() -> Vec<CriterionNode> {
         required: required.to_owned(),
         evidence: Some(evidence_link("entry-1", "Observation 1")),
         note: None,
+        stated: Vec::new(),
     };
     let ordered_by_treating_practitioner = FactTest {
         fact: "Test ordered by the treating practitioner".to_owned(),
@@ -61,6 +63,7 @@ fn criteria() -> Vec<CriterionNode> {
         required: "yes".to_owned(),
         evidence: Some(evidence_link("answer-1", "Form answer 1")),
         note: None,
+        stated: Vec::new(),
     };
     vec![
         node(
@@ -139,6 +142,12 @@ fn evidence() -> EvidenceTables {
             anchor: "order-1".to_owned(),
             label: "Ordered service".to_owned(),
             value: "E1390, 12 months".to_owned(),
+        }],
+        set_aside: vec![SetAsideRow {
+            name: "Observation/spo2-2".to_owned(),
+            content: some("LOINC 59408-5: 86%, 2026-09-28"),
+            place: "Bundle.entry[9].resource".to_owned(),
+            reason: "Its status is 'preliminary', which does not count".to_owned(),
         }],
     }
 }
@@ -232,9 +241,6 @@ fn actions() -> CaseActions {
         }),
         can_refer: false,
         restriction: None,
-        rejection: some(
-            "Documents arrived 2 minutes ago, after you opened this page. Review them, then decide.",
-        ),
         note: "Called the practice, no newer test.".to_owned(),
     }
 }
@@ -259,6 +265,7 @@ pub fn case_for_physician() -> CasePage {
         items: vec![CaseItem {
             sequence: 1,
             service: service("E1390", Some("Oxygen concentrator"), 0),
+            modifiers: vec!["HCPCS RR".to_owned(), "HCPCS KX".to_owned()],
             quantity: some("12 months"),
             period: some("2026-10-06 to 2027-10-05"),
             performer: some("Riverbend Home Medical, NPI 1457389203"),
@@ -282,6 +289,16 @@ pub fn case_for_physician() -> CasePage {
         }],
         evidence: evidence(),
         parties: parties(),
+        recorded: None,
+        rejection: Some(Rejection {
+            reason: "Documents arrived 2 minutes ago, after you opened this page. Review them, then decide."
+                .to_owned(),
+            changes: vec![CaseChange {
+                at: at("2026-10-06T11:58:00Z"),
+                text: "Documents received, by Demo EHR".to_owned(),
+            }],
+            unsaved: Vec::new(),
+        }),
         actions: Some(actions()),
         history: history(),
     }
@@ -294,8 +311,7 @@ pub fn case_for_nurse() -> CasePage {
             recorded_as: "Maya Okafor, Nurse reviewer, nursing license OH 412345".to_owned(),
             deny: None,
             can_refer: true,
-            restriction: some("Only a physician may deny a request or approve less than requested."),
-            rejection: None,
+            restriction: some("Only a physician may deny a request."),
             note: String::new(),
             ..actions()
         }),
@@ -317,6 +333,7 @@ pub fn decided_case() -> CasePage {
         items: vec![CaseItem {
             sequence: 1,
             service: service("E1390", None, 0),
+            modifiers: Vec::new(),
             quantity: None,
             period: None,
             performer: None,
@@ -330,7 +347,13 @@ pub fn decided_case() -> CasePage {
             clinical_entries: Vec::new(),
             form_answers: Vec::new(),
             order_details: Vec::new(),
+            set_aside: Vec::new(),
         },
+        recorded: Some(RecordedDecision {
+            happened: vec!["You approved item 1, Oxygen concentrator (E1390).".to_owned()],
+            next: vec!["Demo EHR gets a notification with the decision.".to_owned()],
+        }),
+        rejection: None,
         actions: None,
         ..case_for_physician()
     }

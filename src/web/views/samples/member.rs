@@ -62,7 +62,7 @@ pub fn member_home() -> MemberHomePage {
                         "Oxygen concentrator",
                         "HCPCS E1390",
                         Badge::new(BadgeStyle::Open, "In review"),
-                        "One of our clinicians is reviewing the request.",
+                        "A nurse or a doctor will review the request.",
                     ),
                 )
             },

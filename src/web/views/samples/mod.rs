@@ -1,11 +1,13 @@
 //! Sample views with realistic values, for the tests of the templates.
 
 mod case;
+mod decisions;
 mod member;
 mod policies;
 mod queue;
 
 pub use case::{case_for_nurse, case_for_physician, decided_case};
+pub use decisions::{access_log, case_decided_by_another, confirm_denial};
 pub use member::{consent, member_home, member_home_empty, member_sign_in};
 pub use policies::{file_comparison, policies, public_list};
 pub use queue::{queue, queue_hidden_by_filters, queue_table_fragment, staff_sign_in};
@@ -17,10 +19,16 @@ use crate::web::member::views::{
     WebLink,
 };
 use crate::web::public::views::{ListedRow, PublicListPage, PublicationLink, Source};
+use crate::web::staff::views::access_log::{AccessLogFilters, AccessLogPage, AccessLogRow};
+use crate::web::staff::views::decisions::{
+    CaseChange, ConfirmDenialPage, DeniedItem, HardTextWarning, HiddenField, RecordedDecision, Rejection,
+    UnsavedText,
+};
 use crate::web::staff::views::policies::{
     CurrentSet, FileChange, FileComparisonPage, FileExcerpt, FileLine, PendingProposal, PoliciesPage,
     PolicyRow, PublicationRow, RefusedSet,
 };
+use crate::web::staff::views::set_aside::SetAsideRow;
 use crate::web::staff::views::{
     ActiveFilter, AppliedPolicy, ApprovalForm, CaseActions, CaseDeadline, CaseItem, CasePage, CaseParty,
     ClinicalEntryRow, CriterionNode, DenialForm, EvidenceLink, EvidenceTables, FactTest, FilterSelect,
@@ -54,6 +62,7 @@ fn frame(name: &str, role: Option<&str>, home: &str) -> PageFrame {
             csrf: "c5rf-token".to_owned(),
             may_see_cases: home == "/staff",
             may_see_policies: home == "/staff/policies",
+            may_see_access_log: home == "/staff/access-log",
         }),
     }
 }
@@ -105,7 +114,7 @@ pub fn signed_out() -> SignedOutPage {
 pub fn front_page() -> FrontPage {
     FrontPage {
         frame: PageFrame::default(),
-        title: "You have a new message".to_owned(),
+        title: "About the email from the plan".to_owned(),
         message: "To protect your privacy, the email does not contain any details.".to_owned(),
         links: vec![FrontPageLink {
             href: "/me".to_owned(),

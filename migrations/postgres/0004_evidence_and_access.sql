@@ -1,0 +1,37 @@
+-- The log of who opened which case. Tables, columns and indexes are the same as in
+-- migrations/sqlite/0004_evidence_and_access.sql. Rows are deleted after six years.
+
+CREATE TABLE access_log (
+    id UUID NOT NULL PRIMARY KEY,
+    at TIMESTAMPTZ NOT NULL,
+    staff UUID NOT NULL REFERENCES staff_member (id),
+    role TEXT COLLATE "C" NOT NULL,
+    case_id UUID NOT NULL REFERENCES prior_auth (id),
+    case_number TEXT COLLATE "C" NOT NULL,
+    member UUID NOT NULL REFERENCES member (id),
+    address TEXT COLLATE "C"
+);
+CREATE INDEX access_log_at ON access_log (at, id);
+CREATE INDEX access_log_staff ON access_log (staff, at, id);
+CREATE INDEX access_log_case ON access_log (case_id, at, id);
+CREATE INDEX access_log_member ON access_log (member, at, id);
+
+-- The origins from which the browser apps of a client call, copied from its registration.
+CREATE TABLE client_origin (
+    origin TEXT COLLATE "C" NOT NULL,
+    client UUID NOT NULL REFERENCES client (id),
+    PRIMARY KEY (origin, client)
+);
+CREATE INDEX client_origin_client ON client_origin (client);
+
+-- Counts what the client changed in a subscription: the result of sending counts only for the version that was sent.
+ALTER TABLE subscription ADD COLUMN version BIGINT NOT NULL DEFAULT 1;
+
+-- Member and subscriber numbers as they are compared: letters and digits in upper case.
+ALTER TABLE member ADD COLUMN folded_member_id TEXT NOT NULL DEFAULT '';
+UPDATE member SET folded_member_id = upper(replace(replace(member_id, '-', ''), ' ', ''));
+CREATE INDEX member_folded_member_id ON member (folded_member_id);
+ALTER TABLE coverage ADD COLUMN folded_subscriber_id TEXT;
+UPDATE coverage SET folded_subscriber_id = upper(replace(replace(subscriber_id, '-', ''), ' ', ''));
+DROP INDEX coverage_subscriber_id;
+CREATE INDEX coverage_folded_subscriber_id ON coverage (folded_subscriber_id);
