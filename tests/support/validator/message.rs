@@ -11,8 +11,6 @@ use std::hash::{Hash, Hasher};
 
 const HOOK_RESPONSE: &str = "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/CRDHooksResponse";
 const HOOK_SERVICES: &str = "http://hl7.org/fhir/tools/StructureDefinition/CDSHooksServices";
-/// An `ExplanationOfBenefit` claims the profile of this older version too.
-const OLDER_PDEX: (&str, &str) = ("pdex-priorauthorization|2.0.0\"", "pdex-2.0.0");
 
 /// One message that the server sent.
 pub struct Message {
@@ -28,38 +26,29 @@ pub struct Message {
 }
 
 impl Message {
-    /// A body, once for each guide whose profiles it claims; nothing if it is neither FHIR nor CDS Hooks.
-    pub fn read(method: &str, path: &str, text: &str) -> Vec<Self> {
-        let Ok(body) = serde_json::from_str::<Value>(text) else {
-            return Vec::new();
-        };
+    /// A body, or nothing if it is neither FHIR nor CDS Hooks.
+    pub fn read(method: &str, path: &str, text: &str) -> Option<Self> {
+        let body: Value = serde_json::from_str(text).ok()?;
         let of_hooks = path.starts_with("/cds-services");
         let profile = match body.get("resourceType").and_then(Value::as_str) {
             Some("Subscription") => Some(Profile::Subscription.url()),
             Some(_) => None,
             None if of_hooks && body.get("cards").is_some() => Some(HOOK_RESPONSE.to_owned()),
             None if of_hooks && body.get("services").is_some() => Some(HOOK_SERVICES.to_owned()),
-            None => return Vec::new(),
+            None => return None,
         };
-        let mut guides = vec![guide(path)];
-        if text.contains(OLDER_PDEX.0) {
-            guides.push(OLDER_PDEX.1.to_owned());
-        }
         let mut paths = BTreeSet::new();
         add_paths(&body, String::new(), &mut paths);
-        let operation = format!("{method} {}", route(path));
-        let message = |guide: String| {
-            let mut hasher = DefaultHasher::new();
-            (&operation, &guide, &profile, &paths).hash(&mut hasher);
-            Self {
-                operation: operation.clone(),
-                guide,
-                profile: profile.clone(),
-                text: text.to_owned(),
-                shape: hasher.finish(),
-            }
-        };
-        guides.into_iter().map(message).collect()
+        let (operation, guide) = (format!("{method} {}", route(path)), guide(path));
+        let mut hasher = DefaultHasher::new();
+        (&operation, &guide, &profile, paths).hash(&mut hasher);
+        Some(Self {
+            operation,
+            guide,
+            profile,
+            text: text.to_owned(),
+            shape: hasher.finish(),
+        })
     }
 }
 
@@ -111,6 +100,7 @@ fn add_paths(value: &Value, mut path: String, paths: &mut BTreeSet<String>) {
                 if with_value {
                     paths.insert(format!("{member_path}={member}"));
                 } else {
+                    paths.insert(member_path.clone());
                     add_paths(member, member_path, paths);
                 }
             }
@@ -120,9 +110,7 @@ fn add_paths(value: &Value, mut path: String, paths: &mut BTreeSet<String>) {
                 add_paths(member, path.clone(), paths);
             }
         }
-        _ => {
-            paths.insert(path);
-        }
+        _ => {}
     }
 }
 
@@ -132,7 +120,7 @@ mod tests {
     use serde_json::json;
 
     fn message(path: &str, body: &Value) -> Message {
-        Message::read("GET", path, &body.to_string()).remove(0)
+        Message::read("GET", path, &body.to_string()).unwrap()
     }
 
     #[test]
@@ -167,13 +155,7 @@ mod tests {
             (cards.guide.as_str(), cards.profile.as_deref()),
             ("crd-2.2.1", Some(HOOK_RESPONSE))
         );
-        let eob = json!({ "resourceType": "ExplanationOfBenefit", "meta": { "profile": ["http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-priorauthorization|2.0.0"] } });
-        let both = Message::read("GET", "/fhir/pdex/ExplanationOfBenefit/1", &eob.to_string());
-        assert_eq!(
-            both.iter().map(|m| m.guide.as_str()).collect::<Vec<_>>(),
-            ["pdex-2.2.0", "pdex-2.0.0"]
-        );
-        assert!(Message::read("GET", "/healthz", r#"{"status":"ready"}"#).is_empty());
-        assert!(Message::read("GET", "/", "<html>").is_empty());
+        assert!(Message::read("GET", "/healthz", r#"{"status":"ready"}"#).is_none());
+        assert!(Message::read("GET", "/", "<html>").is_none());
     }
 }

@@ -65,13 +65,14 @@ thread_local! {
 /// Keeps a message that the current test has caused if its shape is new and validation is on.
 pub fn keep(method: &str, path: &str, text: &str) {
     let Some(service) = SERVICE.as_ref() else { return };
-    for message in Message::read(method, path, text) {
-        KEPT.with_borrow_mut(|kept| {
-            if service.is_new(message.shape) && !kept.iter().any(|other| other.shape == message.shape) {
-                kept.push(message);
-            }
-        });
-    }
+    let Some(message) = Message::read(method, path, text) else {
+        return;
+    };
+    KEPT.with_borrow_mut(|kept| {
+        if service.is_new(message.shape) && !kept.iter().any(|other| other.shape == message.shape) {
+            kept.push(message);
+        }
+    });
 }
 
 /// Forgets what an earlier test on this thread has left.
@@ -242,7 +243,7 @@ mod tests {
     }
 
     fn message(path: &str, body: &Value) -> Message {
-        Message::read("GET", path, &body.to_string()).remove(0)
+        Message::read("GET", path, &body.to_string()).unwrap()
     }
 
     #[tokio::test]
