@@ -59,8 +59,8 @@ pub struct AddClient {
     /// Redirect URI of an app (repeatable)
     #[arg(long = "redirect-uri", value_name = "URL")]
     redirect_uris: Vec<String>,
-    /// Origin from which its browser app calls, such as https://forms.ehr.example; origins of redirect URIs are included
-    /// (repeatable)
+    /// Origin from which its browser app calls: scheme, host and port, without a path. Origins of redirect URIs are
+    /// included (repeatable)
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
     /// Company that makes the app; members see it
