@@ -3,7 +3,7 @@
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::jobs::{Reload, Workers};
 use crate::mail::Mailer;
 use crate::net::HttpClient;
@@ -13,7 +13,6 @@ use crate::state::{PolicySet, State};
 use crate::store::Store;
 use crate::{http, telemetry};
 use std::future::Future;
-use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
@@ -68,14 +67,6 @@ impl App {
         })
     }
 
-    /// Listens on the configured address.
-    pub async fn listen(&self) -> Result<TcpListener> {
-        let address = self.state.config.listen;
-        TcpListener::bind(address)
-            .await
-            .map_err(|e| Error::unavailable(format!("the server cannot listen on {address}: {e}")))
-    }
-
     /// Serves requests until `stop` completes. Then finishes requests in progress, stops the workers and closes the
     /// database. Requests that do not end, such as the stream of queue events, are closed after the shutdown limit.
     pub async fn serve(
@@ -84,30 +75,11 @@ impl App {
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<()> {
         let workers = Workers::start(&self.state, self.reload)?;
-        let router = http::router(self.state.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        let (stop_requested, stop_received) = tokio::sync::oneshot::channel();
-        let stop = async {
-            stop.await;
-            // The receiver is gone if the server ended because of an error.
-            let _ = stop_requested.send(());
-        };
-        let shutdown_limit = async {
-            match stop_received.await {
-                Ok(()) => tokio::time::sleep(SHUTDOWN_LIMIT).await,
-                Err(_) => std::future::pending().await,
-            }
-        };
-        let served = tokio::select! {
-            served = axum::serve(listener, router).with_graceful_shutdown(stop) => served,
-            () = shutdown_limit => {
-                tracing::warn!("some requests did not end in time and were closed");
-                Ok(())
-            }
-        };
+        http::serve(listener, self.state.clone(), stop, SHUTDOWN_LIMIT).await;
         workers.stop().await;
         self.state.store.close().await;
         drop(self.database_lock);
-        served.map_err(Error::unavailable)
+        Ok(())
     }
 }
 
@@ -115,13 +87,14 @@ impl App {
 async fn open_store(config: &Config) -> Result<(Store, Option<std::fs::File>)> {
     install_crypto();
     telemetry::start_metrics();
+    // The lock comes first: the migrations of a newer program must not change a database that an older one is using.
+    let lock = Store::lock(config)?;
     let store = Store::open(config).await?;
-    let lock = store.lock()?;
     Ok((store, lock))
 }
 
 /// Installs the crypto provider for all TLS connections of the process.
 pub fn install_crypto() {
     // A second call in one process fails because the provider is already installed.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

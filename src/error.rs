@@ -28,6 +28,8 @@ pub enum ErrorKind {
     PreconditionFailed,
     /// The body exceeds the size limit.
     TooLarge,
+    /// The body did not arrive in time.
+    TooSlow,
     /// This address does not take the body's media type.
     UnsupportedMediaType,
     /// This address does not take the method.
@@ -164,6 +166,17 @@ impl Issue {
     }
 }
 
+/// What the database reported, as far as callers act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseFailure {
+    /// The response to the same request is stored already.
+    RepeatedSubmission,
+    /// Two units of work collided; the unit can be run again.
+    Retryable,
+    /// The connection was lost, perhaps before the unit of work began.
+    ConnectionLost,
+}
+
 /// An error: what the caller may read, and a detail for the log.
 #[derive(Debug)]
 pub struct Error {
@@ -172,6 +185,7 @@ pub struct Error {
     issues: Vec<Issue>,
     log_detail: Option<String>,
     oauth_code: Option<&'static str>,
+    database: Option<DatabaseFailure>,
 }
 
 impl Error {
@@ -183,6 +197,7 @@ impl Error {
             issues: Vec::new(),
             log_detail: None,
             oauth_code: None,
+            database: None,
         }
     }
 
@@ -279,6 +294,23 @@ impl Error {
         self
     }
 
+    /// Adds what the database reported.
+    #[must_use]
+    pub fn caused_by(mut self, failure: DatabaseFailure) -> Self {
+        self.database = Some(failure);
+        self
+    }
+
+    /// What the database reported, if callers act on it.
+    pub fn database_failure(&self) -> Option<DatabaseFailure> {
+        self.database
+    }
+
+    /// Whether the response to the same request is stored already.
+    pub fn is_repetition(&self) -> bool {
+        self.database == Some(DatabaseFailure::RepeatedSubmission)
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -315,6 +347,7 @@ impl Error {
             ErrorKind::Conflict => IssueCode::Conflict,
             ErrorKind::PreconditionFailed => IssueCode::Incomplete,
             ErrorKind::TooLarge => IssueCode::TooLong,
+            ErrorKind::TooSlow => IssueCode::Incomplete,
             ErrorKind::UnsupportedMediaType | ErrorKind::MethodNotAllowed | ErrorKind::NotImplemented => {
                 IssueCode::NotSupported
             }

@@ -1,6 +1,7 @@
 //! The binary: parses the command line, runs one command, and prints an error to standard error.
 
 use clap::Parser;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -11,7 +12,8 @@ fn main() -> ExitCode {
     match assent::cli::run(command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("assent: {error}");
+            // If standard error is closed, nobody can read the message.
+            let _ = writeln!(std::io::stderr(), "assent: {}", assent::cli::error_text(&error));
             ExitCode::FAILURE
         }
     }

@@ -1,20 +1,29 @@
 //! The state that every handler and worker receives: settings, clock, store, current policy set, outbound HTTP and
 //! mail.
 
+mod compute;
+mod member_resources;
 mod policy_set;
+mod shared_read;
+mod worker_health;
 
+pub use compute::WorkSize;
+pub use member_resources::{MemberResource, MemberResources};
 pub use policy_set::{PolicySet, PolicySetFiles, findings_text};
+pub use shared_read::SharedRead;
+pub use worker_health::{WorkerFailure, WorkerHealth};
 
-use crate::auth::KeyCache;
+use crate::auth::{ClientCache, KeyCache};
 use crate::clock::{self, Clock};
 use crate::config::Config;
+use crate::error::Result;
 use crate::mail::Mailer;
 use crate::net::HttpClient;
 use crate::rules::Finding;
 use crate::store::Store;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, Utc};
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// The shared state. Cloning it is cheap.
@@ -35,6 +44,15 @@ pub struct Shared {
     pub mail: Mailer,
     /// Public keys of clients, as last fetched.
     pub keys: KeyCache,
+    /// Registration documents of clients, as last parsed.
+    pub clients: ClientCache,
+    /// The background workers of this process that have failed.
+    pub workers: WorkerHealth,
+    /// The version of the queue, for the pages that listen to it.
+    pub queue_version: SharedRead<i64>,
+    /// Resources that were built for member apps.
+    pub member_resources: MemberResources,
+    compute: compute::Compute,
     policy_set: ArcSwap<PolicySet>,
     refused_policy_set: ArcSwapOption<RefusedPolicySet>,
 }
@@ -66,12 +84,17 @@ impl State {
         policy_set: PolicySet,
     ) -> Self {
         Self(Arc::new(Shared {
+            compute: compute::Compute::new(config.limits.computations),
+            member_resources: MemberResources::new(config.limits.member_resources_bytes),
+            queue_version: SharedRead::new(Duration::from_secs(1)),
             config,
             clock,
             store,
             net,
             mail,
             keys: KeyCache::default(),
+            clients: ClientCache::default(),
+            workers: WorkerHealth::default(),
             policy_set: ArcSwap::from_pointee(policy_set),
             refused_policy_set: ArcSwapOption::empty(),
         }))
@@ -102,6 +125,13 @@ impl State {
     /// Remembers a refused policy set, or forgets it with `None`. The current set does not change.
     pub fn set_refused_policy_set(&self, refused: Option<RefusedPolicySet>) {
         self.0.refused_policy_set.store(refused.map(Arc::new));
+    }
+
+    /// Runs work of the processor: small work where it is, large work off the threads that serve requests, with a limit
+    /// on how many run at once. 503 when too many wait; a panic in the work is 500. The work may borrow. A caller with a
+    /// time limit puts it around the returned future: it ends the wait, and never work that has begun.
+    pub async fn compute<T>(&self, size: WorkSize, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.0.compute.run(size, work).await
     }
 
     /// The current time.

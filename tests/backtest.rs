@@ -84,6 +84,7 @@ async fn store_cases(app: &TestApp) -> Vec<(Uuid, u32)> {
             now.date_naive(),
         )),
         admission: None,
+        app_access: assent::prior_auth::AppAccess::All,
     };
     let messages = app.messages();
     let stored: Vec<StoredCase> = (0..CASES)
@@ -324,7 +325,7 @@ async fn remove_member_facts(app: &TestApp, id: Uuid) {
     if let assent::prior_auth::EventBody::Received(received) = &mut events[0].body {
         received.member_facts = None;
     }
-    app.sql("DELETE FROM event; DELETE FROM item; DELETE FROM number_alias; DELETE FROM submission; DELETE FROM prior_auth; DELETE FROM blob WHERE kind = 'pas-request'").await;
+    app.sql("DELETE FROM outbox; DELETE FROM queue_entry; DELETE FROM event; DELETE FROM item; DELETE FROM number_alias; DELETE FROM submission; DELETE FROM prior_auth; DELETE FROM blob WHERE kind = 'pas-request'").await;
     let case = PriorAuth::replay(id, &events).unwrap();
     let text = app
         .messages()

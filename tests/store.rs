@@ -3,7 +3,7 @@
 
 use crate::support::{TestApp, both, config};
 use assent::error::{Error, ErrorKind};
-use assent::store::queues::{OutboxMessage, Queue};
+use assent::store::queues::{FailedAttempt, LeasedMessage, OutboxMessage};
 use assent::store::{Store, Tx};
 use chrono::{DateTime, Duration, Utc};
 use futures_util::FutureExt;
@@ -17,6 +17,31 @@ use uuid::Uuid;
 /// Stores one text: the smallest unit of work.
 async fn store_text(tx: &mut Tx, id: Uuid, kind: &str, now: DateTime<Utc>) -> assent::error::Result<()> {
     tx.add_blob(id, kind, "{}", now).await
+}
+
+/// Adds a notice with this key that is due at that time. Returns false when there is one already.
+async fn add_notice(app: &TestApp, key: &str, at: DateTime<Utc>) -> bool {
+    let unit = app.state.store.write((key.to_owned(), at), |tx, (key, at)| {
+        Box::pin(async move {
+            let message = OutboxMessage {
+                id: assent::clock::new_id(*at),
+                case: None,
+                kind: "mail",
+                recipient: "staff",
+                payload: "{\"recipient\":\"staff\"}",
+                dedupe_key: key,
+            };
+            tx.enqueue_message(&message, *at).await
+        })
+    });
+    unit.await.unwrap()
+}
+
+async fn lease_mail(app: &TestApp, owner: Uuid, now: DateTime<Utc>) -> Vec<LeasedMessage> {
+    let unit = app.state.store.write((owner, now), |tx, (owner, now)| {
+        Box::pin(async move { tx.lease_mail(*owner, *now, 50).await })
+    });
+    unit.await.unwrap()
 }
 
 async fn count_texts(app: &TestApp, kind: &str) -> i64 {
@@ -89,7 +114,7 @@ both! {
         for _ in 0..40 {
             let slow = app.state.store.read((), |tx, ()| {
                 Box::pin(async move {
-                    tx.count_by_state(Queue::Job, "queued").await?;
+                    tx.last_worker_run("none").await?;
                     tokio::time::sleep(Time::from_secs(60)).await;
                     Ok(())
                 })
@@ -111,89 +136,76 @@ both! {
             let read = app.state.store.read((), |tx, ()| Box::pin(async move { tx.last_worker_run("times").await }));
             assert_eq!(read.await.unwrap(), Some(at));
         }
-        // Each job is due at its own time and not a microsecond earlier.
+        // Each notice is due at its own time and not a microsecond earlier.
         for (n, micro) in micros.into_iter().enumerate() {
-            let job = (app.state.new_id(), format!("times/{n}"), base + Duration::microseconds(micro));
-            let add = app.state.store.write(job, |tx, (id, key, at)| {
-                Box::pin(async move { tx.enqueue_job(*id, "nothing", "{}", key, *at).await })
-            });
-            add.await.unwrap();
+            assert!(add_notice(app, &format!("times/{n}"), base + Duration::microseconds(micro)).await);
         }
         for (n, micro) in micros.into_iter().enumerate() {
-            let now = base + Duration::microseconds(micro);
-            let lease = app.state.store.write(now, |tx, now| {
-                Box::pin(async move { tx.lease(Queue::Job, *now, *now + Duration::hours(1), 50).await })
-            });
-            assert_eq!(lease.await.unwrap().len(), 1, "job {n} is not due at {now}");
+            let leased = lease_mail(app, Uuid::nil(), base + Duration::microseconds(micro)).await;
+            assert_eq!(leased.len(), 1, "notice {n} is not due at its time");
         }
         app.leaves_work();
     }
 
-    async fn work_with_a_lost_lease_belongs_to_another_worker(app: &TestApp) {
+    async fn what_a_process_without_its_lease_reports_changes_nothing_but_that_a_message_was_sent(app: &TestApp) {
         let now = app.clock.now();
-        let id = app.state.new_id();
-        let lease = async |now: DateTime<Utc>| {
-            let unit = app.state.store.write(now, |tx, now| {
-                Box::pin(async move { tx.lease(Queue::Job, *now, *now + Duration::seconds(60), 50).await })
+        let (first, second) = (app.state.new_id(), app.state.new_id());
+        assert!(add_notice(app, "lost", now).await);
+        assert!(!add_notice(app, "lost", now).await, "the same notice is stored once");
+        let message = lease_mail(app, first, now).await.pop().unwrap();
+        assert!(lease_mail(app, second, now).await.is_empty(), "it is leased");
+        let free = app.state.store.write((), |tx, ()| Box::pin(async move { tx.free_all_leases().await }));
+        free.await.unwrap();
+        assert_eq!(lease_mail(app, second, now).await.pop().unwrap().id, message.id);
+        let fail = async |owner: Uuid| {
+            let failed = FailedAttempt {
+                message: message.id,
+                next_at: Some(now),
+                reason: "no answer".to_owned(),
+            };
+            let unit = app.state.store.write((owner, failed, now), |tx, (owner, failed, now)| {
+                Box::pin(async move { tx.record_mail_failure(*owner, failed, *now).await })
             });
-            unit.await.unwrap()
+            unit.await.unwrap();
+            app.number("SELECT attempts FROM outbox").await
         };
-        let add = app.state.store.write((id, now), |tx, (id, now)| {
-            Box::pin(async move { tx.enqueue_job(*id, "nothing", "{}", "lost", *now).await })
+        assert_eq!(fail(first).await, 0, "the first process has lost the lease");
+        assert_eq!(fail(second).await, 1);
+        let sent = app.state.store.write((message.id, now), |tx, (id, now)| {
+            Box::pin(async move { tx.record_sent(&[*id], *now).await })
         });
-        add.await.unwrap();
-        let first = lease(now).await.pop().unwrap();
-        assert!(lease(now + Duration::seconds(59)).await.is_empty(), "the lease has not expired");
-        let second = lease(now + Duration::seconds(61)).await.pop().unwrap();
-        assert_eq!((first.attempts, second.attempts), (1, 2));
-        let late = now + Duration::seconds(62);
-        let finish = async |work| {
-            let unit = app.state.store.write(work, |tx, work| Box::pin(async move { tx.finish_job(work).await }));
-            unit.await.unwrap()
-        };
-        assert!(!finish(first.clone()).await, "the first worker has lost the lease");
-        assert!(finish(second).await);
-        let failure = app.state.store.write((first, late), |tx, (work, late)| {
-            Box::pin(async move { tx.record_failure(Queue::Job, work, Some(*late), "too late", *late).await })
-        });
-        failure.await.unwrap();
-        let done = app.number("SELECT COUNT(*) FROM job WHERE state = 'done'").await;
-        assert_eq!(done, 1, "a finished job stays finished");
+        sent.await.unwrap();
+        assert_eq!(app.number("SELECT COUNT(*) FROM outbox WHERE state = 'sent'").await, 1);
+        assert_eq!(fail(second).await, 2, "a message that was sent stays so");
+        assert_eq!(app.number("SELECT COUNT(*) FROM outbox WHERE state = 'sent'").await, 1);
     }
 
-    async fn a_released_message_does_not_count_as_an_attempt(app: &TestApp) {
+    async fn a_process_that_does_not_report_loses_its_leases(app: &TestApp) {
         let now = app.clock.now();
-        for key in ["first", "second", "third", "fourth"] {
-            let unit = app.state.store.write((key, now), |tx, (key, at)| {
-                Box::pin(async move {
-                    let id = assent::clock::new_id(*at);
-                    let message = OutboxMessage {
-                        id,
-                        case: None,
-                        kind: "none",
-                        recipient: "x",
-                        payload: "{}",
-                        dedupe_key: key,
-                    };
-                    tx.enqueue_message(&message, *at).await
-                })
-            });
-            assert!(unit.await.unwrap());
+        let (silent, alive) = (app.state.new_id(), app.state.new_id());
+        assert!(add_notice(app, "silent", now).await);
+        for process in [silent, alive] {
+            let unit = app.state.store.write(process, |tx, id| Box::pin(async move { tx.add_process(*id).await }));
+            unit.await.unwrap();
         }
-        for _ in 0..3 {
-            let unit = app.state.store.write(now, |tx, now| {
-                Box::pin(async move {
-                    let leased = tx.lease(Queue::Outbox, *now, *now + Duration::seconds(60), 50).await?;
-                    for message in &leased {
-                        tx.release(message, *now).await?;
-                    }
-                    Ok(leased)
-                })
+        assert_eq!(lease_mail(app, silent, now).await.len(), 1);
+        let report = async |process: Uuid| {
+            let unit = app.state.store.write(process, |tx, id| Box::pin(async move { tx.report_process(*id).await }));
+            unit.await.unwrap()
+        };
+        let remove = async |beats: i64| {
+            let unit = app.state.store.write((silent, beats), |tx, (id, beats)| {
+                Box::pin(async move { tx.remove_silent_process(*id, *beats).await })
             });
-            let leased = unit.await.unwrap();
-            assert_eq!(leased.len(), 4);
-            assert!(leased.iter().all(|message| message.attempts == 1), "{leased:?}");
-        }
+            unit.await.unwrap()
+        };
+        assert!(report(silent).await);
+        assert!(!remove(0).await, "it has reported in between");
+        assert!(lease_mail(app, alive, now).await.is_empty());
+        assert!(remove(1).await);
+        assert!(!remove(1).await, "another process was faster");
+        assert_eq!(lease_mail(app, alive, now).await.len(), 1);
+        assert!(!report(silent).await, "it learns that its leases are lost");
         app.leaves_work();
     }
 
@@ -202,16 +214,10 @@ both! {
         let mut woken = std::pin::pin!(wake.notified());
         woken.as_mut().enable();
         let now = app.clock.now();
-        let idle = app.state.store.write(now, |tx, now| {
-            Box::pin(async move { tx.lease(Queue::Job, *now, *now, 50).await })
-        });
-        assert!(idle.await.unwrap().is_empty());
+        assert!(lease_mail(app, Uuid::nil(), now).await.is_empty());
         let early = tokio::time::timeout(Time::from_millis(100), woken.as_mut()).await;
         assert!(early.is_err(), "looking for work wakes other workers");
-        let add = app.state.store.write((app.state.new_id(), now), |tx, (id, now)| {
-            Box::pin(async move { tx.enqueue_job(*id, "nothing", "{}", "wake", *now).await })
-        });
-        add.await.unwrap();
+        assert!(add_notice(app, "wake", now).await);
         tokio::time::timeout(Time::from_secs(5), woken).await.expect("new work does not wake a worker");
         app.leaves_work();
     }
@@ -252,7 +258,7 @@ async fn writes_beyond_the_queue_limit_fail_as_unavailable() {
     let (release, blocked) = block_writer(&app.state.store).await;
     let unit = || {
         app.state.store.write((), |tx, ()| {
-            Box::pin(async move { tx.count_by_state(Queue::Job, "queued").await })
+            Box::pin(async move { tx.last_worker_run("none").await })
         })
     };
     let mut waiting = Vec::new();
@@ -301,9 +307,9 @@ async fn a_second_server_on_the_same_file_is_rejected_and_a_command_is_not() {
     let app = TestApp::sqlite().await;
     let config = app.state.config.clone();
     let first = Store::open(&config).await.unwrap();
-    let lock = first.lock().unwrap().expect("SQLite has a lock");
+    let lock = Store::lock(&config).unwrap().expect("SQLite has a lock");
     let second = Store::open(&config).await.unwrap();
-    let refused = second.lock().unwrap_err();
+    let refused = Store::lock(&config).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     assert!(
         refused.message().contains("Another server is using the database"),
@@ -320,7 +326,7 @@ async fn a_second_server_on_the_same_file_is_rejected_and_a_command_is_not() {
         .await;
     assert_eq!(seen.unwrap(), "{}", "the server sees the write immediately");
     drop(lock);
-    second.lock().expect("the lock is released with its holder");
+    Store::lock(&config).expect("the lock is released with its holder");
     app.finish().await;
 }
 

@@ -46,7 +46,7 @@ both! {
         assert!(matches!(verdict.source, VerdictSource::Policy { .. }));
         let (sequence, document) = stored_case_documents(&before, &text, &own).unwrap().unwrap().remove(0);
         assert_eq!(sequence, 1);
-        assert_eq!(own.evaluate(&document), *verdict);
+        assert_eq!(own.evaluate(&document), **verdict);
         let (_, document) = stored_case_documents(&before, &text, &policy_set.rules).unwrap().unwrap().remove(0);
         let other = policy_set.rules.evaluate(&document);
         assert_ne!(other.trace_hash, verdict.trace_hash);
@@ -82,7 +82,7 @@ both! {
         add_shadow_version(app);
         let after = ehr.hook("order-sign-crd", &hook).await;
         assert_eq!(without_ids(&after.json(200)), without_ids(&before.json(200)));
-        let stored_calls = "SELECT COUNT(*) FROM blob WHERE kind = 'hook-call' AND body LIKE '%\"shadow\"%2026.3%'";
+        let stored_calls = "SELECT COUNT(*) FROM hook_call WHERE shadow LIKE '%2026.3%'";
         assert_eq!(app.number(stored_calls).await, 1);
 
         let reply = ehr.submit(&request).await;

@@ -90,7 +90,10 @@ CREATE TABLE blob (
     body TEXT COMPRESSION lz4 NOT NULL,
     created TIMESTAMPTZ NOT NULL
 );
+CREATE INDEX blob_created ON blob (created) WHERE kind <> 'pas-request';
 
+-- `app_access` says which member apps may read the case, `approval_ends` when its approvals end (RFC 3339, separated by
+-- spaces), both for searches that do not read its history.
 CREATE TABLE prior_auth (
     id UUID NOT NULL PRIMARY KEY,
     client UUID NOT NULL REFERENCES client (id),
@@ -104,11 +107,55 @@ CREATE TABLE prior_auth (
     received TIMESTAMPTZ NOT NULL,
     due_internal TIMESTAMPTZ NOT NULL,
     version BIGINT NOT NULL,
-    changed TIMESTAMPTZ NOT NULL
+    changed TIMESTAMPTZ NOT NULL,
+    requester_npi TEXT COLLATE "C",
+    app_access TEXT COLLATE "C" NOT NULL,
+    approval_ends TEXT COLLATE "C" NOT NULL
 );
-CREATE INDEX prior_auth_status_due ON prior_auth (status, due_internal, received, id);
-CREATE INDEX prior_auth_member_changed ON prior_auth (member, changed);
+CREATE INDEX prior_auth_member ON prior_auth (member, id, app_access);
 CREATE INDEX prior_auth_client ON prior_auth (client);
+CREATE INDEX prior_auth_request ON prior_auth (request);
+
+-- One row for each open case, with everything that the queue shows. Written in the unit of work that changes the case
+-- and deleted when the case is decided. `notified` is the last escalation step that staff were notified of.
+CREATE TABLE queue_entry (
+    case_id UUID NOT NULL PRIMARY KEY REFERENCES prior_auth (id),
+    member UUID NOT NULL,
+    number TEXT COLLATE "C" NOT NULL,
+    line_of_business TEXT COLLATE "C" NOT NULL,
+    status TEXT COLLATE "C" NOT NULL,
+    queue TEXT COLLATE "C" NOT NULL,
+    urgent BOOLEAN NOT NULL,
+    clock TEXT COLLATE "C" NOT NULL,
+    received TIMESTAMPTZ NOT NULL,
+    due TIMESTAMPTZ NOT NULL,
+    requester TEXT COLLATE "C" NOT NULL,
+    items BIGINT NOT NULL,
+    system TEXT COLLATE "C" NOT NULL,
+    code TEXT COLLATE "C" NOT NULL,
+    policy_title TEXT COLLATE "C",
+    met BIGINT,
+    not_met BIGINT,
+    unknown BIGINT,
+    notified BIGINT NOT NULL
+);
+CREATE INDEX queue_entry_due ON queue_entry (due, received, case_id);
+CREATE INDEX queue_entry_group ON queue_entry (status, queue, urgent, line_of_business, clock, due, received, case_id);
+CREATE INDEX queue_entry_notified ON queue_entry (clock, notified, due, case_id);
+
+-- How many open cases have the same values of the queue's filters, and how often that changed. The rows of a group are
+-- spread over shards, so that units of work seldom wait for each other.
+CREATE TABLE queue_count (
+    status TEXT COLLATE "C" NOT NULL,
+    queue TEXT COLLATE "C" NOT NULL,
+    urgent BOOLEAN NOT NULL,
+    line_of_business TEXT COLLATE "C" NOT NULL,
+    clock TEXT COLLATE "C" NOT NULL,
+    shard BIGINT NOT NULL,
+    open BIGINT NOT NULL,
+    changes BIGINT NOT NULL,
+    PRIMARY KEY (status, queue, urgent, line_of_business, clock, shard)
+);
 
 CREATE TABLE item (
     case_id UUID NOT NULL REFERENCES prior_auth (id),
@@ -142,21 +189,37 @@ CREATE TABLE number_alias (
 );
 CREATE INDEX number_alias_case_id ON number_alias (case_id);
 
+-- `response` is the id of the response Bundle; the response is made again from the case and the request.
 CREATE TABLE submission (
     client UUID NOT NULL REFERENCES client (id),
     key TEXT COLLATE "C" NOT NULL,
     case_id UUID NOT NULL REFERENCES prior_auth (id),
-    version BIGINT NOT NULL,
-    response TEXT COMPRESSION lz4 NOT NULL,
+    response UUID NOT NULL,
     created TIMESTAMPTZ NOT NULL,
     PRIMARY KEY (client, key)
 );
+CREATE INDEX submission_case_id ON submission (case_id);
 
-CREATE TABLE assertion (
-    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+-- One call of a hook: the call as received without its access token, what was read from the EHR, what may not decide, and
+-- the response as sent. The assertions of the call refer to it.
+CREATE TABLE hook_call (
+    id UUID NOT NULL PRIMARY KEY,
     client UUID NOT NULL REFERENCES client (id),
     hook TEXT COLLATE "C" NOT NULL,
     hook_instance TEXT COLLATE "C" NOT NULL,
+    request TEXT COMPRESSION lz4 NOT NULL,
+    fetched TEXT COMPRESSION lz4 NOT NULL,
+    admission TEXT COMPRESSION lz4 NOT NULL,
+    response TEXT COMPRESSION lz4 NOT NULL,
+    shadow TEXT COMPRESSION lz4,
+    created TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX hook_call_created ON hook_call (created);
+
+CREATE TABLE assertion (
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    hook_call UUID NOT NULL REFERENCES hook_call (id),
+    client UUID NOT NULL REFERENCES client (id),
     member UUID REFERENCES member (id),
     coverage UUID REFERENCES coverage (id),
     order_ref TEXT COLLATE "C" NOT NULL,
@@ -171,43 +234,40 @@ CREATE TABLE assertion (
     forms TEXT COLLATE "C" NOT NULL,
     created TIMESTAMPTZ NOT NULL
 );
+CREATE INDEX assertion_hook_call ON assertion (hook_call);
 CREATE INDEX assertion_client ON assertion (client, created);
 CREATE INDEX assertion_member ON assertion (member);
 
+-- Messages that leave the server. Those with a line are sent one after another in the order of their numbers; the line
+-- is the subscription. Rows without a line are mail.
 CREATE TABLE outbox (
     id UUID NOT NULL PRIMARY KEY,
     case_id UUID REFERENCES prior_auth (id),
     kind TEXT COLLATE "C" NOT NULL,
     recipient TEXT COLLATE "C" NOT NULL,
+    line UUID,
+    number BIGINT,
     payload TEXT COMPRESSION lz4 NOT NULL,
-    dedupe_key TEXT COLLATE "C" NOT NULL,
+    dedupe_key TEXT COLLATE "C",
     state TEXT COLLATE "C" NOT NULL,
     attempts BIGINT NOT NULL,
     next_at TIMESTAMPTZ NOT NULL,
-    lease_until TIMESTAMPTZ,
+    lease_owner UUID,
     last_error TEXT COLLATE "C",
     sent_at TIMESTAMPTZ,
     created TIMESTAMPTZ NOT NULL
 );
-CREATE UNIQUE INDEX outbox_dedupe_key ON outbox (dedupe_key);
-CREATE INDEX outbox_state_next_at ON outbox (state, next_at);
+CREATE UNIQUE INDEX outbox_dedupe_key ON outbox (dedupe_key) WHERE dedupe_key IS NOT NULL;
+CREATE INDEX outbox_due ON outbox (next_at, id) WHERE state = 'queued' AND line IS NULL;
+CREATE INDEX outbox_line ON outbox (line, number, id) WHERE state = 'queued';
+CREATE INDEX outbox_leased ON outbox (lease_owner) WHERE state = 'leased';
 CREATE INDEX outbox_case_id ON outbox (case_id);
-CREATE INDEX outbox_recipient ON outbox (recipient, id);
 
-CREATE TABLE job (
+-- The processes whose workers lease messages and lines, and how often each has reported.
+CREATE TABLE process (
     id UUID NOT NULL PRIMARY KEY,
-    kind TEXT COLLATE "C" NOT NULL,
-    payload TEXT COMPRESSION lz4 NOT NULL,
-    dedupe_key TEXT COLLATE "C" NOT NULL,
-    state TEXT COLLATE "C" NOT NULL,
-    attempts BIGINT NOT NULL,
-    next_at TIMESTAMPTZ NOT NULL,
-    lease_until TIMESTAMPTZ,
-    last_error TEXT COLLATE "C",
-    created TIMESTAMPTZ NOT NULL
+    beats BIGINT NOT NULL
 );
-CREATE UNIQUE INDEX job_dedupe_key ON job (dedupe_key);
-CREATE INDEX job_state_next_at ON job (state, next_at);
 
 CREATE TABLE worker (
     name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
@@ -224,18 +284,26 @@ CREATE TABLE seen_jti (
 );
 CREATE INDEX seen_jti_expires ON seen_jti (expires);
 
+-- A subscription is also the line of its messages: when the next one is due (NULL when none waits), which process has
+-- leased the line, and how many attempts have failed since the last success. `version` counts what the client changed.
 CREATE TABLE subscription (
     id UUID NOT NULL PRIMARY KEY,
     client UUID NOT NULL REFERENCES client (id),
     status TEXT COLLATE "C" NOT NULL,
+    version BIGINT NOT NULL,
     doc TEXT COMPRESSION lz4 NOT NULL,
     senders TEXT COLLATE "C" NOT NULL,
     event_count BIGINT NOT NULL,
+    next_at TIMESTAMPTZ,
+    lease_owner UUID,
+    failures BIGINT NOT NULL,
     error TEXT COLLATE "C",
     created TIMESTAMPTZ NOT NULL,
     changed TIMESTAMPTZ NOT NULL
 );
 CREATE INDEX subscription_client ON subscription (client);
+CREATE INDEX subscription_due ON subscription (next_at, id) WHERE lease_owner IS NULL AND next_at IS NOT NULL;
+CREATE INDEX subscription_leased ON subscription (lease_owner) WHERE lease_owner IS NOT NULL;
 
 CREATE TABLE "grant" (
     id UUID NOT NULL PRIMARY KEY,
@@ -284,6 +352,13 @@ CREATE TABLE session (
     expires TIMESTAMPTZ NOT NULL
 );
 CREATE INDEX session_expires ON session (expires);
+
+CREATE TABLE throttle (
+    key TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    tries BIGINT NOT NULL,
+    expires TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX throttle_expires ON throttle (expires);
 
 CREATE TABLE policy_set (
     hash TEXT COLLATE "C" NOT NULL PRIMARY KEY,

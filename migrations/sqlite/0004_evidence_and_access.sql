@@ -24,9 +24,6 @@ CREATE TABLE client_origin (
 ) STRICT;
 CREATE INDEX client_origin_client ON client_origin (client);
 
--- Counts what the client changed in a subscription: the result of sending counts only for the version that was sent.
-ALTER TABLE subscription ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
-
 -- Member and subscriber numbers as they are compared: letters and digits in upper case.
 ALTER TABLE member ADD COLUMN folded_member_id TEXT NOT NULL DEFAULT '';
 UPDATE member SET folded_member_id = upper(replace(replace(member_id, '-', ''), ' ', ''));
@@ -35,3 +32,16 @@ ALTER TABLE coverage ADD COLUMN folded_subscriber_id TEXT;
 UPDATE coverage SET folded_subscriber_id = upper(replace(replace(subscriber_id, '-', ''), ' ', ''));
 DROP INDEX coverage_subscriber_id;
 CREATE INDEX coverage_folded_subscriber_id ON coverage (folded_subscriber_id);
+
+-- Cases that must not be deleted, for example because of litigation, until the hold is ended.
+CREATE TABLE legal_hold (
+    id BLOB NOT NULL PRIMARY KEY,
+    case_id BLOB NOT NULL REFERENCES prior_auth (id),
+    reason TEXT NOT NULL,
+    added_by TEXT NOT NULL,
+    added_at TEXT NOT NULL,
+    ended_by TEXT,
+    ended_at TEXT
+) STRICT;
+CREATE INDEX legal_hold_case_id ON legal_hold (case_id);
+CREATE UNIQUE INDEX legal_hold_open ON legal_hold (case_id) WHERE ended_at IS NULL;

@@ -4,9 +4,11 @@ use super::samples;
 use crate::auth::{Client, ClientDoc, fingerprint};
 use crate::clock::Clock;
 use crate::config::{Config, MailTransport};
+use crate::fhir::bundle::BundleIndex;
+use crate::fhir::coding::HCPCS;
 use crate::mail::Mailer;
 use crate::net::HttpClient;
-use crate::prior_auth::PriorAuth;
+use crate::prior_auth::{AppAccess, EventBody, PriorAuth};
 use crate::state::State;
 use crate::store::Store;
 use crate::store::accounts::MemberLogin;
@@ -32,7 +34,7 @@ struct TestServer {
 /// data, only the scope for Coverage) and `without-sensitive` (own data without sensitive cases).
 async fn start_server(request: &Value) -> TestServer {
     // Fails if another test has already installed the provider, which is fine.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let folder = tempfile::tempdir().unwrap();
     let mut config = Config::defaults().unwrap();
     config.database = format!("sqlite:{}", folder.path().join("test.db").display());
@@ -75,7 +77,13 @@ async fn store_samples(state: &State, request: String) {
                 tx.put_login(&login(member.id, *now)).await?;
             }
             tx.put_coverage(&samples::coverage(), *now).await?;
-            let events = samples::events(samples::CASE, vec![samples::approve(), samples::pend("clinical")]);
+            let mut events =
+                samples::events(samples::CASE, vec![samples::approve(), samples::pend("clinical")]);
+            if let EventBody::Received(received) = &mut events.first_mut().unwrap().body {
+                let message: Value = serde_json::from_str(request).unwrap();
+                let items = [(HCPCS, None)];
+                received.app_access = AppAccess::of(&BundleIndex::new(&message), items);
+            }
             let case = PriorAuth::replay(samples::CASE, &events).unwrap();
             tx.open_case(&case, &events, request).await?;
             for (number, (secret, member, scope, sensitive)) in [

@@ -1,5 +1,5 @@
-//! Builds the PDex prior authorization of a case (`ExplanationOfBenefit`, PDex 2.2.0, also valid for 2.0.0). It is
-//! computed from the case and the stored request at every read, so it is always current. Steps inside the review are
+//! Builds the PDex prior authorization of a case (`ExplanationOfBenefit`, PDex 2.2.0, also valid for 2.0.0) from the case
+//! and the stored request. Steps inside the review are
 //! never visible: an item with a proposed denial is "In review" (ground rules, section 6).
 
 use super::adjudication;
@@ -13,9 +13,10 @@ use crate::fhir::dates::instant_text;
 use crate::fhir::{self, put};
 use crate::ig::pas::{self, extension_url};
 use crate::ig::pdex::{self, PdexVersion};
+use crate::prior_auth::app_access::is_drug;
 use crate::prior_auth::{Item, Outcome, PriorAuth};
 use crate::rules::DenialReason;
-use chrono::{DateTime, NaiveDate, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -38,7 +39,7 @@ pub fn explanation_of_benefit(request: &StoredRequest<'_>, context: ResponseCont
     let items: Vec<&Item> = case
         .items
         .iter()
-        .filter(|item| item::is_shown(item, request.item(item.sequence)))
+        .filter(|item| !is_drug(&item.system, request.item(item.sequence)))
         .collect();
     if items.is_empty() {
         return None;
@@ -52,7 +53,7 @@ pub fn explanation_of_benefit(request: &StoredRequest<'_>, context: ResponseCont
         "resourceType": "ExplanationOfBenefit",
         "id": case.id.to_string(),
         "meta": {
-            "lastUpdated": instant_text(last_updated(case, &statuses, context.now)),
+            "lastUpdated": instant_text(last_updated(case, context.now)),
             "profile": PdexVersion::NEWEST.guide().prior_authorization_profiles,
         },
         "identifier": identifiers(request, &items, context),
@@ -73,22 +74,11 @@ pub fn explanation_of_benefit(request: &StoredRequest<'_>, context: ResponseCont
     Some(eob)
 }
 
-/// When the resource last changed: at the last event, or at the start of the day after an approval ended.
-fn last_updated(case: &PriorAuth, statuses: &[MemberStatus], now: DateTime<Utc>) -> DateTime<Utc> {
-    let ends = statuses.iter().filter_map(|status| match status {
-        MemberStatus::Ended { on } => {
-            let day_after = on.succ_opt()?.and_hms_opt(0, 0, 0)?;
-            Some(
-                case.received
-                    .zone
-                    .from_local_datetime(&day_after)
-                    .earliest()?
-                    .with_timezone(&Utc),
-            )
-        }
-        _ => None,
-    });
-    ends.filter(|at| *at <= now).fold(case.changed, DateTime::max)
+/// When the resource last changed: at the last event, or when an approval ended.
+fn last_updated(case: &PriorAuth, now: DateTime<Utc>) -> DateTime<Utc> {
+    case.approval_ends()
+        .filter(|end| *end <= now)
+        .fold(case.changed, DateTime::max)
 }
 
 /// The case id, the plan's reference numbers, and the identifiers of the claim.

@@ -5,31 +5,11 @@ use super::adjudication;
 use super::codes;
 use super::json::{copy_fields, put_nonempty, put_optional};
 use super::stored_request::StoredRequest;
-use crate::fhir::{self, coding};
+use crate::fhir;
 use crate::ig::pas::extension_url;
 use crate::prior_auth::{Item, Outcome};
 use crate::rules::DenialReason;
 use serde_json::{Value, json};
-
-/// Prior authorizations of drugs do not have to be shown (42 CFR 422.119(b)(1)(v)). The proposed rule CMS-0062 would
-/// change that.
-const HIDES_DRUG_ITEMS: bool = true;
-
-/// The code systems of drugs: NDC and `RxNorm`.
-const DRUG_SYSTEMS: [&str; 2] = [
-    "http://hl7.org/fhir/sid/ndc",
-    "http://www.nlm.nih.gov/research/umls/rxnorm",
-];
-
-/// Whether member apps can see this item. `requested` is the item of the claim.
-pub fn is_shown(item: &Item, requested: Option<&Value>) -> bool {
-    let concept = requested.and_then(|requested| requested.get("productOrService"));
-    let is_drug = DRUG_SYSTEMS.contains(&item.system.as_str())
-        || concept.is_some_and(|concept| {
-            coding::codings(concept).any(|coding| DRUG_SYSTEMS.contains(&coding.system.as_ref()))
-        });
-    !(HIDES_DRUG_ITEMS && is_drug)
-}
 
 /// Builds the item. `note_numbers` are the numbers of the process notes that belong to it.
 pub fn item_json(

@@ -2,10 +2,11 @@
 //! 422.119(b)(1)(iv) and the same rule in 431.60, 457.730 and 45 CFR 156.221; PDex 2.2.0). The module also provides the
 //! same information in plain words for the member's page (`summary`).
 //!
-//! Responses are computed from the case at every read, so they are always current. Every token is for one member, and
-//! only that member's records are loaded. This module only reads; it changes nothing and decides nothing.
+//! Responses are computed from the case as it is at the time of the call. What was built for the same version of a case is
+//! taken from memory. Every token is for one member, and only that member's records are loaded. This module only reads; it changes nothing and decides nothing.
 
 mod adjudication;
+mod authorizations;
 mod capability;
 mod codes;
 mod date_range;
@@ -18,7 +19,6 @@ mod related;
 mod search;
 mod searchable;
 mod searchset;
-mod sensitive;
 mod sort;
 mod stored_request;
 mod subset;
@@ -36,6 +36,7 @@ pub use member_status::MemberStatus;
 use crate::auth::{AppCaller, Permission};
 use crate::error::{Error, ErrorKind};
 use crate::fhir::decimals;
+use crate::fhir::json::is_storable;
 use crate::ig::is_below;
 use crate::ig::pdex::PdexVersion;
 use crate::state::State;
@@ -44,17 +45,19 @@ use crate::wire::resource::{
     Coverage, ExplanationOfBenefit, Location, Organization, Patient, Practitioner, QuestionnaireResponse,
     ResourceType,
 };
-use crate::wire::{AppToken, FhirFailure, FhirResponse, Handling, refuse_compressed};
+use crate::wire::{AppToken, FORM_BYTES, FhirFailure, FhirResponse, Handling, read_body};
+use authorizations::Authorizations;
 use axum::Router;
-use axum::extract::rejection::RawFormRejection;
-use axum::extract::{self, Path, RawForm, RawQuery};
-use axum::http::HeaderMap;
+use axum::extract::{self, Path, RawQuery, Request};
+use axum::http::header;
 use axum::routing::{get, post};
 use explanation_of_benefit::ResponseContext;
-use records::{CaseSelection, MemberRecords};
+use records::MemberRecords;
 use search::{Search, SearchableType};
 use serde_json::Value;
+use stored_request::PAYER_REFERENCE;
 use subset::Subset;
+use uuid::Uuid;
 
 /// The path of this FHIR base below the server's public URL.
 pub const BASE: &str = PdexVersion::NEWEST.guide().base_path;
@@ -135,11 +138,15 @@ async fn search_by_form<R: Searchable>(
     AppToken { caller, .. }: AppToken<R, interaction::Search>,
     handling: Handling,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    form: Result<RawForm, RawFormRejection>,
+    request: Request,
 ) -> Result<FhirResponse, FhirFailure> {
-    refuse_compressed(&headers)?;
-    let RawForm(form) = form.map_err(|_| not_a_form())?;
+    let media_type = request.headers().get(header::CONTENT_TYPE);
+    let media_type = media_type.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media_type = media_type.split(';').next().unwrap_or("").trim();
+    if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(not_a_form().into());
+    }
+    let form = read_body(request, FORM_BYTES).await?;
     let of_query = pairs(query.as_deref().unwrap_or("").as_bytes());
     search(
         R::SEARCH,
@@ -156,6 +163,11 @@ fn pairs(text: &[u8]) -> impl Iterator<Item = (String, String)> {
     url::form_urlencoded::parse(text).into_owned()
 }
 
+/// Whether a search can use a name or a value.
+fn is_usable(text: &str) -> bool {
+    text.len() <= 1024 && is_storable(text)
+}
+
 async fn search(
     searchable: &'static SearchableType,
     state: &State,
@@ -163,13 +175,25 @@ async fn search(
     pairs: Vec<(String, String)>,
     handling: Handling,
 ) -> Result<FhirResponse, FhirFailure> {
+    if !pairs
+        .iter()
+        .all(|(name, value)| is_usable(name) && is_usable(value))
+    {
+        let message = "A search parameter is longer than 1024 bytes or contains the character U+0000";
+        return Err(Error::malformed(message).into());
+    }
     let search = Search::parse(searchable, pairs, &state.url(BASE), handling)?;
-    let records = MemberRecords::load(&state.store, caller, CaseSelection::All).await?;
+    if searchable.name == ExplanationOfBenefit::NAME {
+        return Ok(FhirResponse::text(
+            Authorizations::of(state, caller).search(&search).await?,
+        ));
+    }
+    let records = MemberRecords::load(&state.store, caller, &[]).await?;
     let policy_set = state.policy_set();
     let context = context(state, policy_set.rules.denial_reasons());
     let may_read = |resource_type: &str| caller.may(resource_type, Permission::Read);
     let bundle = searchset::searchset(&records, searchable, &search, context, &may_read);
-    Ok(FhirResponse::text(decimals::write(&bundle)))
+    Ok(FhirResponse::text(bundle))
 }
 
 /// `GET [type]/[id]`, with `_summary` or `_elements` for a part of the resource.
@@ -181,15 +205,7 @@ async fn read<R: ResourceType>(
 ) -> Result<FhirResponse, FhirFailure> {
     let resource_type = R::NAME;
     let subset = requested_part(query.as_deref().unwrap_or(""))?;
-    let cases = match resource_type {
-        "Patient" | "Coverage" => CaseSelection::None,
-        "ExplanationOfBenefit" => id.parse().map_or(CaseSelection::None, CaseSelection::One),
-        _ => CaseSelection::All,
-    };
-    let records = MemberRecords::load(&state.store, &caller, cases).await?;
-    let policy_set = state.policy_set();
-    let context = context(&state, policy_set.rules.denial_reasons());
-    let found = records.resource_at(&format!("{resource_type}/{id}"), context);
+    let found = find(&state, &caller, resource_type, &id).await?;
     // The id is not repeated because the caller may have typed anything.
     let found = found.ok_or_else(|| {
         Error::new(
@@ -199,6 +215,33 @@ async fn read<R: ResourceType>(
     })?;
     let part = subset.of(found);
     Ok(FhirResponse::read_text(decimals::write(&part), &part))
+}
+
+/// The resource of the member with this type and id.
+async fn find(
+    state: &State,
+    caller: &AppCaller,
+    resource_type: &str,
+    id: &str,
+) -> Result<Option<Value>, Error> {
+    let reference = format!("{resource_type}/{id}");
+    let own = matches!(resource_type, "Patient" | "Coverage") || reference == PAYER_REFERENCE;
+    if own {
+        let records = MemberRecords::load(&state.store, caller, &[]).await?;
+        let policy_set = state.policy_set();
+        let context = context(state, policy_set.rules.denial_reasons());
+        return Ok(records.resource_at(&reference, context));
+    }
+    let authorizations = Authorizations::of(state, caller);
+    if resource_type != ExplanationOfBenefit::NAME {
+        return authorizations.read_related(&reference).await;
+    }
+    // A case has one id, in lower case.
+    let Some(case) = id.parse().ok().filter(|case: &Uuid| case.to_string() == id) else {
+        return Ok(None);
+    };
+    let found = authorizations.read(case).await?;
+    found.map(|resource| authorizations::value(&resource)).transpose()
 }
 
 /// The part of a resource that the query of a read asks for. A read has no other parameters.

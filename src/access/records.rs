@@ -3,28 +3,17 @@
 
 use super::explanation_of_benefit::{ResponseContext, explanation_of_benefit};
 use super::related;
-use super::sensitive::is_sensitive;
 use super::stored_request::{PAYER_REFERENCE, StoredRequest};
 use crate::auth::AppCaller;
 use crate::error::{Error, Result};
-use crate::fhir::bundle::parse_stored_request;
+use crate::fhir::bundle::{BundleIndex, parse_stored_request};
 use crate::fhir::decimals;
 use crate::plan::{Coverage, Member};
 use crate::prior_auth::PriorAuth;
+use crate::prior_auth::app_access::is_sensitive;
 use crate::store::Store;
 use serde_json::Value;
 use uuid::Uuid;
-
-/// The cases that a call needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CaseSelection {
-    /// No cases.
-    None,
-    /// The case with this id.
-    One(Uuid),
-    /// All cases of the member.
-    All,
-}
 
 /// A member's records.
 #[derive(Debug)]
@@ -36,29 +25,20 @@ pub struct MemberRecords {
 }
 
 impl MemberRecords {
-    /// Loads the records of the member whose data the app may read. Cases of other members are never loaded. Sensitive
-    /// cases are left out unless the member chose to share them.
+    /// Loads the member whose data the app may read, the coverages, and those of the given cases that belong to the
+    /// member. Sensitive cases are left out unless the member chose to share them.
     ///
     /// # Errors
     ///
     /// `Unavailable` if the store cannot be read, `Internal` if a stored request is not valid JSON.
-    pub async fn load(store: &Store, caller: &AppCaller, selection: CaseSelection) -> Result<Self> {
-        let read = store.read((caller.member, selection), |tx, (member, selection)| {
+    pub async fn load(store: &Store, caller: &AppCaller, cases: &[Uuid]) -> Result<Self> {
+        let read = store.read((caller.member, cases.to_vec()), |tx, (member, cases)| {
             Box::pin(async move {
                 let found = tx.member(*member).await?;
                 let found =
                     found.ok_or_else(|| Error::internal("a token refers to a member that does not exist"))?;
                 let coverages = tx.coverages_of(*member).await?;
-                let cases = match selection {
-                    CaseSelection::None => Vec::new(),
-                    CaseSelection::One(id) => tx.case(*id).await?.into_iter().collect(),
-                    CaseSelection::All => tx.cases_of_member(*member).await?,
-                };
-                let mut texts = Vec::new();
-                for case in cases.into_iter().filter(|case| case.received.member == *member) {
-                    let text = tx.request_text(case.received.request).await?;
-                    texts.push((case, text));
-                }
+                let texts = tx.cases_with_requests(*member, cases).await?;
                 Ok((found, coverages, texts))
             })
         });
@@ -71,7 +51,7 @@ impl MemberRecords {
             .into_iter()
             .map(parse)
             .collect::<Result<Vec<(PriorAuth, Value)>>>()?;
-        cases.retain(|(_, message)| caller.sensitive || !is_sensitive(message));
+        cases.retain(|(_, message)| caller.sensitive || !is_sensitive(&BundleIndex::new(message)));
         Ok(Self::new(member, coverages, cases))
     }
 

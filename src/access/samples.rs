@@ -125,6 +125,7 @@ fn received() -> Received {
         assertion: None,
         member_facts: None,
         admission: None,
+        app_access: crate::prior_auth::AppAccess::All,
     }
 }
 

@@ -286,6 +286,35 @@ impl Search {
         ))
     }
 
+    /// Whether conditions and sort keys use these search parameters only.
+    pub fn uses_only(&self, names: &[&str]) -> bool {
+        let conditions = self.conditions.iter().map(|(parameter, _)| parameter.name);
+        let keys = self.sort_keys.iter().map(|key| key.name());
+        conditions.chain(keys).all(|name| names.contains(&name))
+    }
+
+    /// The ids that the search is limited to; none if it is not.
+    pub fn ids(&self) -> Option<Vec<&str>> {
+        let (_, values) = self
+            .conditions
+            .iter()
+            .find(|(parameter, _)| parameter.name == "_id")?;
+        let ids = values.iter().filter_map(|value| match value {
+            QueryValue::Token { code, .. } => code.as_deref(),
+            _ => None,
+        });
+        Some(ids.collect())
+    }
+
+    /// The number of matches on this page.
+    pub fn page_size(&self) -> usize {
+        if self.subset == Subset::Count {
+            0
+        } else {
+            self.count
+        }
+    }
+
     /// Whether a resource matches. `now` is used by the prefix `ap`.
     pub fn matches(&self, resource: &Value, now: DateTime<Utc>) -> bool {
         self.conditions.iter().all(|(parameter, alternatives)| {

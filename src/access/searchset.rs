@@ -1,75 +1,171 @@
-//! Builds the response to a search: the matches of one page, newest first or in the requested order, and the included
-//! resources.
+//! The response to a search: which matches are on the page, the Bundle with them, newest first or in the requested order,
+//! and the included resources.
 
 use super::explanation_of_benefit::ResponseContext;
-use super::json::{put_nonempty, put_optional};
 use super::records::MemberRecords;
 use super::search::{Search, SearchableType};
 use super::sort::sort;
 use super::subset::Subset;
-use crate::fhir;
+use crate::fhir::dates::instant_text;
+use crate::fhir::{self, decimals};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::fmt::Write;
 
-/// Builds the searchset Bundle. `may_read` tells which resource types the token's scopes allow; resources of other
-/// types are not included.
+/// The matches of one page.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// The number of matches on all pages.
+    pub total: usize,
+    /// The id of the last match of the page if another page follows.
+    pub next_after: Option<String>,
+    /// The matches.
+    pub matches: Vec<T>,
+}
+
+impl<T> Page<T> {
+    /// A page without matches.
+    pub fn empty(total: usize) -> Self {
+        Self {
+            total,
+            next_after: None,
+            matches: Vec::new(),
+        }
+    }
+}
+
+/// Selects the page from candidates, each a resource with what is returned for it. They are in the order in which they
+/// are returned without `_sort`.
+pub fn select<T>(candidates: Vec<(Value, T)>, search: &Search, now: DateTime<Utc>) -> Page<T> {
+    let mut matches = candidates;
+    matches.retain(|(resource, _)| search.matches(resource, now));
+    sort(&mut matches, &search.sort_keys);
+    let total = matches.len();
+    let count = search.page_size();
+    let remaining = after_earlier_pages(matches, search);
+    let last = remaining.get(..count).and_then(<[_]>::last);
+    let next_after = last
+        .filter(|_| remaining.len() > count)
+        .map(|(resource, _)| id(resource).to_owned());
+    Page {
+        total,
+        next_after,
+        matches: remaining
+            .into_iter()
+            .take(count)
+            .map(|(_, returned)| returned)
+            .collect(),
+    }
+}
+
+/// A resource as text, ready to be put into a Bundle.
+#[derive(Debug)]
+pub struct Entry {
+    /// `Type/id`.
+    pub reference: String,
+    /// The JSON.
+    pub text: String,
+}
+
+impl Entry {
+    /// The part of a resource that the search asks for.
+    pub fn new(resource: Value, subset: &Subset) -> Self {
+        let resource_type = fhir::resource_type(&resource).unwrap_or("");
+        Self {
+            reference: format!("{resource_type}/{}", id(&resource)),
+            text: decimals::write(&subset.of(resource)),
+        }
+    }
+}
+
+/// Finds the matches among the records and writes the Bundle. `may_read` tells which resource types the token's scopes
+/// allow; resources of other types are not included.
 pub fn searchset(
     records: &MemberRecords,
     searchable: &SearchableType,
     search: &Search,
     context: ResponseContext<'_>,
     may_read: &dyn Fn(&str) -> bool,
-) -> Value {
-    let base = format!("{}{}", context.public_url, super::BASE);
-    let mut matches: Vec<Value> = records
-        .resources_of_type(searchable.name, context)
+) -> String {
+    let candidates = records.resources_of_type(searchable.name, context);
+    let candidates = candidates
         .into_iter()
-        .filter(|resource| search.matches(resource, context.now))
-        .collect();
-    sort(&mut matches, &search.sort_keys);
-    let total = matches.len();
-    let count = if search.subset == Subset::Count {
-        0
-    } else {
-        search.count
+        .map(|resource| (resource.clone(), resource));
+    let page = select(candidates.collect(), search, context.now);
+    let included = included_resources(records, search, &page.matches, context, may_read);
+    let entries = page
+        .matches
+        .into_iter()
+        .map(|resource| Entry::new(resource, &search.subset));
+    let page = Page {
+        total: page.total,
+        next_after: page.next_after,
+        matches: entries.collect(),
     };
-    let remaining = after_earlier_pages(matches, search);
-    let has_more = remaining.len() > count && count > 0;
-    let page: Vec<Value> = remaining.into_iter().take(count).collect();
+    write_bundle(searchable, search, context, &page, included)
+}
+
+/// Writes the Bundle by joining the texts of its resources.
+pub fn write_bundle(
+    searchable: &SearchableType,
+    search: &Search,
+    context: ResponseContext<'_>,
+    page: &Page<Entry>,
+    included: Vec<Value>,
+) -> String {
+    let base = format!("{}{}", context.public_url, super::BASE);
     let link = |relation: &str, query: String| {
         let separator = if query.is_empty() { "" } else { "?" };
         json!({ "relation": relation, "url": format!("{base}/{}{separator}{query}", searchable.name) })
     };
-    let next_link = page
-        .last()
-        .filter(|_| has_more)
-        .map(|last| link("next", search.to_query(Some(id(last)))));
-    let included = included_resources(records, search, &page, context, may_read);
+    let next = page
+        .next_after
+        .as_deref()
+        .map(|last| link("next", search.to_query(Some(last))));
+    let links: Vec<Value> = std::iter::once(link("self", search.to_query(None)))
+        .chain(next)
+        .collect();
     // `_elements` is about the matches alone.
     let of_included = match &search.subset {
         Subset::Elements(_) => &Subset::Whole,
         other => other,
     };
-    let page_entries = page
+    let included: Vec<Entry> = included
         .into_iter()
-        .map(|resource| entry(&base, &search.subset.of(resource), "match"));
-    let included = included
-        .into_iter()
-        .map(|resource| entry(&base, &of_included.of(resource), "include"));
-    let entries: Vec<Value> = page_entries.chain(included).collect();
-    let mut bundle = json!({
-        "resourceType": "Bundle",
-        "type": "searchset",
-        "total": total,
-        "link": std::iter::once(link("self", search.to_query(None))).chain(next_link).collect::<Vec<_>>(),
-    });
-    put_nonempty(&mut bundle, "entry", entries);
-    put_optional(
-        &mut bundle,
-        "timestamp",
-        Some(json!(fhir::dates::instant_text(context.now))),
+        .map(|resource| Entry::new(resource, of_included))
+        .collect();
+    let matches = page.matches.iter().map(|entry| (entry, "match"));
+    let entries = || {
+        matches
+            .clone()
+            .chain(included.iter().map(|entry| (entry, "include")))
+    };
+    let size: usize = entries()
+        .map(|(entry, _)| entry.text.len() + base.len() + 160)
+        .sum();
+    let mut text = String::with_capacity(size + 1024);
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
+        "{{\"resourceType\":\"Bundle\",\"type\":\"searchset\",\"timestamp\":{},\"total\":{},\"link\":{}",
+        json!(instant_text(context.now)),
+        page.total,
+        json!(links),
     );
-    bundle
+    let mut opening = ",\"entry\":[";
+    for (entry, mode) in entries() {
+        let url = json!(format!("{base}/{}", entry.reference));
+        let _ = write!(
+            text,
+            "{opening}{{\"fullUrl\":{url},\"resource\":{},\"search\":{{\"mode\":\"{mode}\"}}}}",
+            entry.text
+        );
+        opening = ",";
+    }
+    // FHIR does not allow an empty list.
+    text.push_str(if opening == "," { "]}" } else { "}" });
+    text
 }
 
 fn id(resource: &Value) -> &str {
@@ -78,30 +174,22 @@ fn id(resource: &Value) -> &str {
 
 /// The matches that were on no earlier page: those behind the last match of the previous page. A page stays the same if
 /// a new case arrives while the caller reads page by page.
-fn after_earlier_pages(matches: Vec<Value>, search: &Search) -> Vec<Value> {
+fn after_earlier_pages<T>(matches: Vec<(Value, T)>, search: &Search) -> Vec<(Value, T)> {
     let Some(last) = search.after.as_deref() else {
         return matches;
     };
-    match matches.iter().position(|resource| id(resource) == last) {
+    match matches.iter().position(|(resource, _)| id(resource) == last) {
         Some(at) => matches.into_iter().skip(at + 1).collect(),
         // It does not match any more. Ids are in order of time, and pages start with the newest.
         None => matches
             .into_iter()
-            .filter(|resource| id(resource) < last)
+            .filter(|(resource, _)| id(resource) < last)
             .collect(),
     }
 }
 
-fn entry(base: &str, resource: &Value, mode: &str) -> Value {
-    let resource_type = fhir::resource_type(resource).unwrap_or("");
-    json!({
-        "fullUrl": format!("{base}/{resource_type}/{}", id(resource)),
-        "resource": resource,
-        "search": { "mode": mode },
-    })
-}
-
-fn included_resources(
+/// The resources that the matches of a page refer to, as far as the search asks for them.
+pub fn included_resources(
     records: &MemberRecords,
     search: &Search,
     page: &[Value],

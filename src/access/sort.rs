@@ -31,6 +31,11 @@ impl SortKey {
         })
     }
 
+    /// The name of the search parameter.
+    pub fn name(self) -> &'static str {
+        self.parameter.name
+    }
+
     /// The value of a resource that counts: the lowest in ascending order, the highest in descending order.
     fn value(self, resource: &Value) -> Option<SortValue> {
         let values = (self.parameter.values)(resource)
@@ -61,9 +66,13 @@ impl SortKey {
     }
 }
 
-/// Sorts resources by the keys, the first key first. Resources that are equal in all of them keep their order.
-pub fn sort(resources: &mut [Value], keys: &[SortKey]) {
-    resources.sort_by(|one, other| {
+/// Sorts resources, each with something that belongs to it, by the keys, the first key first. Resources that are equal in
+/// all of them keep their order.
+pub fn sort<T>(resources: &mut [(Value, T)], keys: &[SortKey]) {
+    if keys.is_empty() {
+        return;
+    }
+    resources.sort_by(|(one, _), (other, _)| {
         let orders = keys.iter().map(|key| key.compare(one, other));
         orders.fold(Ordering::Equal, Ordering::then)
     });
@@ -83,12 +92,13 @@ mod tests {
             }
             patient
         };
-        let mut resources = vec![
+        let mut resources = [
             patient("1", Some("1960-01-01"), "b"),
             patient("2", None, "C"),
             patient("3", Some("1950-01-01"), "a"),
             patient("4", Some("1960-01-01"), "A"),
-        ];
+        ]
+        .map(|resource| (resource, ()));
         let keys: Vec<SortKey> = keys
             .split(',')
             .map(|key| SortKey::parse(PATIENT.parameters, key).unwrap())
@@ -96,7 +106,7 @@ mod tests {
         sort(&mut resources, &keys);
         resources
             .iter()
-            .map(|resource| resource["id"].as_str().unwrap().to_owned())
+            .map(|(resource, ())| resource["id"].as_str().unwrap().to_owned())
             .collect()
     }
 

@@ -57,20 +57,38 @@ pub struct ItemSummary {
     pub decided: Option<DateTime<Utc>>,
 }
 
-/// Loads every request of a member, newest first. `member` is the id of the member's row.
-pub async fn load_for_member(state: &State, member: Uuid) -> Result<Vec<RequestSummary>> {
+/// How many requests one page shows.
+const PAGE: usize = 20;
+
+/// Some of a member's requests.
+#[derive(Debug)]
+pub struct SummaryPage {
+    /// Newest first.
+    pub requests: Vec<RequestSummary>,
+    /// The last case of the page if there are older requests.
+    pub older_than: Option<Uuid>,
+}
+
+/// Loads a page of a member's requests: the newest, or those before a case. `member` is the id of the member's row.
+pub async fn load_for_member(state: &State, member: Uuid, before: Option<Uuid>) -> Result<SummaryPage> {
+    let limit = i64::try_from(PAGE + 1).unwrap_or(i64::MAX);
     let mut cases = state
         .store
-        .read(member, |tx, member| {
-            Box::pin(async move { tx.cases_of_member(*member).await })
+        .read((member, before, limit), |tx, (member, before, limit)| {
+            Box::pin(async move { tx.cases_of_member(*member, *before, *limit).await })
         })
         .await?;
-    cases.sort_by_key(|case| std::cmp::Reverse(case.id));
+    let has_older = cases.len() > PAGE;
+    cases.truncate(PAGE);
     let (policy_set, now) = (state.policy_set(), state.now());
-    Ok(cases
-        .iter()
-        .map(|case| summarize(case, &policy_set.rules, &state.config.payer.appeal, now))
-        .collect())
+    let appeal = &state.config.payer.appeal;
+    Ok(SummaryPage {
+        older_than: cases.last().filter(|_| has_older).map(|case| case.id),
+        requests: cases
+            .iter()
+            .map(|case| summarize(case, &policy_set.rules, appeal, now))
+            .collect(),
+    })
 }
 
 /// Summarizes a case. `rules` has the plain names of services; `appeal_instructions` is the plan's text about how to

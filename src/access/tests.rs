@@ -300,6 +300,7 @@ fn found(records: &MemberRecords, searchable: &'static SearchableType, query: &s
         context(&payer, &denial_reasons),
         &|resource_type| resource_type != "Practitioner",
     );
+    let bundle: Value = serde_json::from_str(&bundle).unwrap();
     check_nothing_is_empty(&bundle);
     bundle
 }

@@ -12,22 +12,22 @@ use super::{fingerprint, jwks};
 use crate::error::{Error, Result};
 use crate::ig::pdex::PdexVersion;
 use crate::state::State;
-use crate::store::oauth::{Token, TokenKind};
 use chrono::{DateTime, Utc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A partner system that called with a token for backend services (SMART Backend Services).
 #[derive(Debug, Clone)]
 pub struct BackendCaller {
     /// The client that the token was issued to.
-    pub client: Client,
+    pub client: Arc<Client>,
 }
 
 /// A member's app that called with a token for one patient (SMART App Launch).
 #[derive(Debug, Clone)]
 pub struct AppCaller {
     /// The client that the token was issued to.
-    pub client: Client,
+    pub client: Arc<Client>,
     /// The id of the grant: what the member allowed this app.
     pub grant: Uuid,
     /// The row of the member; the app may see no one else's data.
@@ -88,28 +88,14 @@ pub async fn backend(
 ) -> Result<BackendCaller> {
     let found = state
         .store
-        .read((fingerprint(token), state.now()), |tx, (hash, now)| {
-            Box::pin(async move {
-                let Some(token) = tx
-                    .token(hash)
-                    .await?
-                    .filter(|t| is_access(t, *now) && t.grant.is_none())
-                else {
-                    return Ok(None);
-                };
-                Ok(tx.client(token.client).await?.map(|client| (client, token.scope)))
-            })
+        .read_one((fingerprint(token), state.now()), |tx, (hash, now)| {
+            Box::pin(async move { tx.backend_caller(hash, *now).await })
         })
-        .await?;
-    let (client, scope) = found
-        .filter(|(client, _)| !client.disabled)
+        .await?
         .ok_or_else(invalid_token)?;
-    require(
-        &Scopes::parse(&scope),
-        ScopeLevel::System,
-        resource_type,
-        permission,
-    )?;
+    let scopes = Scopes::parse(&found.scope);
+    require(&scopes, ScopeLevel::System, resource_type, permission)?;
+    let client = state.clients.client(found.client)?;
     Ok(BackendCaller { client })
 }
 
@@ -122,59 +108,39 @@ pub async fn app(
     permission: Permission,
 ) -> Result<AppCaller> {
     let audience = state.url(PdexVersion::NEWEST.guide().base_path);
+    let key = (fingerprint(token), audience, state.now());
     let found = state
         .store
-        .read(
-            (fingerprint(token), audience, state.now()),
-            |tx, (hash, audience, now)| {
-                Box::pin(async move {
-                    let Some(token) = tx
-                        .token(hash)
-                        .await?
-                        .filter(|t| is_access(t, *now) && t.aud == *audience)
-                    else {
-                        return Ok(None);
-                    };
-                    let Some(grant) = token.grant else { return Ok(None) };
-                    let Some(grant) = tx.grant(grant).await?.filter(|grant| grant.ended.is_none()) else {
-                        return Ok(None);
-                    };
-                    let login = tx.login(grant.login).await?.filter(|login| !login.disabled);
-                    let client = tx.client(token.client).await?.filter(|client| !client.disabled);
-                    Ok(login.and(client).map(|client| AppCaller {
-                        client,
-                        grant: grant.id,
-                        member: grant.member,
-                        sensitive: grant.sensitive,
-                        scopes: Scopes::parse(&token.scope),
-                    }))
-                })
-            },
-        )
-        .await?;
-    let caller = found.ok_or_else(invalid_token)?;
-    require(&caller.scopes, ScopeLevel::Patient, resource_type, permission)?;
-    Ok(caller)
-}
-
-fn is_access(token: &Token, now: DateTime<Utc>) -> bool {
-    token.kind == TokenKind::Access && token.is_valid_at(now)
+        .read_one(key, |tx, (hash, audience, now)| {
+            Box::pin(async move { tx.app_caller(hash, audience, *now).await })
+        })
+        .await?
+        .ok_or_else(invalid_token)?;
+    let scopes = Scopes::parse(&found.scope);
+    require(&scopes, ScopeLevel::Patient, resource_type, permission)?;
+    Ok(AppCaller {
+        client: state.clients.client(found.client)?,
+        grant: found.grant_id,
+        member: found.member,
+        sensitive: found.sensitive,
+        scopes,
+    })
 }
 
 /// The client whose issuer signed a hook call to `path` (CDS Hooks 2.0, "Trusting CDS Clients"), and the `jti` to
 /// spend.
-pub async fn hook(state: &State, token: &str, path: &str) -> Result<(Client, Jti)> {
+pub async fn hook(state: &State, token: &str, path: &str) -> Result<(Arc<Client>, Jti)> {
     let refused = |error: JwtError| Error::unauthorized(error.message());
     let unverified = jwt::parse(token).map_err(refused)?;
     let issuer = unverified.claimed_issuer().to_owned();
     let client = state
         .store
-        .read(issuer, |tx, issuer| {
-            Box::pin(async move { tx.client_by_issuer(issuer).await })
+        .read_one(issuer, |tx, issuer| {
+            Box::pin(async move { tx.hook_caller(issuer).await })
         })
         .await?
-        .filter(|client| !client.disabled)
         .ok_or_else(|| Error::unauthorized("The token's issuer (iss) is not registered"))?;
+    let client = state.clients.client(client)?;
     let claims = jwks::verify(state, &client, &unverified, &jwt::HOOK_ALGORITHMS).await?;
     if !claims.is_for(&[&state.url(path)]) {
         return Err(Error::unauthorized(

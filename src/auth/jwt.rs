@@ -4,10 +4,11 @@
 //!
 //! Before `verify` has succeeded, a token may only be used to find out whose keys to verify it with.
 
+use super::parsed_keys;
+use crate::fhir;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, DecodingKey, Header};
+use jsonwebtoken::{Algorithm, Header};
 use serde_json::Value;
 
 /// The algorithms for client authentication at the token endpoint (SMART App Launch 2.2).
@@ -23,6 +24,9 @@ pub const HOOK_ALGORITHMS: [Algorithm; 7] = [
     Algorithm::PS384,
     Algorithm::PS512,
 ];
+
+/// The longest `iss`, `sub` and `jti`, in bytes.
+const LONGEST_CLAIM: usize = 1024;
 
 /// The accepted difference between the clocks of two systems.
 pub fn clock_skew() -> Duration {
@@ -93,7 +97,8 @@ pub fn parse(token: &str) -> Result<Unverified<'_>, JwtError> {
         ));
     }
     let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| NOT_A_JWT)?;
-    let payload: Value = serde_json::from_slice(&payload).map_err(|_| NOT_A_JWT)?;
+    let payload = std::str::from_utf8(&payload).map_err(|_| NOT_A_JWT)?;
+    let payload = fhir::json::parse(payload, "The payload").map_err(|_| NOT_A_JWT)?;
     Ok(Unverified {
         header,
         claims: claims(&payload)?,
@@ -109,6 +114,13 @@ fn claims(payload: &Value) -> Result<Claims, JwtError> {
         Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         _ => return Err(JwtError::Invalid("The token has no aud claim")),
     };
+    // These are looked up by index, and the jti is stored.
+    let is_too_long = |name: &&str| text(name).is_some_and(|claim| claim.len() > LONGEST_CLAIM);
+    if ["iss", "sub", "jti"].iter().any(is_too_long) {
+        return Err(JwtError::Invalid(
+            "A claim of the token (iss, sub, jti) is too long",
+        ));
+    }
     Ok(Claims {
         iss: text("iss").ok_or(JwtError::Invalid("The token has no iss claim"))?,
         sub: text("sub"),
@@ -160,18 +172,13 @@ impl Unverified<'_> {
             .as_deref()
             .ok_or(JwtError::Invalid("The token's header has no kid"))?;
         let key = select_key(keys, kid, algorithm)?;
-        let verified = jsonwebtoken::crypto::verify(self.signature, self.signed.as_bytes(), &key, algorithm);
-        if verified.unwrap_or(false) {
-            Ok(&self.claims)
-        } else {
-            Err(JwtError::Invalid("The token's signature is not valid"))
-        }
+        parsed_keys::verify(key, algorithm, self.signed, self.signature)?;
+        Ok(&self.claims)
     }
 }
 
 /// The only key with this `kid` that can be used with the algorithm.
-fn select_key(keys: &Value, kid: &str, algorithm: Algorithm) -> Result<DecodingKey, JwtError> {
-    const UNUSABLE: JwtError = JwtError::Invalid("The registered key cannot be used");
+fn select_key<'k>(keys: &'k Value, kid: &str, algorithm: Algorithm) -> Result<&'k Value, JwtError> {
     let listed = keys
         .get("keys")
         .and_then(Value::as_array)
@@ -186,8 +193,19 @@ fn select_key(keys: &Value, kid: &str, algorithm: Algorithm) -> Result<DecodingK
             "The registered key set has more than one key with the token's kid",
         ));
     }
-    let jwk: Jwk = serde_json::from_value(key.clone()).map_err(|_| UNUSABLE)?;
-    DecodingKey::from_jwk(&jwk).map_err(|_| UNUSABLE)
+    Ok(key)
+}
+
+/// Whether a key set has a key, with a `kid`, that verifies one of these algorithms.
+pub fn has_usable_key(keys: &Value, algorithms: &[Algorithm]) -> bool {
+    let listed = keys.get("keys").and_then(Value::as_array);
+    let listed = listed.map(Vec::as_slice).unwrap_or_default();
+    listed.iter().any(|key| {
+        let has_kid = key.get("kid").is_some_and(Value::is_string);
+        let verifies =
+            |algorithm: &Algorithm| is_usable(key, *algorithm) && parsed_keys::is_public_key(key, *algorithm);
+        has_kid && algorithms.iter().any(verifies)
+    })
 }
 
 /// Whether a key has the algorithm's type, is meant for signatures, and is long enough (RSA: 2048 bits).

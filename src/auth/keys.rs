@@ -2,10 +2,10 @@
 //! where they act as a partner. The server itself stores no private key.
 
 use crate::error::{Error, Result};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -35,7 +35,7 @@ pub fn new_es384(kid: &str) -> Result<KeyPair> {
 
 /// The key pair of a private key stored as PKCS#8.
 pub fn from_pkcs8(kid: &str, pkcs8: Vec<u8>) -> Result<KeyPair> {
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &pkcs8, &SystemRandom::new())
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &pkcs8)
         .map_err(|_| Error::malformed("The private key is not a PKCS#8 key on P-384"))?;
     let point = pair.public_key().as_ref();
     let coordinate = |from: usize| {

@@ -1,30 +1,34 @@
 //! Who is calling and what the caller may do: partner systems with signed JWTs or access tokens, and members' apps with
 //! grants.
 //!
-//! `client` is a registered client, `caller` turns an access token into a caller, `scopes` parses SMART scopes, `jwt`
-//! and `jwks` verify signatures, `password` and `keys` create and check secrets, and `registration` adds clients, staff
-//! and members' accounts. Tokens are issued in `oauth`, and sessions of staff and members are checked in `web`.
+//! `client` is a registered client, `caller` turns an access token into a caller, `scopes` parses SMART scopes, `jwt`,
+//! `jwks` and `parsed_keys` verify signatures, `password` and `keys` create and check secrets, `throttle` limits how often they
+//! are guessed, and `registration` adds clients, staff and members' accounts. Tokens are issued in `oauth`, and sessions of staff and members are checked in `web`.
 
 pub mod caller;
 pub mod client;
+mod client_cache;
 pub mod jwks;
 pub mod jwt;
 pub mod keys;
+mod parsed_keys;
 pub mod password;
 pub mod registration;
 pub mod scopes;
+pub mod throttle;
 
 pub use caller::{AppCaller, BackendCaller, Jti, app, backend, hook, missing_token};
 pub use client::{Client, ClientDoc, JtiReplay};
+pub use client_cache::ClientCache;
 pub use jwks::KeyCache;
 pub use scopes::{Permission, ScopeLevel, Scopes};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use sha2::{Digest, Sha256};
 
 /// The stored form of a random secret of 256 bits (token, code, session id, client secret): its SHA-256 in base64url.
 pub fn fingerprint(secret: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(secret.as_bytes()))
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.as_bytes()))
 }
 
 /// Whether two texts are equal, compared in constant time.

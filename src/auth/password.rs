@@ -3,12 +3,16 @@
 
 use crate::clock::random_bytes;
 use crate::config::PasswordCost;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Limits the number of passwords that are hashed at the same time: each takes 19 MiB.
 static PERMITS: Semaphore = Semaphore::const_new(4);
+
+/// How long a sign-in waits for its turn. It bounds how many wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The stored form of a password. It takes tens of milliseconds at the standard cost.
 pub fn hash(password: &str, cost: PasswordCost) -> Result<String> {
@@ -36,7 +40,13 @@ pub fn verify(password: &str, stored: &str) -> bool {
 /// Checks a password on a blocking thread. `stored` is none when no account has the name; the password is hashed
 /// anyway, so that the response time does not show whether the account exists.
 pub async fn check(password: String, stored: Option<String>, cost: PasswordCost) -> Result<bool> {
-    let _permit = PERMITS.acquire().await.map_err(Error::internal)?;
+    let permit = tokio::time::timeout(LONGEST_WAIT, PERMITS.acquire()).await;
+    let _permit = permit
+        .map_err(|_| {
+            let message = "Too many people are signing in at the moment. Try again in a minute.";
+            Error::new(ErrorKind::TooManyRequests, message)
+        })?
+        .map_err(Error::internal)?;
     let checked = tokio::task::spawn_blocking(move || match stored {
         Some(stored) => Ok(verify(&password, &stored)),
         None => hash(&password, cost).map(|_| false),

@@ -1,11 +1,17 @@
 //! Adding clients, staff and members' accounts, for the command line and the demo. Each is checked before it is stored,
 //! and the error lists all mistakes.
 
-use super::client::{Client, ClientDoc, origin};
-use super::{fingerprint, password, scopes::Scopes};
+mod client_checks;
+
+pub use client_checks::mistakes;
+
+use super::client::{Client, ClientDoc};
+use super::throttle::MAX_NAME_LENGTH;
+use super::{fingerprint, password};
 use crate::clock::{new_id, new_secret};
 use crate::config::PasswordCost;
 use crate::error::{Error, Result};
+use crate::plan::is_npi;
 use crate::prior_auth::{Credential, CredentialKind, Role};
 use crate::store::Store;
 use crate::store::accounts::{MemberLogin, StaffMember};
@@ -13,6 +19,8 @@ use chrono::{DateTime, Utc};
 
 /// The minimum length of a chosen password.
 const MIN_PASSWORD_LENGTH: usize = 12;
+/// The longest password that is accepted when somebody signs in, in bytes.
+pub const MAX_PASSWORD_LENGTH: usize = 1024;
 
 /// A new client with a new id.
 pub fn new_client(client_id: &str, name: &str, doc: ClientDoc, now: DateTime<Utc>) -> Client {
@@ -44,96 +52,6 @@ pub async fn register(store: &Store, client: Client, now: DateTime<Utc>) -> Resu
         .map_err(|error| conflict_message(error, "Another client already has this client_id or issuer"))
 }
 
-/// The mistakes in a client, one sentence each.
-pub fn mistakes(client: &Client) -> Vec<String> {
-    let mut all = name_mistakes(client);
-    all.extend(credential_mistakes(&client.doc));
-    for scope in &client.doc.scopes {
-        if !Scopes::is_valid(scope) {
-            all.push(format!("{scope} is not a valid scope."));
-        }
-    }
-    all.extend(url_mistakes(&client.doc));
-    all
-}
-
-/// Those of these sentences whose condition is false.
-fn failed(checks: &[(bool, &str)]) -> Vec<String> {
-    let failed = checks.iter().filter(|(valid, _)| !valid);
-    failed.map(|(_, sentence)| (*sentence).to_owned()).collect()
-}
-
-fn name_mistakes(client: &Client) -> Vec<String> {
-    let is_identifier =
-        |text: &str| !text.is_empty() && text.len() <= 255 && text.chars().all(|c| c.is_ascii_graphic());
-    failed(&[
-        (
-            is_identifier(&client.client_id),
-            "client_id must be 1 to 255 ASCII characters without spaces.",
-        ),
-        (
-            !client.name.trim().is_empty(),
-            "name must not be empty. Members and staff see it.",
-        ),
-        (
-            client.doc.issuer.as_deref().is_none_or(is_identifier),
-            "issuer must be 1 to 255 ASCII characters without spaces.",
-        ),
-    ])
-}
-
-fn credential_mistakes(doc: &ClientDoc) -> Vec<String> {
-    let has_keys = doc.jwks.is_some() || doc.jwks_uri.is_some();
-    let is_jwk_set = |jwks: &serde_json::Value| jwks.get("keys").is_some_and(serde_json::Value::is_array);
-    failed(&[
-        (
-            doc.jwks.is_none() || doc.jwks_uri.is_none(),
-            "Set jwks or jwks_uri, not both.",
-        ),
-        (
-            doc.jwks.as_ref().is_none_or(is_jwk_set),
-            "jwks must be a JWK set: {\"keys\": […]}.",
-        ),
-        (
-            doc.issuer.is_none() || has_keys,
-            "A client with an issuer needs jwks or jwks_uri.",
-        ),
-        (
-            !(doc.public && doc.secret_hash.is_some()),
-            "A public app must not have a secret.",
-        ),
-        (
-            doc.redirect_uris.is_empty() || doc.public || doc.secret_hash.is_some() || has_keys,
-            "An app must be public, have a secret, or have keys.",
-        ),
-        (
-            (1..=86_400).contains(&doc.max_token_lifetime_s),
-            "max_token_lifetime_s must be from 1 to 86400.",
-        ),
-    ])
-}
-
-fn url_mistakes(doc: &ClientDoc) -> Vec<String> {
-    let urls = doc
-        .redirect_uris
-        .iter()
-        .chain(&doc.jwks_uri)
-        .chain(&doc.fhir_hosts);
-    let urls = urls
-        .chain(&doc.client_uri)
-        .chain(&doc.policy_uri)
-        .chain(&doc.origins);
-    let not_allowed = urls
-        .filter(|url| !doc.allows_url(url))
-        .map(|url| format!("{url} must be an https URL. For http on a loopback host, set loopback_http."));
-    let not_an_origin = doc
-        .origins
-        .iter()
-        .filter(|listed| origin(listed).as_ref() != Some(*listed))
-        .map(|listed| format!("{listed} must be an origin: a scheme, a host and, if needed, a port."));
-    not_allowed.chain(not_an_origin).collect()
-}
-
 /// A staff account to be added.
 #[derive(Debug, Clone)]
 pub struct NewStaffMember {
@@ -162,16 +80,19 @@ pub async fn add_staff_member(
     }
     if new.roles.is_empty() {
         all.push(
-            "Specify at least one role: intake, nurse, physician, supervisor, policy-author, policy-approver or auditor."
+            "Give at least one --role: intake, nurse, physician, supervisor, policy-author, policy-approver or auditor."
                 .to_owned(),
         );
     }
+    all.extend(new.credential.iter().flat_map(|c| license_mistakes(c, now)));
     let kind = new.credential.as_ref().map(|c| c.kind);
     if new.roles.contains(&Role::Physician) && kind != Some(CredentialKind::Physician) {
-        all.push("A physician must have a physician's license.".to_owned());
+        all.push("A physician must have a physician's license: give --license, --license-kind physician and --license-state.".to_owned());
     }
     if new.roles.contains(&Role::Nurse) && kind.is_none() {
-        all.push("A nurse must have a license.".to_owned());
+        all.push(
+            "A nurse must have a license: give --license, --license-kind and --license-state.".to_owned(),
+        );
     }
     reject(&all)?;
     let staff = StaffMember {
@@ -214,8 +135,8 @@ pub async fn add_member_login(
     now: DateTime<Utc>,
 ) -> Result<MemberLogin> {
     let mut all = account_mistakes(&new.username, &new.password);
-    if new.email.as_ref().is_some_and(|email| !email.contains('@')) {
-        all.push("The email address is not valid: it has no @.".to_owned());
+    if new.email.as_deref().is_some_and(|email| !is_email(email)) {
+        all.push("--email must be an email address, such as ruth@mail.example.".to_owned());
     }
     reject(&all)?;
     let member = store
@@ -247,15 +168,44 @@ pub fn normalize_username(username: &str) -> String {
     username.trim().to_lowercase()
 }
 
+/// The mistakes in a license.
+fn license_mistakes(license: &Credential, now: DateTime<Utc>) -> Vec<String> {
+    let mut all = Vec::new();
+    if license.license.trim().is_empty() {
+        all.push("--license must be the number of the license.".to_owned());
+    }
+    if license.state.len() != 2 || !license.state.bytes().all(|b| b.is_ascii_uppercase()) {
+        all.push("--license-state must be the two letters of a state, such as OH.".to_owned());
+    }
+    if license.expires.is_some_and(|day| day < now.date_naive()) {
+        all.push("The license has expired (--license-until). Nothing can be decided with it.".to_owned());
+    }
+    if license.npi.as_deref().is_some_and(|npi| !is_npi(npi)) {
+        all.push("--npi must be ten digits of which the last is the check digit.".to_owned());
+    }
+    all
+}
+
+/// Whether a text has the form of an email address: one @, a name before it and a domain after it.
+fn is_email(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(name, domain)| {
+        let has_space = text.chars().any(|c| c.is_whitespace() || c.is_control());
+        !name.is_empty() && !domain.is_empty() && !domain.contains('@') && !has_space
+    })
+}
+
 fn account_mistakes(username: &str, password: &str) -> Vec<String> {
     let mut all = Vec::new();
     let name = normalize_username(username);
-    if name.is_empty() || name.len() > 255 || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        all.push("The sign-in name must be 1 to 255 characters without spaces.".to_owned());
-    }
-    if password.chars().count() < MIN_PASSWORD_LENGTH {
+    let length = name.chars().count();
+    if !(1..=MAX_NAME_LENGTH).contains(&length) || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
         all.push(format!(
-            "The password must have at least {MIN_PASSWORD_LENGTH} characters."
+            "The sign-in name must be 1 to {MAX_NAME_LENGTH} characters without spaces."
+        ));
+    }
+    if password.chars().count() < MIN_PASSWORD_LENGTH || password.len() > MAX_PASSWORD_LENGTH {
+        all.push(format!(
+            "The password must have at least {MIN_PASSWORD_LENGTH} characters, and at most {MAX_PASSWORD_LENGTH} bytes."
         ));
     }
     all
@@ -288,7 +238,6 @@ fn conflict_message(error: Error, sentence: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn client(doc: ClientDoc) -> Client {
         new_client(
@@ -297,56 +246,6 @@ mod tests {
             doc,
             DateTime::from_timestamp(1_790_000_000, 0).unwrap(),
         )
-    }
-
-    #[test]
-    fn a_valid_client_has_no_mistakes() {
-        let app = ClientDoc {
-            public: true,
-            redirect_uris: vec!["https://app.example/cb".to_owned()],
-            scopes: vec!["patient/*.rs".to_owned(), "offline_access".to_owned()],
-            ..ClientDoc::default()
-        };
-        assert!(mistakes(&client(app)).is_empty());
-    }
-
-    #[test]
-    fn all_mistakes_in_a_client_are_reported_together() {
-        let doc = ClientDoc {
-            issuer: Some("https://ehr.example".to_owned()),
-            redirect_uris: vec!["http://app.example/cb".to_owned()],
-            scopes: vec!["patient/Patient.sr".to_owned()],
-            max_token_lifetime_s: 0,
-            ..ClientDoc::default()
-        };
-        assert_eq!(mistakes(&client(doc)).len(), 5);
-        let both = ClientDoc {
-            jwks: Some(json!({"keys": []})),
-            jwks_uri: Some("https://ehr.example/jwks".to_owned()),
-            ..ClientDoc::default()
-        };
-        assert_eq!(mistakes(&client(both)), ["Set jwks or jwks_uri, not both."]);
-    }
-
-    #[test]
-    fn an_origin_is_registered_as_browsers_send_it() {
-        let with_origin = |origin: &str| {
-            let doc = ClientDoc {
-                origins: vec![origin.to_owned()],
-                ..ClientDoc::default()
-            };
-            mistakes(&client(doc)).len()
-        };
-        assert_eq!(with_origin("https://forms.example:8443"), 0);
-        for wrong in [
-            "https://forms.example/",
-            "https://forms.example/app",
-            "https://Forms.example",
-            "forms.example",
-            "*",
-        ] {
-            assert!(with_origin(wrong) > 0, "{wrong}");
-        }
     }
 
     #[test]
@@ -362,5 +261,28 @@ mod tests {
         assert_eq!(account_mistakes("nora nurse", "short").len(), 2);
         assert!(account_mistakes(" Nora ", "long enough it is").is_empty());
         assert_eq!(normalize_username(" Nora "), "nora");
+    }
+
+    #[test]
+    fn a_license_that_could_decide_nothing_is_rejected() {
+        let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let license = Credential {
+            kind: CredentialKind::Physician,
+            license: " ".to_owned(),
+            state: "Ohio".to_owned(),
+            npi: Some("1720398765".to_owned()),
+            specialty: None,
+            expires: Some(now.date_naive().pred_opt().unwrap()),
+        };
+        assert_eq!(license_mistakes(&license, now).len(), 4);
+        let valid = Credential {
+            license: "35-090456".to_owned(),
+            state: "OH".to_owned(),
+            npi: Some("1720398761".to_owned()),
+            expires: Some(now.date_naive()),
+            ..license
+        };
+        assert!(license_mistakes(&valid, now).is_empty());
+        assert!(is_email("ruth@mail.example") && !is_email("ruth") && !is_email("@x") && !is_email("a b@x"));
     }
 }

@@ -1,5 +1,6 @@
 //! `assent import PATH…`: imports files or folders of FHIR NDJSON or JSON Bundles. Importing again replaces records.
 
+use super::print;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -8,7 +9,8 @@ use crate::publication;
 use crate::store::Store;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{BufRead, BufReader};
+use serde::de::IgnoredAny;
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,10 +25,10 @@ pub struct Import {
 
 /// Imports every file, prints the counts, and lists every rejected row; exit code 2 when a row was rejected.
 pub async fn run(command: Import, config: &Config) -> Result<ExitCode> {
+    let files = files(&command.paths)?;
     let store = Store::open(config).await?;
     let policy_set = Arc::new(publication::current_or_folders(config, &Clock::System, &store).await?);
     let mut import = import::Import::new(store.clone(), policy_set, Clock::System.now());
-    let files = files(&command.paths)?;
     let bytes = files
         .iter()
         .filter_map(|f| f.metadata().ok())
@@ -42,22 +44,16 @@ pub async fn run(command: Import, config: &Config) -> Result<ExitCode> {
     let report = import.finish().await?;
     bar.finish_and_clear();
     store.close().await;
-    #[expect(
-        clippy::print_stdout,
-        clippy::print_stderr,
-        reason = "a command writes to the terminal"
-    )]
-    {
-        for row in &report.rejected {
-            eprintln!("{}:{}: {}", row.file, row.line, row.reason);
-        }
-        println!(
-            "{} records imported, {} resources of other types skipped, {} rows rejected",
-            report.written,
-            report.skipped,
-            report.rejected.len()
-        );
+    for row in &report.rejected {
+        // A closed pipe is not an error.
+        let _ = writeln!(std::io::stderr(), "{}:{}: {}", row.file, row.line, row.reason);
     }
+    print(&format!(
+        "{} records imported, {} resources of other types skipped, {} rows rejected",
+        report.written,
+        report.skipped,
+        report.rejected.len()
+    ));
     Ok(if report.rejected.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -71,15 +67,23 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
+            std::fs::File::open(path).map_err(|e| failed(path, e))?;
             files.push(path.clone());
             continue;
         }
+        let before = files.len();
         for entry in std::fs::read_dir(path).map_err(|e| failed(path, e))? {
             let inner = entry.map_err(|e| failed(path, e))?.path();
             let has_known_extension = inner.extension().is_some_and(|e| e == "ndjson" || e == "json");
             if inner.is_file() && has_known_extension {
                 files.push(inner);
             }
+        }
+        if files.len() == before {
+            return Err(Error::malformed(format!(
+                "{} contains no .ndjson or .json file",
+                path.display()
+            )));
         }
     }
     files.sort();
@@ -91,10 +95,11 @@ async fn import_file(import: &mut import::Import, path: &Path, bar: &ProgressBar
     let failed = |e: std::io::Error| Error::malformed(format!("{} cannot be read: {e}", path.display()));
     let name = path.display().to_string();
     let may_be_one_resource = path.extension().is_some_and(|e| e == "json");
-    if may_be_one_resource
-        && let Ok(resource) = serde_json::from_str(&std::fs::read_to_string(path).map_err(failed)?)
-    {
-        return import.read_resource(&name, 1, resource).await;
+    if may_be_one_resource {
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        if serde_json::from_str::<IgnoredAny>(&text).is_ok() {
+            return import.read_line(&name, 1, &text).await;
+        }
     }
     let file = BufReader::new(std::fs::File::open(path).map_err(failed)?);
     for (n, line) in file.lines().enumerate() {

@@ -1,5 +1,6 @@
 //! `assent walk`: the end-to-end check, against a server that it starts itself or a running one.
 
+use super::print;
 use crate::config::Config;
 use crate::demo::walk::{self as end_to_end, Step};
 use crate::error::{Error, Result};
@@ -23,11 +24,10 @@ pub struct Walk {
 }
 
 /// Runs the check; exit code 1 when a step fails.
-#[expect(clippy::print_stdout, reason = "a command writes to the terminal")]
 pub async fn run(command: Walk, config: Config) -> Result<ExitCode> {
     let print_step = |step: &Step| {
         if !command.json {
-            println!("{}", step_text(step));
+            print(&step_text(step));
         }
     };
     let report = match &command.server {
@@ -35,7 +35,7 @@ pub async fn run(command: Walk, config: Config) -> Result<ExitCode> {
         None => end_to_end::check_own_server(config, print_step).await?,
     };
     if command.json {
-        println!("{}", serde_json::to_string(&report).map_err(Error::internal)?);
+        print(&serde_json::to_string(&report).map_err(Error::internal)?);
     }
     Ok(if report.passed() {
         ExitCode::SUCCESS

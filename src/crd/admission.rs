@@ -15,12 +15,12 @@ use crate::fhir::reference::literal;
 use crate::fhir::{resource_type, text};
 use crate::forms::Forms;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The admission of the resources of a call.
 #[derive(Debug)]
 pub(super) struct CallAdmission {
-    /// What was set aside. It is stored with each determination.
+    /// What was set aside. It is stored with the call.
     pub admission: Admission,
     /// The codes of what was set aside, by path.
     codes: HashMap<String, SetAsideCode>,
@@ -40,22 +40,18 @@ impl CallAdmission {
             patient: &patient,
             forms,
         });
-        let codes = |admission: &Admission| {
-            let whole = admission.set_aside.iter().filter(|one| one.link_id.is_none());
-            whole.map(|one| (one.path.clone(), one.code)).collect()
-        };
-        let known: HashMap<String, SetAsideCode> = codes(&admission);
-        let replaced = resources
-            .resources()
-            .all()
-            .iter()
-            .filter(|r| !known.contains_key(&r.path));
-        let replaced = replaced.filter(|located| is_older_copy(located, &request.orders));
-        admission.set_aside.extend(replaced.map(older_copy));
-        Self {
-            codes: codes(&admission),
-            admission,
+        let whole = admission.set_aside.iter().filter(|one| one.link_id.is_none());
+        let mut codes: HashMap<String, SetAsideCode> =
+            whole.map(|one| (one.path.clone(), one.code)).collect();
+        let orders = DraftOrders::of(&request.orders);
+        for located in resources.resources().all() {
+            if !codes.contains_key(&located.path) && orders.replace(located) {
+                let copy = older_copy(located);
+                codes.insert(copy.path.clone(), copy.code);
+                admission.set_aside.push(copy);
+            }
         }
+        Self { codes, admission }
     }
 
     /// Why a resource may not decide.
@@ -85,20 +81,32 @@ impl CallAdmission {
     }
 }
 
-/// Whether a resource is a copy of a draft order, as the EHR had stored it before the draft.
-fn is_older_copy(located: &LocatedResource<'_>, orders: &[Order<'_>]) -> bool {
-    let type_and_id = |resource: &Value| {
-        let id = text(resource, &["id"])?.to_owned();
-        Some((resource_type(resource)?.to_owned(), id))
-    };
-    let Some(own) = type_and_id(located.resource) else {
-        return false;
-    };
-    let is_draft = orders.iter().any(|order| order.path == located.path);
-    !is_draft
-        && orders
-            .iter()
-            .any(|order| type_and_id(order.resource).as_ref() == Some(&own))
+/// The draft orders of a call, by their places and by type and id.
+struct DraftOrders<'a> {
+    paths: HashSet<&'a str>,
+    types_and_ids: HashSet<(&'a str, &'a str)>,
+}
+
+impl<'a> DraftOrders<'a> {
+    fn of(orders: &'a [Order<'_>]) -> Self {
+        Self {
+            paths: orders.iter().map(|order| order.path.as_str()).collect(),
+            types_and_ids: orders
+                .iter()
+                .filter_map(|order| type_and_id_of(order.resource))
+                .collect(),
+        }
+    }
+
+    /// Whether a resource is a copy of a draft order, as the EHR had stored it before the draft.
+    fn replace(&self, located: &LocatedResource<'_>) -> bool {
+        let is_copy = type_and_id_of(located.resource).is_some_and(|own| self.types_and_ids.contains(&own));
+        is_copy && !self.paths.contains(located.path.as_str())
+    }
+}
+
+fn type_and_id_of(resource: &Value) -> Option<(&str, &str)> {
+    resource_type(resource).zip(text(resource, &["id"]))
 }
 
 fn older_copy(located: &LocatedResource<'_>) -> SetAside {

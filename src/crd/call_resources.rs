@@ -1,10 +1,9 @@
 //! The resources of one call with their places, and how references lead to them: by the full URL of an entry, contained,
 //! or by type and id on the client's server.
 
-use super::request::DRAFT_ORDERS;
-use crate::evidence::{LocatedResource, Resources};
+use crate::evidence::{DRAFT_ORDERS, LocatedResource, Resources};
 use crate::fhir::reference::{base_of, contained, is_same_origin, type_and_id, unversioned};
-use crate::fhir::{get, resource_type, text};
+use crate::fhir::{resource_type, text};
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -24,17 +23,7 @@ pub(super) struct CallResources<'a> {
 impl<'a> CallResources<'a> {
     /// The resources that were sent in the body, and `more` with their places.
     pub(super) fn collect(body: &'a Value, more: impl Iterator<Item = (&'a str, &'a Value)>) -> Self {
-        let mut resources = Resources::default();
-        if let Some(orders) = get(body, &["context", "draftOrders"]) {
-            resources.add_from_server(DRAFT_ORDERS, orders);
-        }
-        let prefetch = body.get("prefetch").and_then(Value::as_object);
-        for (key, value) in prefetch.into_iter().flatten() {
-            resources.add_from_server(&format!("prefetch.{key}"), value);
-        }
-        for (path, value) in more {
-            resources.add_from_server(path, value);
-        }
+        let resources = Resources::of_hook_call(body, more);
         Self::indexed(body, resources)
     }
 

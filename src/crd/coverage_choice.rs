@@ -76,7 +76,7 @@ pub(super) fn applicable_coverage<'a>(
         .collect();
     // A copy that names the coverage in force goes before an old copy, even if the order names the old one. The sort is
     // stable, so the sequence in which they were sent decides the rest.
-    candidates.sort_by_key(|c| (!c.names_the_coverage(days), !c.named, !c.active_at_client));
+    candidates.sort_by_cached_key(|c| (!c.names_the_coverage(days), !c.named, !c.active_at_client));
     let first = candidates.first()?.status;
     let in_force: Vec<&Candidate<'_>> = candidates
         .iter()

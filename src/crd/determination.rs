@@ -14,13 +14,14 @@ use crate::fhir::dates::DateRange;
 use crate::fhir::text;
 use crate::plan::{self, Coverage};
 use crate::rules::{
-    CaseDocument, CaseInput, CaseKind, CoverageAnswer, CoverageReason, MemberFacts, VerdictSource,
-    order_item_facts,
+    CaseDocument, CaseEvidence, CaseInput, CaseKind, CoverageAnswer, CoverageReason, MemberFacts,
+    VerdictSource, order_item_facts,
 };
 use crate::state::PolicySet;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
+use std::cell::OnceCell;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -28,7 +29,7 @@ use uuid::Uuid;
 pub(super) const OUT_OF_TIME: &str = "The plan could not determine coverage in time";
 
 /// The plan's answer for one order, and what it is based on.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct CoverageDetermination {
     /// The answer.
     pub answer: CoverageAnswer,
@@ -42,8 +43,6 @@ pub(super) struct CoverageDetermination {
     pub policy: Option<(String, String)>,
     /// The hash of the policy file, or of the whole policy set if no policy decided.
     pub policy_hash: String,
-    /// The evaluated case document as JSON; `{}` if none was evaluated.
-    pub case_document_json: String,
     /// The evaluated case document; none if none was evaluated.
     pub case_document: Option<CaseDocument>,
     /// The date of the answer in the plan's time zone.
@@ -58,7 +57,7 @@ pub(super) enum MemberResolution<'a> {
         /// Its result.
         member: MemberMatch,
         /// The sent coverages that may be coverages of this plan.
-        coverages: PlanCoverages<'a>,
+        coverages: &'a PlanCoverages<'a>,
     },
     /// The lookup failed for a technical reason.
     Failed {
@@ -78,8 +77,8 @@ pub(super) struct DeterminationContext<'a> {
     pub available: &'a AvailableResources<'a>,
     /// What of them was set aside.
     pub admitted: &'a CallAdmission,
-    /// What of them may decide.
-    pub evidence: &'a Evidence<'a>,
+    /// What of them may decide, as soon as a policy reads it.
+    pub evidence: &'a OnceCell<CaseEvidence>,
     /// The time of the call.
     pub now: DateTime<Utc>,
     /// When the determinations must be finished.
@@ -241,9 +240,9 @@ impl<'a> DeterminationContext<'a> {
             priority: case_priority(order.resource),
             member: self.member_facts(order.resource, &item, record, coverage),
             item,
-            evidence: self.evidence,
+            evidence: self.evidence.get_or_init(|| self.read_evidence()),
         });
-        let verdict = rules.evaluate(&document);
+        let verdict = rules.evaluate_coverage(&document);
         if let Some(error) = &verdict.error {
             tracing::error!(cause = error.as_str(), "an order could not be evaluated");
             return self.technical_problem(sent, "The plan's policies could not be evaluated for this order");
@@ -260,10 +259,14 @@ impl<'a> DeterminationContext<'a> {
         CoverageDetermination {
             policy,
             policy_hash: hash,
-            case_document_json: document.as_json().to_string(),
             case_document: Some(document),
             ..self.without_policy(sent, verdict.coverage)
         }
+    }
+
+    fn read_evidence(&self) -> CaseEvidence {
+        let resources = self.available.resources.resources();
+        CaseEvidence::new(&Evidence::new(resources, Some(&self.admitted.admission)))
     }
 
     /// The member facts for the policies, with the NPIs of the order's requester that hold a gold card for the item.
@@ -297,7 +300,6 @@ impl<'a> DeterminationContext<'a> {
             coverage: None,
             policy: None,
             policy_hash: self.policy_set.hash.clone(),
-            case_document_json: "{}".to_owned(),
             case_document: None,
             date: self.today(Tz::UTC),
         }

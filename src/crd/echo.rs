@@ -35,59 +35,85 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
-/// The text of `order` with `extension` added. A coverage-information extension for the same coverage is replaced;
+/// The text of `order` with `extension` added, whose text is `extension_text`. A coverage-information extension for the same coverage is replaced;
 /// those for other coverages, and all other extensions, stay.
-pub(super) fn with_extension(order: &RawValue, extension: &Value) -> Result<Box<RawValue>> {
+pub(super) fn with_extension(
+    order: &RawValue,
+    extension: &Value,
+    extension_text: &str,
+) -> Result<Box<RawValue>> {
     let failed = |e: serde_json::Error| Error::internal(format!("an order cannot be returned: {e}"));
     let Fields(fields) = serde_json::from_str(order.get()).map_err(failed)?;
-    let mut written = Vec::with_capacity(fields.len() + 1);
+    let mut written = String::with_capacity(order.get().len() + extension_text.len() + 32);
     let mut placed = false;
     for (name, value) in fields {
-        let value = if name == "extension" && !placed {
+        written.push(if written.is_empty() { '{' } else { ',' });
+        written.push_str(&serde_json::to_string(&name).map_err(failed)?);
+        written.push(':');
+        if name == "extension" && !placed {
             placed = true;
-            with_added(value, extension).map_err(failed)?
+            write_added(value, (extension, extension_text), &mut written).map_err(failed)?;
         } else {
-            compact(value.get())
-        };
-        written.push(format!("{}:{value}", Value::String(name)));
+            write_compact(value.get(), &mut written);
+        }
     }
     if !placed {
-        written.push(format!("\"extension\":[{extension}]"));
+        written.push(if written.is_empty() { '{' } else { ',' });
+        written.extend(["\"extension\":[", extension_text, "]"]);
     }
-    RawValue::from_string(format!("{{{}}}", written.join(","))).map_err(failed)
+    written.push('}');
+    RawValue::from_string(written).map_err(failed)
 }
 
-fn with_added(extensions: &RawValue, extension: &Value) -> serde_json::Result<String> {
+fn write_added(
+    extensions: &RawValue,
+    (extension, extension_text): (&Value, &str),
+    written: &mut String,
+) -> serde_json::Result<()> {
     let present: Vec<&RawValue> = serde_json::from_str(extensions.get())?;
-    let mut kept = Vec::with_capacity(present.len() + 1);
+    written.push('[');
     for one in present {
         let parsed: Value = serde_json::from_str(one.get())?;
         let replaced = parsed.get("url").and_then(Value::as_str) == Some(COVERAGE_INFORMATION)
             && coverage_reference(&parsed) == coverage_reference(extension);
         if !replaced {
-            kept.push(compact(one.get()));
+            write_compact(one.get(), written);
+            written.push(',');
         }
     }
-    kept.push(extension.to_string());
-    Ok(format!("[{}]", kept.join(",")))
+    written.extend([extension_text, "]"]);
+    Ok(())
 }
 
-/// JSON text without the white space between its tokens; the tokens are unchanged.
-fn compact(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    let (mut in_string, mut escaped) = (false, false);
-    for c in json.chars() {
-        if in_string {
-            in_string = escaped || c != '"';
-            escaped = !escaped && c == '\\';
-        } else if c.is_ascii_whitespace() {
-            continue;
+/// Adds JSON text without the white space between its tokens; the tokens are unchanged.
+fn write_compact(json: &str, written: &mut String) {
+    let mut rest = json;
+    while let Some(at) = rest.find(|c: char| c == '"' || c.is_ascii_whitespace()) {
+        let (before, from) = rest.split_at(at);
+        written.push_str(before);
+        let length = if from.starts_with('"') {
+            string_length(from)
         } else {
-            in_string = c == '"';
+            1
+        };
+        let (token, after) = from.split_at_checked(length).unwrap_or((from, ""));
+        if token.starts_with('"') {
+            written.push_str(token);
         }
-        text.push(c);
+        rest = after;
     }
-    text
+    written.push_str(rest);
+}
+
+/// The length of the string at the beginning of JSON text, with its quotes.
+fn string_length(json: &str) -> usize {
+    let mut escaped = false;
+    let end = json.bytes().skip(1).position(|byte| {
+        let is_end = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        is_end
+    });
+    end.map_or(json.len(), |end| end + 2)
 }
 
 #[cfg(test)]
@@ -105,7 +131,8 @@ mod tests {
 
     fn echoed(order: &str, extension: &Value) -> String {
         let order = RawValue::from_string(order.to_owned()).unwrap();
-        with_extension(&order, extension).unwrap().get().to_owned()
+        let text = extension.to_string();
+        with_extension(&order, extension, &text).unwrap().get().to_owned()
     }
 
     #[test]
@@ -154,7 +181,9 @@ mod tests {
         fn compacting_changes_no_value(text in "[ -~\u{e9}]{0,40}", number in -1.0e6f64..1.0e6) {
             let value = json!({ "t": text, "n": [number, { "u": text }], "e": {} });
             let pretty = serde_json::to_string_pretty(&value).unwrap();
-            prop_assert_eq!(compact(&pretty), value.to_string());
+            let mut written = String::new();
+            write_compact(&pretty, &mut written);
+            prop_assert_eq!(written, value.to_string());
         }
     }
 }

@@ -18,6 +18,8 @@ use crate::store::assertions::Assertion;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::cell::OnceCell;
+use uuid::Uuid;
 
 /// The body of a response.
 #[derive(Debug, Serialize)]
@@ -49,6 +51,8 @@ pub(super) struct ResponseBuilder<'a> {
     pub available: &'a AvailableResources<'a>,
     /// The current policy set.
     pub policy_set: &'a PolicySet,
+    /// The row of the call, to which its assertions refer.
+    pub call: Uuid,
 }
 
 impl<'a> ResponseBuilder<'a> {
@@ -66,18 +70,20 @@ impl<'a> ResponseBuilder<'a> {
             Vec::new()
         };
         if configuration.coverage_info {
+            let items = OnceCell::new();
             for (order, determination) in self.request.orders.iter().zip(determinations) {
                 let id = new_assertion_id();
-                let (extension, forms) = self.order_extension(order, &determination, &id);
+                let (extension, forms) = self.order_extension(order, &determination, (&id, &items));
                 if has_same_answer(order.resource, &extension) {
                     continue;
                 }
+                let text = extension.to_string();
                 actions.push(UpdateAction {
                     kind: "update",
                     description: format!("Coverage information added to {}", order.reference),
-                    resource: echo::with_extension(order.text, &extension)?,
+                    resource: echo::with_extension(order.text, &extension, &text)?,
                 });
-                assertions.push(self.assertion(id, order, determination, &extension, &forms));
+                assertions.push(self.assertion(id, order, determination, (text, &forms)));
             }
         }
         let payer = &self.state.config.payer.name;
@@ -99,7 +105,7 @@ impl<'a> ResponseBuilder<'a> {
         &self,
         order: &Order<'_>,
         determination: &CoverageDetermination,
-        id: &str,
+        (id, items): (&str, &OnceCell<Vec<Value>>),
     ) -> (Value, Vec<String>) {
         let forms = &determination.answer.questionnaires;
         let canonicals: Vec<String> = forms
@@ -110,7 +116,7 @@ impl<'a> ResponseBuilder<'a> {
                     .canonical(form, &self.state.config.public_url)
             })
             .collect();
-        let dependencies = self.dependencies(order, &determination.answer);
+        let dependencies = self.dependencies(order, &determination.answer, items);
         let context = ExtensionContext {
             guide: self.request.guide,
             coverage: &determination.coverage_reference,
@@ -142,8 +148,14 @@ impl<'a> ResponseBuilder<'a> {
         (coverage_information(&answer, &context), Vec::new())
     }
 
-    /// References to the other orders of the call on which the answer depends.
-    fn dependencies(&self, order: &Order<'_>, answer: &CoverageAnswer) -> Vec<String> {
+    /// References to the other orders of the call on which the answer depends. `items` are the facts of all orders, read
+    /// when the first answer depends on one.
+    fn dependencies(
+        &self,
+        order: &Order<'_>,
+        answer: &CoverageAnswer,
+        items: &OnceCell<Vec<Value>>,
+    ) -> Vec<String> {
         if answer.dependency.is_empty() {
             return Vec::new();
         }
@@ -154,18 +166,17 @@ impl<'a> ResponseBuilder<'a> {
             answer.dependency.iter().any(equals)
         };
         let has_dependency = |item: &Value| list(item, "codes").any(is_dependency);
-        let others = self
-            .request
-            .orders
-            .iter()
-            .filter(|other| other.reference != order.reference);
         let item = |other: &Order<'a>| {
             let find = |reference: &str| self.available.resources.find(reference, other.resource);
             order_item_facts(other.resource, &find)
         };
-        others
-            .filter(|other| has_dependency(&item(other)))
-            .map(|other| other.reference.clone())
+        let orders = &self.request.orders;
+        let items = items.get_or_init(|| orders.iter().map(item).collect());
+        orders
+            .iter()
+            .zip(items)
+            .filter(|(other, item)| other.reference != order.reference && has_dependency(item))
+            .map(|(other, _)| other.reference.clone())
             .collect()
     }
 
@@ -174,15 +185,13 @@ impl<'a> ResponseBuilder<'a> {
         id: String,
         order: &Order<'_>,
         determination: CoverageDetermination,
-        extension: &Value,
-        forms: &[String],
+        (extension, forms): (String, &[String]),
     ) -> Assertion {
         let (policy, policy_version) = determination.policy.unzip();
         Assertion {
             id,
+            hook_call: self.call,
             client: self.client.id,
-            hook: "order-sign".to_owned(),
-            hook_instance: self.request.instance.to_owned(),
             member: determination.member,
             coverage: determination.coverage,
             order_ref: order.reference.clone(),
@@ -192,8 +201,10 @@ impl<'a> ResponseBuilder<'a> {
             policy,
             policy_version,
             policy_hash: determination.policy_hash,
-            case_document: determination.case_document_json,
-            coverage_information: extension.to_string(),
+            case_document: determination
+                .case_document
+                .map_or_else(|| "{}".to_owned(), |document| document.own_text()),
+            coverage_information: extension,
             forms: json!(forms).to_string(),
             created: self.state.now(),
         }

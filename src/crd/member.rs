@@ -8,9 +8,13 @@ use crate::plan::{
     Coverage, GoldCard, Member, MemberNumbers, NoMember, fold_name, member_numbers, only_member,
 };
 use crate::state::State;
-use crate::store::Tx;
 use chrono::NaiveDate;
 use serde_json::Value;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// Up to this many numbers are certainly read in one statement.
+const FEW: usize = 8;
 
 /// A member with the plan's data that determinations use.
 #[derive(Debug)]
@@ -42,19 +46,101 @@ pub(super) async fn find_member(
     npis: Vec<String>,
 ) -> Result<MemberMatch> {
     let numbers = AllNumbers::of(patient.found(), coverages);
-    let query = (numbers, patient.found().cloned(), npis);
-    let unreadable = patient == ResourceLookup::Failed;
-    let found = state
-        .store
-        .read(query, |tx, (numbers, patient, npis)| {
-            Box::pin(look_up(tx, numbers, patient.as_ref(), npis))
-        })
-        .await?;
-    Ok(match found {
-        Ok(record) => MemberMatch::Matched(Box::new(record)),
-        Err(_) if unreadable => MemberMatch::PatientUnreadable,
+    let mut candidates = by_numbers(state, &numbers).await?;
+    if candidates.is_empty()
+        && let Some(name) = patient.found().and_then(name_and_birth)
+    {
+        candidates = by_name(state, name).await?;
+    }
+    let (members, mut coverages): (Vec<Member>, HashMap<Uuid, Vec<Coverage>>) = candidates
+        .into_iter()
+        .map(|(member, coverages)| (member.clone(), (member.id, coverages)))
+        .unzip();
+    Ok(match only_match(members, &numbers.numbers, patient.found()) {
+        Ok(member) => MemberMatch::Matched(Box::new(MemberRecord {
+            coverages: coverages.remove(&member.id).unwrap_or_default(),
+            gold_cards: gold_cards(state, npis).await?,
+            member,
+        })),
+        Err(_) if patient == ResourceLookup::Failed => MemberMatch::PatientUnreadable,
         Err(reason) => MemberMatch::NoMatch(reason),
     })
+}
+
+/// A member with every coverage.
+type Candidate = (Member, Vec<Coverage>);
+
+/// The members with one of the numbers. One statement is enough unless a coverage has an old number.
+async fn by_numbers(state: &State, all: &AllNumbers) -> Result<Vec<Candidate>> {
+    let numbers = &all.numbers;
+    if numbers.member_ids.is_empty() && numbers.subscriber_id.is_none() {
+        return Ok(Vec::new());
+    }
+    let found = if numbers.member_ids.len() <= FEW {
+        let read = state.store.read_one(numbers.clone(), |tx, numbers| {
+            Box::pin(async move {
+                tx.members_and_coverages(&numbers.member_ids, numbers.subscriber_id.as_deref())
+                    .await
+            })
+        });
+        read.await?
+    } else {
+        let read = state.store.read(numbers.clone(), |tx, numbers| {
+            Box::pin(async move {
+                tx.members_and_coverages(&numbers.member_ids, numbers.subscriber_id.as_deref())
+                    .await
+            })
+        });
+        read.await?
+    };
+    if !found.is_empty() || all.more_subscriber_ids.is_empty() {
+        return Ok(found);
+    }
+    let read = state
+        .store
+        .read(all.more_subscriber_ids.clone(), |tx, subscribers| {
+            Box::pin(async move {
+                for subscriber in subscribers {
+                    let found = tx.members_and_coverages(&[], Some(subscriber)).await?;
+                    if !found.is_empty() {
+                        return Ok(found);
+                    }
+                }
+                Ok(Vec::new())
+            })
+        });
+    read.await
+}
+
+async fn by_name(state: &State, name: (String, NaiveDate)) -> Result<Vec<Candidate>> {
+    let read = state.store.read(name, |tx, (family, birth)| {
+        Box::pin(async move {
+            let mut candidates = Vec::new();
+            for member in tx.members_by_name(family, *birth).await? {
+                let coverages = tx.coverages_of(member.id).await?;
+                candidates.push((member, coverages));
+            }
+            Ok(candidates)
+        })
+    });
+    read.await
+}
+
+/// The gold cards of these providers.
+async fn gold_cards(state: &State, npis: Vec<String>) -> Result<Vec<GoldCard>> {
+    if npis.is_empty() {
+        return Ok(Vec::new());
+    }
+    if npis.len() <= FEW {
+        let read = state.store.read_one(npis, |tx, npis| {
+            Box::pin(async move { tx.gold_cards_of(npis).await })
+        });
+        return read.await;
+    }
+    let read = state.store.read(npis, |tx, npis| {
+        Box::pin(async move { tx.gold_cards_of(npis).await })
+    });
+    read.await
 }
 
 /// Every member and subscriber number of the patient and the coverages.
@@ -86,41 +172,6 @@ impl AllNumbers {
         }
         all
     }
-}
-
-async fn look_up(
-    tx: &mut Tx,
-    AllNumbers {
-        numbers,
-        more_subscriber_ids,
-    }: &AllNumbers,
-    patient: Option<&Value>,
-    npis: &[String],
-) -> Result<std::result::Result<MemberRecord, NoMember>> {
-    let mut candidates = tx
-        .members_by_numbers(&numbers.member_ids, numbers.subscriber_id.as_deref())
-        .await?;
-    for subscriber in more_subscriber_ids {
-        if candidates.is_empty() {
-            candidates = tx.members_by_numbers(&[], Some(subscriber)).await?;
-        }
-    }
-    if candidates.is_empty()
-        && let Some((family, birth)) = patient.and_then(name_and_birth)
-    {
-        candidates = tx.members_by_name(&family, birth).await?;
-    }
-    let member = match only_match(candidates, numbers, patient) {
-        Ok(member) => member,
-        Err(reason) => return Ok(Err(reason)),
-    };
-    let coverages = tx.coverages_of(member.id).await?;
-    let gold_cards = tx.gold_cards_of(npis).await?;
-    Ok(Ok(MemberRecord {
-        member,
-        coverages,
-        gold_cards,
-    }))
 }
 
 fn name_and_birth(patient: &Value) -> Option<(String, NaiveDate)> {

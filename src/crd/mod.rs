@@ -24,6 +24,7 @@ mod ehr;
 mod feedback;
 mod hook_response;
 mod invariants;
+mod limits;
 mod member;
 mod order_checks;
 mod order_problems;

@@ -73,17 +73,14 @@ impl<'a> ResourceLookup<'a> {
     }
 }
 
-/// Reads missing resources from the EHR, in parallel where possible. Without access to the EHR nothing is read.
+/// Reads missing resources from the EHR, in parallel where possible.
 /// `has_coverage` says whether a Coverage that can be used was sent.
 pub(super) async fn fetch_missing(
     request: &HookRequest<'_>,
     sent: &CallResources<'_>,
     has_coverage: bool,
-    ehr: Option<&EhrClient<'_>>,
+    ehr: &EhrClient<'_>,
 ) -> FetchedResources {
-    let Some(ehr) = ehr else {
-        return FetchedResources::default();
-    };
     let patient = async {
         if sent.with_id("Patient", request.patient_id).is_some() || was_queried(request.body, "patient") {
             return None;
@@ -205,6 +202,12 @@ impl FetchedResources {
             .filter_map(|(path, result)| Some((path, ResourceLookup::from_fetch(Some(result)).found()?)))
     }
 
+    /// What was found, as a JSON array of `[path, resource]`.
+    pub(super) fn as_text(&self) -> serde_json::Result<String> {
+        let found: Vec<(&str, &Value)> = self.found().collect();
+        serde_json::to_string(&found)
+    }
+
     fn result(&self, reference: &str) -> Option<&FetchResult> {
         let mut all = [&self.named_coverages, &self.organizations, &self.ordered]
             .into_iter()
@@ -228,7 +231,22 @@ impl FetchedResources {
 impl<'a> AvailableResources<'a> {
     /// Combines the resources that were sent and read.
     pub(super) fn new(body: &'a Value, fetched: &'a FetchedResources, patient_id: &str) -> Self {
-        let resources = CallResources::collect(body, fetched.found());
+        Self::of(CallResources::collect(body, fetched.found()), fetched, patient_id)
+    }
+
+    /// The same, if the resources that were sent are collected already and may be all.
+    pub(super) fn with_sent(
+        sent: Option<CallResources<'a>>,
+        request: &HookRequest<'a>,
+        fetched: &'a FetchedResources,
+    ) -> Self {
+        match sent.filter(|_| fetched.found().next().is_none()) {
+            Some(sent) => Self::of(sent, fetched, request.patient_id),
+            None => Self::new(request.body, fetched, request.patient_id),
+        }
+    }
+
+    fn of(resources: CallResources<'a>, fetched: &'a FetchedResources, patient_id: &str) -> Self {
         let patient = resources.patient(patient_id).map_or_else(
             || ResourceLookup::from_fetch(fetched.patient.as_ref()),
             |located| ResourceLookup::Found(located.resource),

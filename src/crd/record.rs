@@ -1,51 +1,63 @@
-//! The record of a whole call, stored for disputes (CRD found-37): the call as received, the response as sent, the ids
-//! of the assertions, and the verdicts of policies in state `shadow`. The access token of the EHR is removed first.
+//! The record of a whole call, stored once for all its assertions and for disputes (CRD found-37): the call as received,
+//! what was read from the EHR, what was set aside, the response as sent, and the verdicts of policies in state `shadow`.
+//! The access token of the EHR is removed first.
 
-use super::request::unreadable_call;
+use super::admission::CallAdmission;
+use super::prefetch::FetchedResources;
+use super::request::HookRequest;
 use crate::error::{Error, Result};
-use crate::store::assertions::Assertion;
-use serde::Deserialize;
+use crate::store::assertions::StoredHookCall;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The value of the column `blob.kind`.
-pub(super) const KIND: &str = "hook-call";
-
-#[derive(Deserialize)]
-struct CallText<'a> {
-    #[serde(borrow, default, rename = "fhirAuthorization")]
-    authorization: Option<&'a RawValue>,
+/// What the record of a call is made from.
+pub(super) struct CallParts<'a> {
+    /// The call.
+    pub request: &'a HookRequest<'a>,
+    /// Its text as received.
+    pub text: &'a str,
+    /// What was read from the EHR.
+    pub fetched: &'a FetchedResources,
+    /// What was set aside.
+    pub admitted: &'a CallAdmission,
+    /// The response as sent.
+    pub response: String,
+    /// The verdicts of policies in state `shadow`.
+    pub shadow_verdicts: Vec<Value>,
 }
 
-/// The body of the blob. `call` and `response` are stored as text, so that they can be shown unchanged.
+/// The record of a call of a client.
 pub(super) fn call_record(
+    id: Uuid,
     client: Uuid,
-    call: &str,
-    response: &str,
-    assertions: &[Assertion],
-    shadow_verdicts: Vec<Value>,
-) -> Result<String> {
-    let ids: Vec<&str> = assertions.iter().map(|a| a.id.as_str()).collect();
-    let mut record = json!({
-        "client": client,
-        "assertions": ids,
-        "request": without_token(call)?,
-        "response": response,
-    });
-    if !shadow_verdicts.is_empty() {
-        crate::fhir::put(&mut record, "shadow", Value::Array(shadow_verdicts));
-    }
-    Ok(record.to_string())
+    parts: CallParts<'_>,
+    created: DateTime<Utc>,
+) -> Result<StoredHookCall> {
+    let unwritable = |e: serde_json::Error| Error::internal(format!("a hook call cannot be written: {e}"));
+    let has_shadow = !parts.shadow_verdicts.is_empty();
+    Ok(StoredHookCall {
+        id,
+        client,
+        hook: "order-sign".to_owned(),
+        hook_instance: parts.request.instance.to_owned(),
+        request: without_token(parts.text, parts.request.authorization)?,
+        fetched: parts.fetched.as_text().map_err(unwritable)?,
+        admission: serde_json::to_string(&parts.admitted.admission).map_err(unwritable)?,
+        response: parts.response,
+        shadow: has_shadow.then(|| Value::Array(parts.shadow_verdicts).to_string()),
+        created,
+    })
 }
 
-/// The call's text without the `access_token` in `fhirAuthorization`; all other text is unchanged.
-fn without_token(call: &str) -> Result<String> {
-    let parsed: CallText<'_> = serde_json::from_str(call).map_err(|e| unreadable_call(&e))?;
-    let Some(raw) = parsed.authorization.map(RawValue::get) else {
+/// The call's text without the `access_token` in `fhirAuthorization`, which is a part of the same text; all other text is
+/// unchanged.
+fn without_token(call: &str, authorization: Option<&RawValue>) -> Result<String> {
+    let Some(raw) = authorization.map(RawValue::get) else {
         return Ok(call.to_owned());
     };
-    let mut authorization: Value = serde_json::from_str(raw).map_err(|e| unreadable_call(&e))?;
+    let mut authorization: Value = serde_json::from_str(raw).map_err(Error::internal)?;
     match authorization.as_object_mut() {
         Some(fields) => drop(fields.remove("access_token")),
         None => authorization = Value::Null,
@@ -61,24 +73,39 @@ fn without_token(call: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crd::samples;
+    use serde_json::json;
+
+    fn stored(authorization: &str) -> String {
+        let text = format!(
+            r#"{{ "fhirAuthorization": {authorization},  "call": {} }}"#,
+            samples::call()
+        );
+        let start = text.find(authorization).unwrap();
+        let raw: &RawValue = serde_json::from_str(&text[start..start + authorization.len()]).unwrap();
+        let written = without_token(&text, Some(raw)).unwrap();
+        written.replace(&samples::call().to_string(), "…")
+    }
 
     #[test]
     fn everything_except_the_token_is_unchanged() {
-        let call = r#"{ "hook": "x",  "fhirAuthorization": {"scope":"a", "access_token": "s3"}, "n": 1.10 }"#;
         assert_eq!(
-            without_token(call).unwrap(),
-            r#"{ "hook": "x",  "fhirAuthorization": {"scope":"a"}, "n": 1.10 }"#
+            stored(r#"{"scope":"a", "access_token": "s3"}"#),
+            r#"{ "fhirAuthorization": {"scope":"a"},  "call": … }"#
         );
-        assert_eq!(without_token(r#"{"n":1.10}"#).unwrap(), r#"{"n":1.10}"#);
-        assert_eq!(
-            without_token(r#"{"fhirAuthorization":"s3"}"#).unwrap(),
-            r#"{"fhirAuthorization":null}"#
-        );
+        assert_eq!(stored(r#""s3""#), r#"{ "fhirAuthorization": null,  "call": … }"#);
+        assert_eq!(without_token(r#"{"n":1.10}"#, None).unwrap(), r#"{"n":1.10}"#);
     }
 
     #[test]
     fn a_repeated_authorization_is_refused() {
-        let twice = r#"{"fhirAuthorization":{"access_token":"a"},"fhirAuthorization":{"access_token":"b"}}"#;
-        assert!(without_token(twice).is_err());
+        let call = samples::call();
+        let text = call.to_string();
+        let one = r#""fhirAuthorization":{"access_token":"a"}"#;
+        let twice = text.replacen('{', &format!("{{{one},{one},"), 1);
+        assert!(HookRequest::read(&call, &twice, &[]).is_err());
+        let mut once = call.clone();
+        once["fhirAuthorization"] = json!({ "access_token": "a" });
+        assert!(HookRequest::read(&once, &once.to_string(), &[]).is_ok());
     }
 }

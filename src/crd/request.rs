@@ -3,7 +3,8 @@
 //! fields are ignored.
 
 use super::order_checks::check_order;
-use crate::error::{Error, IssueCode, Result};
+use crate::error::{Error, Issue, IssueCode, Result};
+use crate::evidence::DRAFT_ORDERS;
 use crate::fhir::outcome::Checks;
 use crate::fhir::{list, resource_type, text};
 use crate::ig::crd::CrdGuide;
@@ -13,9 +14,6 @@ use serde_json::value::RawValue;
 
 /// The largest number of cards if the client sets none.
 pub(super) const DEFAULT_MAX_CARDS: usize = 5;
-
-/// The FHIRPath of the Bundle with the orders.
-pub(super) const DRAFT_ORDERS: &str = "context.draftOrders";
 
 /// The resource types that are orders.
 const ORDER_TYPES: [&str; 6] = [
@@ -42,6 +40,8 @@ pub(super) struct HookRequest<'a> {
     pub guide: &'static CrdGuide,
     /// `fhirServer` and `fhirAuthorization`.
     pub fhir_access: FhirAccess<'a>,
+    /// The text of `fhirAuthorization`, which is not stored as it is.
+    pub authorization: Option<&'a RawValue>,
     /// The whole body.
     pub body: &'a Value,
 }
@@ -99,11 +99,13 @@ impl<'a> HookRequest<'a> {
         check_orders(body, &mut checks);
         check_version(body, &mut checks);
         checks.finish()?;
+        let texts: CallText<'a> = serde_json::from_str(whole_text).map_err(|e| unreadable_call(&e))?;
         let patient = text(body, &["context", "patientId"]).unwrap_or("");
         Ok(Self {
             instance: text(body, &["hookInstance"]).unwrap_or(""),
             patient_id: patient.strip_prefix("Patient/").unwrap_or(patient),
-            orders: orders(body, whole_text)?,
+            orders: orders(body, texts.context.draft_orders.entry),
+            authorization: texts.authorization,
             configuration: configuration(body),
             guide: requested_guide(body).unwrap_or_else(|| CrdGuide::for_client(client_versions)),
             fhir_access: FhirAccess {
@@ -113,6 +115,19 @@ impl<'a> HookRequest<'a> {
             },
             body,
         })
+    }
+
+    /// Refuses a call with more orders than the server accepts.
+    pub(super) fn check_number_of_orders(&self, most: usize) -> Result<()> {
+        if self.orders.len() <= most {
+            return Ok(());
+        }
+        let message = format!(
+            "The call has {} orders, and this server accepts at most {most} in one call. Send the orders in several calls.",
+            self.orders.len()
+        );
+        let issue = Issue::error(IssueCode::TooCostly, format!("{DRAFT_ORDERS}.entry"), message);
+        Err(Error::with_issues(vec![issue]))
     }
 }
 
@@ -232,6 +247,8 @@ fn requested_guide(body: &Value) -> Option<&'static CrdGuide> {
 struct CallText<'a> {
     #[serde(borrow)]
     context: ContextText<'a>,
+    #[serde(borrow, default, rename = "fhirAuthorization")]
+    authorization: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -253,7 +270,7 @@ struct EntryText<'a> {
 }
 
 /// The error for a call that is valid JSON but repeats a field.
-pub(super) fn unreadable_call(error: &serde_json::Error) -> Error {
+fn unreadable_call(error: &serde_json::Error) -> Error {
     let text = error.to_string();
     let after = text.strip_prefix("duplicate field `");
     match after.and_then(|rest| rest.split_once('`')) {
@@ -263,16 +280,12 @@ pub(super) fn unreadable_call(error: &serde_json::Error) -> Error {
 }
 
 /// The orders with their texts. Other drafts in the bundle, such as a Device or a Medication, are not orders.
-fn orders<'a>(body: &'a Value, whole_text: &'a str) -> Result<Vec<Order<'a>>> {
-    let texts: CallText<'a> = serde_json::from_str(whole_text).map_err(|e| unreadable_call(&e))?;
-    let bundle = body
-        .get("context")
-        .and_then(|c| c.get("draftOrders"))
-        .unwrap_or(&Value::Null);
-    let entries = list(bundle, "entry")
-        .zip(texts.context.draft_orders.entry)
+fn orders<'a>(body: &'a Value, texts: Vec<EntryText<'a>>) -> Vec<Order<'a>> {
+    let bundle = body.get("context").and_then(|c| c.get("draftOrders"));
+    let entries = list(bundle.unwrap_or(&Value::Null), "entry")
+        .zip(texts)
         .enumerate();
-    Ok(entries
+    entries
         .filter_map(|(n, (entry, text))| {
             let resource = entry.get("resource").filter(|r| is_order(r))?;
             Some(Order {
@@ -282,7 +295,7 @@ fn orders<'a>(body: &'a Value, whole_text: &'a str) -> Result<Vec<Order<'a>>> {
                 path: format!("{DRAFT_ORDERS}.entry[{n}].resource"),
             })
         })
-        .collect())
+        .collect()
 }
 
 /// `Type/id`; for a draft without an id the full URL, or the type if there is none.

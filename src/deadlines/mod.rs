@@ -72,6 +72,15 @@ impl EscalationStep {
     }
 }
 
+/// The due times of one escalation step at one instant: those at or after `from` and before `before`. `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DueWindow {
+    /// The earliest due time.
+    pub from: Option<DateTime<Utc>>,
+    /// The end, not included.
+    pub before: Option<DateTime<Utc>>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClockFile {
@@ -210,12 +219,13 @@ impl Clocks {
 
     /// How close `due` is at `now`, by the escalation hours of its clock.
     pub fn escalation_step(&self, due: &DueTime, now: DateTime<Utc>) -> EscalationStep {
-        let hours = self
-            .clocks
-            .iter()
-            .find(|clock| clock.name == due.clock)
-            .map_or(EscalationHours::STANDARD, |clock| clock.escalation_hours);
-        let left = due.internal - now;
+        self.step_at(&due.clock, due.internal, now)
+    }
+
+    /// How close a due time of the clock with this name is at `now`.
+    pub fn step_at(&self, clock: &str, due: DateTime<Utc>, now: DateTime<Utc>) -> EscalationStep {
+        let hours = self.escalation_hours(clock);
+        let left = due - now;
         let below = |hours: u32| left < Duration::hours(hours.into());
         if left < Duration::zero() {
             EscalationStep::Overdue
@@ -228,6 +238,30 @@ impl Clocks {
         } else {
             EscalationStep::OnTrack
         }
+    }
+
+    /// Which due times of the clock with this name are at `step` at `now`.
+    pub fn due_window(&self, clock: &str, step: EscalationStep, now: DateTime<Utc>) -> DueWindow {
+        let hours = self.escalation_hours(clock);
+        // No clock is longer than half a year, so more hours change nothing and cannot leave the range of dates.
+        let after = |hours: u32| now + Duration::hours(hours.min(10_000).into());
+        // A case with exactly `watch` hours left is still at that step.
+        let watch = after(hours.watch) + Duration::microseconds(1);
+        let (from, before) = match step {
+            EscalationStep::Overdue => (None, Some(now)),
+            EscalationStep::DueNow => (Some(now), Some(after(hours.due_now))),
+            EscalationStep::DueSoon => (Some(after(hours.due_now)), Some(after(hours.due_soon))),
+            EscalationStep::Watch => (Some(after(hours.due_soon)), Some(watch)),
+            EscalationStep::OnTrack => (Some(watch), None),
+        };
+        DueWindow { from, before }
+    }
+
+    fn escalation_hours(&self, clock: &str) -> EscalationHours {
+        self.clocks
+            .iter()
+            .find(|rule| rule.name == clock)
+            .map_or(EscalationHours::STANDARD, |rule| rule.escalation_hours)
     }
 }
 

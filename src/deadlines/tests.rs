@@ -120,6 +120,35 @@ fn escalation_steps_follow_the_hours_left() {
 }
 
 #[test]
+fn every_due_time_is_in_the_window_of_its_escalation_step_and_in_no_other() {
+    let clocks = shipped();
+    let now = at("2026-10-01T00:00:00Z");
+    let steps = [
+        EscalationStep::Overdue,
+        EscalationStep::DueNow,
+        EscalationStep::DueSoon,
+        EscalationStep::Watch,
+        EscalationStep::OnTrack,
+    ];
+    for clock in ["ma-standard", "ma-expedited", "of another policy set"] {
+        for hours in [-1, 0, 4, 8, 12, 24, 36, 72, 100] {
+            for micros in [-1, 0, 1] {
+                let due = now + Duration::hours(hours) + Duration::microseconds(micros);
+                let contains = |window: DueWindow| {
+                    window.from.is_none_or(|from| from <= due)
+                        && window.before.is_none_or(|before| due < before)
+                };
+                let found: Vec<_> = steps
+                    .into_iter()
+                    .filter(|step| contains(clocks.due_window(clock, *step, now)))
+                    .collect();
+                assert_eq!(found, [clocks.step_at(clock, due, now)], "{clock} {due}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_finding_in_a_clock_names_file_and_line() {
     let text = "format: pa-clock/1\nclocks:\n  - name: a\n    lines_of_business: [MA]\n    urgent: false\n    length: 7 days\n    from: 2026-01-01\n    to: null\n    source: s\n    escalation_hours: { watch: 3, due_soon: 2, due_now: 1 }\n";
     let findings = Clocks::load(&[("clocks/a.yaml".into(), text.into())]).unwrap_err();

@@ -7,14 +7,16 @@ use super::request::Request;
 use crate::auth::Client;
 use crate::error::{Error, IssueCode, Result};
 use crate::fhir::outcome::Checks;
-use crate::fhir::{coding, reference, resource_type, text};
+use crate::fhir::reference::{self, ByTypeAndId};
+use crate::fhir::{coding, resource_type, text};
 use crate::plan::{self, Coverage, CoverageMatch, GoldCard, Member, MemberNumbers};
 use crate::rules::MemberFacts;
-use crate::state::State;
+use crate::state::{State, WorkSize};
 use crate::store::Tx;
-use crate::store::assertions::Assertion;
+use crate::store::assertions::{Assertion, StoredEvidence};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use uuid::Uuid;
 
 /// A member with the coverage that a request refers to.
 #[derive(Debug, Clone)]
@@ -37,7 +39,7 @@ pub(super) struct PlanRecords {
     /// The member and the coverage.
     pub covered: CoveredMember,
     /// The assertion that `context` names.
-    pub assertion: Option<Assertion>,
+    pub assertion: Option<StoredAssertion>,
     /// When policies were last published.
     pub last_publication: Option<DateTime<Utc>>,
 }
@@ -51,9 +53,10 @@ struct CandidateRows {
     /// Members with the numbers of the request.
     candidates: Vec<MemberWithCoverages>,
     assertion: Option<Assertion>,
+    /// The evidence of the assertion's call.
+    evidence: Option<StoredEvidence>,
     /// The member of the assertion.
     member_of_assertion: Option<MemberWithCoverages>,
-    gold_cards: Vec<GoldCard>,
     last_publication: Option<DateTime<Utc>>,
 }
 
@@ -61,9 +64,7 @@ struct CandidateRows {
 struct Query {
     numbers: MemberNumbers,
     context: Option<String>,
-    client: Client,
-    /// NPIs of the requesters of the request's orders.
-    requester_npis: Vec<String>,
+    client: Uuid,
 }
 
 /// Looks up the records for a request. The error holds an issue for each part that cannot be found.
@@ -76,17 +77,51 @@ pub(super) async fn look_up(
     let query = Query {
         numbers: plan::member_numbers(patient(request), Some(request.coverage.value)),
         context: request.context.as_ref().map(|c| c.value.to_owned()),
-        client: client.clone(),
-        requester_npis: requester_npis(
-            request.orders.iter().map(|o| o.value),
-            &request.referenced_resources(),
-        ),
+        client: client.id,
     };
-    let rows = state
+    let mut rows = state
         .store
         .read(query, |tx, query| Box::pin(read(tx, query)))
         .await?;
-    resolve(request, rows, now)
+    let mut covered = resolve(request, &rows, now)?;
+    let assertion = match rows.assertion.take().zip(rows.evidence.take()) {
+        Some((assertion, evidence)) => {
+            let size = WorkSize::new(evidence.request.len() + evidence.fetched.len(), 0);
+            let read = || StoredAssertion::read(&assertion, &evidence);
+            Some(state.compute(size, read).await?)
+        }
+        None => None,
+    };
+    covered.gold_cards = gold_cards(state, client, request, assertion.as_ref()).await?;
+    Ok(PlanRecords {
+        covered,
+        assertion,
+        last_publication: rows.last_publication,
+    })
+}
+
+/// The gold cards of the requesters for whom the client acts.
+async fn gold_cards(
+    state: &State,
+    client: &Client,
+    request: &Request<'_>,
+    assertion: Option<&StoredAssertion>,
+) -> Result<Vec<GoldCard>> {
+    let sent = ByTypeAndId::new(request.referenced_resources());
+    let mut npis = requester_npis(request.orders.iter().map(|o| o.value), &sent);
+    npis.extend(assertion.into_iter().flat_map(StoredAssertion::requester_npis));
+    npis.sort_unstable();
+    npis.dedup();
+    let npis = client.acts_for(npis);
+    if npis.is_empty() {
+        return Ok(Vec::new());
+    }
+    state
+        .store
+        .read(npis, |tx, npis| {
+            Box::pin(async move { tx.gold_cards_of(npis).await })
+        })
+        .await
 }
 
 async fn read(tx: &mut Tx, query: &Query) -> Result<CandidateRows> {
@@ -94,18 +129,14 @@ async fn read(tx: &mut Tx, query: &Query) -> Result<CandidateRows> {
         member_ids,
         subscriber_id,
     } = &query.numbers;
-    let mut candidates = Vec::new();
-    for member in tx
-        .members_by_numbers(member_ids, subscriber_id.as_deref())
-        .await?
-    {
-        let coverages = tx.coverages_of(member.id).await?;
-        candidates.push((member, coverages));
-    }
+    let candidates = tx
+        .members_and_coverages(member_ids, subscriber_id.as_deref())
+        .await?;
     let assertion = match &query.context {
-        Some(id) => tx.assertion(id, query.client.id).await?,
+        Some(id) => tx.assertion_with_evidence(id, query.client).await?,
         None => None,
     };
+    let (assertion, evidence) = assertion.unzip();
     let member = match assertion.as_ref().and_then(|a| a.member) {
         Some(id) => tx.member(id).await?,
         None => None,
@@ -117,17 +148,12 @@ async fn read(tx: &mut Tx, query: &Query) -> Result<CandidateRows> {
         }
         None => None,
     };
-    let mut npis = query.requester_npis.clone();
-    if let Some(stored) = assertion.as_ref().and_then(|a| StoredAssertion::read(a).ok()) {
-        npis.extend(stored.requester_npis());
-    }
-    let gold_cards = tx.gold_cards_of(&query.client.acts_for(npis)).await?;
     let last_publication = tx.last_publication_time().await?;
     Ok(CandidateRows {
         candidates,
         assertion,
+        evidence,
         member_of_assertion,
-        gold_cards,
         last_publication,
     })
 }
@@ -142,11 +168,11 @@ fn patient<'a>(request: &Request<'a>) -> Option<&'a Value> {
 }
 
 /// Selects the member and the coverage among the rows and checks that the assertion belongs to the member.
-fn resolve(request: &Request<'_>, rows: CandidateRows, now: DateTime<Utc>) -> Result<PlanRecords> {
-    let covered = find_covered_member(request, &rows, now);
+fn resolve(request: &Request<'_>, rows: &CandidateRows, now: DateTime<Utc>) -> Result<CoveredMember> {
+    let covered = find_covered_member(request, rows, now);
     let mut checks = Checks::default();
     if covered.is_none() {
-        let message = not_covered_reason(request, &rows);
+        let message = not_covered_reason(request, rows);
         checks.error(IssueCode::NotFound, request.coverage.path.clone(), message);
     }
     if let Some(context) = &request.context {
@@ -159,12 +185,7 @@ fn resolve(request: &Request<'_>, rows: CandidateRows, now: DateTime<Utc>) -> Re
         checks.require(matches, IssueCode::NotFound, context.path.clone(), message);
     }
     checks.finish()?;
-    let covered = covered.ok_or_else(|| Error::internal("the checks passed without a coverage"))?;
-    Ok(PlanRecords {
-        covered,
-        assertion: rows.assertion,
-        last_publication: rows.last_publication,
-    })
+    covered.ok_or_else(|| Error::internal("the checks passed without a coverage"))
 }
 
 /// The only member to whom the request can refer, with the plan's coverage. If the request has no member numbers, it is
@@ -210,7 +231,7 @@ fn find_covered_member(
             coverages,
             now.with_timezone(&coverage.zone).date_naive(),
         ),
-        gold_cards: rows.gold_cards.clone(),
+        gold_cards: Vec::new(),
     })
 }
 
@@ -295,13 +316,12 @@ mod tests {
     use super::*;
     use crate::dtr::samples;
     use serde_json::json;
-    use uuid::Uuid;
 
     fn assertion(member: Option<Uuid>, coverage: Option<Uuid>) -> Assertion {
         Assertion {
             member,
             coverage,
-            ..samples::assertion(&samples::order())
+            ..samples::assertion(&samples::order()).0
         }
     }
 
@@ -325,13 +345,13 @@ mod tests {
         CandidateRows {
             candidates,
             assertion,
+            evidence: None,
             member_of_assertion,
-            gold_cards: Vec::new(),
             last_publication: None,
         }
     }
 
-    fn resolved(coverage: &Value, has_context: bool, rows: CandidateRows) -> Result<PlanRecords> {
+    fn resolved(coverage: &Value, has_context: bool, rows: CandidateRows) -> Result<CoveredMember> {
         let mut parameters = vec![
             json!({ "name": "coverage", "resource": coverage }),
             json!({ "name": "order", "resource": samples::order() }),
@@ -341,10 +361,10 @@ mod tests {
         }
         let body = samples::parameters(&Value::Array(parameters));
         let request = Request::read(&body).unwrap();
-        resolve(&request, rows, samples::now())
+        resolve(&request, &rows, samples::now())
     }
 
-    fn error_paths(result: Result<PlanRecords>) -> Vec<String> {
+    fn error_paths(result: Result<CoveredMember>) -> Vec<String> {
         result
             .unwrap_err()
             .issues()
@@ -388,10 +408,10 @@ mod tests {
         let mut child = samples::coverage();
         child["relationship"] = json!({ "coding": [{ "code": "child" }] });
         let records = resolved(&child, false, rows(family(), None)).unwrap();
-        assert_eq!(records.covered.member.member_id, "M100-2");
+        assert_eq!(records.member.member_id, "M100-2");
         let of_first = assertion(Some(Uuid::from_u128(1)), Some(Uuid::from_u128(11)));
         let records = resolved(&samples::coverage(), true, rows(family(), Some(of_first))).unwrap();
-        assert_eq!(records.covered.member.member_id, "M100-1");
+        assert_eq!(records.member.member_id, "M100-1");
     }
 
     #[test]
@@ -400,7 +420,7 @@ mod tests {
         bare.as_object_mut().unwrap().remove("subscriberId");
         let about_coverage = || assertion(Some(Uuid::from_u128(1)), Some(Uuid::from_u128(11)));
         let records = resolved(&bare, true, rows(vec![], Some(about_coverage()))).unwrap();
-        assert_eq!(records.covered.coverage.id, Uuid::from_u128(11));
+        assert_eq!(records.coverage.id, Uuid::from_u128(11));
         bare["id"] = json!("another");
         assert!(resolved(&bare, true, rows(vec![], Some(about_coverage()))).is_err());
     }
@@ -410,7 +430,7 @@ mod tests {
         let (member, mut coverages) = family().remove(0);
         coverages[0].ends = "2026-06-30".parse().ok();
         let records = resolved(&samples::coverage(), false, rows(vec![(member, coverages)], None)).unwrap();
-        assert!(!records.covered.in_force);
+        assert!(!records.in_force);
     }
 
     #[test]
@@ -422,6 +442,6 @@ mod tests {
                 "name": [{ "family": "Stone" }], "birthDate": "1999-09-09" } },
         ]));
         let request = Request::read(&body).unwrap();
-        assert!(resolve(&request, rows(vec![family().remove(0)], None), samples::now()).is_err());
+        assert!(resolve(&request, &rows(vec![family().remove(0)], None), samples::now()).is_err());
     }
 }

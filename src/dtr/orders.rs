@@ -7,17 +7,18 @@ use super::member::CoveredMember;
 use super::request::{Located, Request};
 use crate::error::{Error, Issue, IssueCode, Result};
 use crate::evidence::{Admission, Evidence, Resources};
-use crate::fhir::reference::{contained, find};
+use crate::fhir::reference::{ByTypeAndId, contained};
 use crate::fhir::{extension, resource_type, text};
 use crate::plan;
 use crate::rules::{
-    CaseDocument, CaseInput, CaseKind, Decision, MemberFacts, Verdict, order_item_facts, ordered_references,
+    CaseDocument, CaseEvidence, CaseInput, CaseKind, Decision, MemberFacts, Verdict, order_item_facts,
+    ordered_references,
 };
 use crate::state::PolicySet;
-use crate::store::assertions::Assertion;
+use crate::store::assertions::{Assertion, StoredEvidence};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::collections::HashSet;
 
 /// The stored assertion of a hook, parsed.
@@ -27,9 +28,11 @@ pub(super) struct StoredAssertion {
     pub order_ref: String,
     /// The patient, as the client references it.
     pub patient_ref: String,
+    /// The Coverage, as the client references it.
+    pub coverage_ref: String,
     /// The order.
     pub order: Value,
-    /// The resources of the hook's case document, which were admitted when the hook was called.
+    /// The resources of the hook, which were admitted when it was called.
     resources: Vec<Value>,
     /// What the hook set aside.
     pub admission: Option<Admission>,
@@ -42,53 +45,51 @@ pub(super) struct StoredAssertion {
 }
 
 impl StoredAssertion {
-    /// Parses the JSON texts of a row.
-    pub(super) fn read(assertion: &Assertion) -> Result<Self> {
-        let parse = |column: &str, text: &str| -> Result<Value> {
+    /// Parses the JSON texts of an assertion and of the evidence of its call.
+    pub(super) fn read(assertion: &Assertion, evidence: &StoredEvidence) -> Result<Self> {
+        fn parse<T: DeserializeOwned>(column: &str, text: &str, id: &str) -> Result<T> {
             serde_json::from_str(text)
-                .map_err(|e| Error::internal(format!("assertion.{column} of row {}: {e}", assertion.id)))
-        };
-        let document = parse("case_document", &assertion.case_document)?;
-        let by_type = document.get("res").and_then(Value::as_object);
-        let resources = by_type
-            .into_iter()
-            .flatten()
-            .filter_map(|(_, all)| all.as_array())
-            .flatten()
-            .cloned()
-            .collect();
-        let forms = parse("forms", &assertion.forms)?;
-        let coverage_information = parse("coverage_information", &assertion.coverage_information)?;
+                .map_err(|e| Error::internal(format!("{column} of the assertion {id}: {e}")))
+        }
+        let id = assertion.id.as_str();
+        let call: Value = parse("hook_call.request", &evidence.request, id)?;
+        let fetched: Vec<(String, Value)> = parse("hook_call.fetched", &evidence.fetched, id)?;
+        let admission: Admission = parse("hook_call.admission", &evidence.admission, id)?;
+        let fetched = fetched.iter().map(|(path, resource)| (path.as_str(), resource));
+        let resources = Resources::of_hook_call(&call, fetched);
+        let admitted = Evidence::new(&resources, Some(&admission));
+        let resources = admitted.resources().cloned().collect();
+        let document: Value = parse("case_document", &assertion.case_document, id)?;
+        let coverage_information: Value = parse("coverage_information", &assertion.coverage_information, id)?;
         Ok(Self {
             order_ref: assertion.order_ref.clone(),
             patient_ref: assertion.patient_ref.clone(),
+            coverage_ref: assertion.coverage_ref.clone(),
             item: document.get("item").cloned(),
-            admission: document
-                .get("admission")
-                .and_then(|a| Admission::deserialize(a).ok()),
-            order: parse("order_json", &assertion.order_json)?,
+            order: parse("order_json", &assertion.order_json, id)?,
             resources,
-            forms: forms
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect(),
+            admission: Some(admission),
+            forms: parse("forms", &assertion.forms, id)?,
             documentation_requested: extension(&coverage_information, "doc-needed").is_some(),
         })
     }
 
     /// The NPIs of the requester of the order.
     pub(super) fn requester_npis(&self) -> Vec<String> {
-        let resources: Vec<&Value> = self.resources.iter().collect();
-        requester_npis(std::iter::once(&self.order), &resources)
+        requester_npis(std::iter::once(&self.order), &self.index())
+    }
+
+    /// The resources of the hook by type and id.
+    fn index(&self) -> ByTypeAndId<'_> {
+        ByTypeAndId::new(&self.resources)
     }
 
     /// The facts of the order.
     fn item(&self) -> Value {
-        let resources: Vec<&Value> = self.resources.iter().collect();
-        let of_order = || order_item_facts(&self.order, &|r| find(r, &self.order, &resources));
+        let of_order = || {
+            let index = self.index();
+            order_item_facts(&self.order, &|reference| index.find(reference, &self.order))
+        };
         self.item.clone().unwrap_or_else(of_order)
     }
 }
@@ -96,10 +97,10 @@ impl StoredAssertion {
 /// The NPIs of the requesters of these orders.
 pub(super) fn requester_npis<'a>(
     orders: impl Iterator<Item = &'a Value>,
-    resources: &[&'a Value],
+    resources: &ByTypeAndId<'a>,
 ) -> Vec<String> {
     orders
-        .flat_map(|order| plan::requester_of_order(order, &|r| find(r, order, resources)).npis)
+        .flat_map(|order| plan::requester_of_order(order, &|r| resources.find(r, order)).npis)
         .collect()
 }
 
@@ -143,20 +144,81 @@ pub(super) struct EvaluationContext<'r, 'a> {
     pub now: DateTime<Utc>,
 }
 
+/// What is read once for all orders of a request.
+struct SharedParts<'a> {
+    /// The resources that were sent with the request, by type and id.
+    sent: ByTypeAndId<'a>,
+    /// Those of the hook.
+    of_hook: ByTypeAndId<'a>,
+    /// The codes of the assertion's order.
+    asserted_codes: Option<Vec<String>>,
+}
+
+impl<'a> SharedParts<'a> {
+    /// The resource that a reference of an order names: contained, sent with the request, or received by the hook.
+    fn find(&self, reference: &str, order: &'a Value) -> Option<&'a Value> {
+        let sent = self.sent.find(reference, order);
+        sent.or_else(|| self.of_hook.find(reference, order))
+    }
+}
+
+/// An order before its evaluation.
+struct ReadOrder<'a> {
+    order: Located<'a, Value>,
+    item: Value,
+    /// Whether it has the codes of the assertion's order.
+    is_of_assertion: bool,
+}
+
 impl<'a> EvaluationContext<'_, 'a> {
-    /// Evaluates every order of the request. If there is none, evaluates the order of the assertion.
+    /// Evaluates every order of the request. If there is none, evaluates the order of the assertion. All orders share one
+    /// evidence.
     pub(super) fn evaluate_orders(&self) -> Vec<EvaluatedOrder<'a>> {
-        let orders = orders(self.request, self.assertion);
-        orders.iter().map(|order| self.evaluate(order)).collect()
+        let parts = SharedParts {
+            sent: ByTypeAndId::new(self.request.referenced_resources()),
+            of_hook: ByTypeAndId::new(self.assertion.into_iter().flat_map(|a| &a.resources)),
+            asserted_codes: self.assertion.map(|a| sorted_codes(&a.item())),
+        };
+        let orders: Vec<ReadOrder<'a>> = orders(self.request, self.assertion)
+            .into_iter()
+            .map(|order| self.read(order, &parts))
+            .collect();
+        let evidence = self.evidence(&orders);
+        orders
+            .into_iter()
+            .map(|order| self.evaluate(order, &parts, &evidence))
+            .collect()
     }
 
-    fn evaluate(&self, order: &Located<'a, Value>) -> EvaluatedOrder<'a> {
-        let item = self.item(order.value);
-        let is_of_assertion = |a: &&StoredAssertion| sorted_codes(&a.item()) == sorted_codes(&item);
-        let asserted = self.assertion.filter(is_of_assertion);
-        let problem = self.admitted.problem(order, &item);
-        let problem = problem.or_else(|| self.problem_of_ordered(order));
-        let document = self.case_document(order, item, asserted.is_some());
+    fn read(&self, order: Located<'a, Value>, parts: &SharedParts<'a>) -> ReadOrder<'a> {
+        let value = order.value;
+        // The facts of the order of the assertion are those of the hook.
+        let item = match self.assertion.filter(|a| std::ptr::eq(&raw const a.order, value)) {
+            Some(assertion) => assertion.item(),
+            None => order_item_facts(value, &|reference| parts.find(reference, value)),
+        };
+        ReadOrder {
+            is_of_assertion: parts.asserted_codes.as_ref() == Some(&sorted_codes(&item)),
+            order,
+            item,
+        }
+    }
+
+    fn evaluate(
+        &self,
+        read: ReadOrder<'a>,
+        parts: &SharedParts<'a>,
+        evidence: &CaseEvidence,
+    ) -> EvaluatedOrder<'a> {
+        let ReadOrder {
+            order,
+            item,
+            is_of_assertion,
+        } = read;
+        let asserted = self.assertion.filter(|_| is_of_assertion);
+        let problem = self.admitted.problem(&order, &item);
+        let problem = problem.or_else(|| self.problem_of_ordered(&order, parts));
+        let document = self.case_document(order.value, item, (parts, evidence));
         let verdict = self.policy_set.rules.evaluate(&document);
         let type_and_id = resource_type(order.value).zip(text(order.value, &["id"]));
         let reference = type_and_id.map(|(kind, id)| format!("{kind}/{id}"));
@@ -170,37 +232,20 @@ impl<'a> EvaluationContext<'_, 'a> {
             documentation_requested: asserted.is_some_and(|a| a.documentation_requested),
             reference: reference.or_else(from_assertion),
             order: order.value,
-            path: order.path.clone(),
+            path: order.path,
             document,
             verdict,
             problem,
         }
     }
 
-    /// The facts of an order. For the order of the assertion, those of the hook.
-    fn item(&self, order: &'a Value) -> Value {
-        match self.assertion.filter(|a| std::ptr::eq(&raw const a.order, order)) {
-            Some(assertion) => assertion.item(),
-            None => order_item_facts(order, &|reference| self.find(reference, order)),
-        }
-    }
-
-    /// The resource that a reference of an order names: contained, sent with the request, or received by the hook.
-    fn find(&self, reference: &str, order: &'a Value) -> Option<&'a Value> {
-        let of_hook = || {
-            let resources: Vec<&'a Value> = self.assertion?.resources.iter().collect();
-            find(reference, order, &resources)
-        };
-        find(reference, order, &self.request.referenced_resources()).or_else(of_hook)
-    }
-
     /// The issue for an order whose Medication or Device was sent and may not decide.
-    fn problem_of_ordered(&self, order: &Located<'a, Value>) -> Option<Issue> {
+    fn problem_of_ordered(&self, order: &Located<'a, Value>, parts: &SharedParts<'a>) -> Option<Issue> {
         let is_set_aside = |reference: &str| {
             if contained(order.value, reference).is_some() {
                 return false;
             }
-            let named = find(reference, order.value, &self.request.referenced_resources());
+            let named = parts.sent.find(reference, order.value);
             let mut referenced = self.request.referenced.iter();
             let located = referenced.find(|r| named.is_some_and(|named| std::ptr::eq(named, r.value)));
             located.is_some_and(|located| self.admitted.code_at(&located.path).is_some())
@@ -212,38 +257,52 @@ impl<'a> EvaluationContext<'_, 'a> {
             .then(|| Issue::warning(IssueCode::BusinessRule, order.path.clone(), message))
     }
 
-    /// The resources of the assertion that the request does not replace. An earlier state of the order is replaced by
-    /// the order.
-    fn kept_resources(&self, order: &'a Value, is_same_order: bool) -> Vec<&'a Value> {
+    /// The resources of the assertion that the request does not replace. An earlier state of an order is replaced by the
+    /// order.
+    fn kept_resources(&self, orders: &[ReadOrder<'a>]) -> impl Iterator<Item = &'a Value> {
         let key = |r: &'a Value| resource_type(r).zip(text(r, &["id"]));
-        let sent = self.request.referenced_resources().into_iter().chain([order]);
+        let values = orders.iter().map(|read| read.order.value);
+        let sent = self.request.referenced_resources().into_iter().chain(values);
         let keys: HashSet<_> = sent.filter_map(key).collect();
-        let is_kept = |assertion: &StoredAssertion, stored: &'a Value| {
-            let is_replaced = key(stored).is_some_and(|key| keys.contains(&key));
-            !(is_replaced || is_same_order && *stored == assertion.order)
-        };
+        let replaces_asserted = orders.iter().any(|order| order.is_of_assertion);
         let assertion = self.assertion.into_iter();
-        { assertion }
-            .flat_map(|a| a.resources.iter().filter(move |stored| is_kept(a, stored)))
-            .collect()
+        assertion.flat_map(|a| &a.resources).filter(move |stored| {
+            let is_replaced = key(stored).is_some_and(|key| keys.contains(&key));
+            let is_asserted = || self.assertion.is_some_and(|a| **stored == a.order);
+            !is_replaced && !(replaces_asserted && is_asserted())
+        })
     }
 
-    fn case_document(&self, order: &Located<'a, Value>, item: Value, is_same_order: bool) -> CaseDocument {
-        let coverage = &self.covered.coverage;
-        let today = self.now.with_timezone(&coverage.zone).date_naive();
-        let requester = plan::requester_of_order(order.value, &|r| self.find(r, order.value));
-        let lob = &coverage.line_of_business;
+    /// What may decide, for all orders.
+    fn evidence(&self, orders: &[ReadOrder<'a>]) -> CaseEvidence {
         let mut resources = Resources::default();
-        for located in std::iter::once(order).chain(&self.request.referenced) {
+        for located in orders
+            .iter()
+            .map(|read| &read.order)
+            .chain(&self.request.referenced)
+        {
             resources.add_from_server(&located.path, located.value);
         }
         let mut evidence = Evidence::new(&resources, Some(&self.admitted.admission));
-        evidence.add_admitted(self.kept_resources(order.value, is_same_order).into_iter());
+        evidence.add_admitted(self.kept_resources(orders));
+        CaseEvidence::new(&evidence)
+    }
+
+    fn case_document(
+        &self,
+        order: &'a Value,
+        item: Value,
+        (parts, evidence): (&SharedParts<'a>, &CaseEvidence),
+    ) -> CaseDocument {
+        let coverage = &self.covered.coverage;
+        let today = self.now.with_timezone(&coverage.zone).date_naive();
+        let requester = plan::requester_of_order(order, &|r| parts.find(r, order));
+        let lob = &coverage.line_of_business;
         self.policy_set.rules.case_document(CaseInput {
             kind: CaseKind::Hook,
             received: self.now,
             zone: coverage.zone,
-            priority: match text(order.value, &["priority"]) {
+            priority: match text(order, &["priority"]) {
                 None | Some("routine") => "normal",
                 Some(other) => other,
             },
@@ -252,7 +311,7 @@ impl<'a> EvaluationContext<'_, 'a> {
                 ..self.covered.facts.clone()
             },
             item,
-            evidence: &evidence,
+            evidence,
         })
     }
 }
@@ -300,14 +359,4 @@ fn sorted_codes(item: &Value) -> Vec<String> {
     let mut codes: Vec<String> = codes.into_iter().flatten().map(ToString::to_string).collect();
     codes.sort_unstable();
     codes
-}
-
-/// The case document from which a draft is prefilled. For several orders it holds their common resources only, because
-/// one order's item does not apply to the others.
-pub(super) fn prefill_document(orders: &[&EvaluatedOrder<'_>]) -> Option<Value> {
-    let document = orders.first()?.document.as_json();
-    match orders {
-        [_] => Some(document.clone()),
-        _ => Some(json!({ "res": document.get("res") })),
-    }
 }

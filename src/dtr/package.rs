@@ -3,13 +3,13 @@
 //! OperationOutcome.
 
 use super::form_selection::{FormPackage, intended_uses, order_references};
-use super::orders::prefill_document;
 use crate::clock::new_id;
 use crate::error::Issue;
 use crate::fhir::dates::instant_text;
 use crate::fhir::outcome::operation_outcome;
 use crate::forms::draft::Draft;
 use crate::ig::dtr::{DtrGuide, Profile};
+use crate::rules::CaseDocument;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
@@ -58,11 +58,12 @@ pub(super) fn output_parameters(
 
 fn bundle(package: &FormPackage<'_>, header: PackageHeader<'_>) -> Value {
     let form = package.form;
-    let case_document = prefill_document(&package.orders);
-    let order = match package.orders.as_slice() {
-        [only] => Some(only.order),
+    // One order's facts do not apply to the others; the evidence is common to all.
+    let only = match package.orders.as_slice() {
+        [only] => Some(only),
         _ => None,
     };
+    let first = package.orders.first().map(|order| &order.document);
     let draft = Draft {
         guide: header.guide,
         form,
@@ -72,8 +73,10 @@ fn bundle(package: &FormPackage<'_>, header: PackageHeader<'_>) -> Value {
         coverage: header.coverage,
         orders: &order_references(package),
         intended_use: &intended_uses(package),
-        order,
-        case_document: case_document.as_ref(),
+        order: only.map(|only| only.order),
+        item: only.and_then(|only| only.document.item()),
+        evidence: first.map(|document| document.evidence().as_json()),
+        zone: first.map(CaseDocument::zone),
     };
     json!({
         "resourceType": "Bundle",

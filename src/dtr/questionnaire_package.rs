@@ -5,13 +5,13 @@
 use super::admission::RequestAdmission;
 use super::form_selection::{self, SelectionInput};
 use super::member::{self, PlanRecords};
-use super::orders::{EvaluatedOrder, EvaluationContext, StoredAssertion};
+use super::orders::{EvaluatedOrder, EvaluationContext};
 use super::package::{self, PackageHeader};
 use super::request::Request;
 use crate::error::{Error, Issue, IssueCode, Result};
 use crate::fhir::text;
 use crate::ig::dtr::DtrGuide;
-use crate::state::{PolicySet, State};
+use crate::state::{PolicySet, State, WorkSize};
 use crate::wire::interaction::Read;
 use crate::wire::resource::Questionnaire;
 use crate::wire::{BackendToken, FhirFailure, FhirJson, FhirResponse, Guide};
@@ -27,7 +27,10 @@ pub(super) async fn post(
     body: FhirJson,
 ) -> Result<FhirResponse, FhirFailure> {
     let now = state.now();
-    let request = Request::read(&body.value)?;
+    let bytes = body.text.len();
+    let limits = &state.config.limits;
+    let read = || Request::read(&body.value)?.within(limits);
+    let request = state.compute(WorkSize::new(bytes, 0), read).await?;
     let records = member::look_up(&state, &caller.client, &request, now).await?;
     let settings = PlanSettings {
         guide,
@@ -35,9 +38,11 @@ pub(super) async fn post(
         public_url: &state.config.public_url,
         phone: &state.config.payer.phone,
     };
-    let output = package_forms(&request, &records, settings, now)?;
+    let size = WorkSize::new(bytes, request.orders.len());
+    let answer = || package_forms(&request, &records, settings, now).map(|output| output.to_string());
+    let output = state.compute(size, answer).await?;
     metrics::counter!("assent_dtr_packages_total").increment(1);
-    Ok(FhirResponse::ok(&output))
+    Ok(FhirResponse::text(output))
 }
 
 /// The plan's settings for a response.
@@ -57,15 +62,11 @@ fn package_forms(
     now: DateTime<Utc>,
 ) -> Result<Value> {
     let covered = &records.covered;
-    let assertion = records
-        .assertion
-        .as_ref()
-        .map(StoredAssertion::read)
-        .transpose()?;
-    let admitted = RequestAdmission::admit(request, assertion.as_ref(), &settings.policy_set.forms)?;
+    let assertion = records.assertion.as_ref();
+    let admitted = RequestAdmission::admit(request, assertion, &settings.policy_set.forms)?;
     let context = EvaluationContext {
         request,
-        assertion: assertion.as_ref(),
+        assertion,
         admitted: &admitted,
         covered,
         policy_set: settings.policy_set,
@@ -140,12 +141,14 @@ fn is_client_reference(reference: &str) -> bool {
 mod tests {
     use super::*;
     use crate::dtr::member::CoveredMember;
+    use crate::dtr::orders::StoredAssertion;
     use crate::dtr::samples;
     use crate::ig::dtr::DtrVersion;
+    use crate::store::assertions::{Assertion, StoredEvidence};
     use serde_json::json;
 
     /// The output for a coverage and these parameters. With an assertion the request also has a `context`.
-    fn output_for(more: Vec<Value>, assertion: Option<crate::store::assertions::Assertion>) -> Value {
+    fn output_for(more: Vec<Value>, assertion: Option<(Assertion, StoredEvidence)>) -> Value {
         let mut parameters = vec![json!({ "name": "coverage", "resource": samples::coverage() })];
         parameters.extend(more);
         if assertion.is_some() {
@@ -165,7 +168,7 @@ mod tests {
         };
         let records = PlanRecords {
             covered,
-            assertion,
+            assertion: assertion.map(|(row, evidence)| StoredAssertion::read(&row, &evidence).unwrap()),
             last_publication: Some("2026-09-01T00:00:00Z".parse().unwrap()),
         };
         let settings = PlanSettings {

@@ -2,12 +2,13 @@
 //! is reported at once, each with its FHIRPath. An unknown parameter is ignored with an issue and does not stop the
 //! request. Forms and members are looked up elsewhere.
 
+use crate::config::Limits;
 use crate::error::{Error, Issue, IssueCode, Result};
 use crate::evidence::missing_status;
 use crate::fhir::date_checks::impossible_dates;
 use crate::fhir::outcome::Checks;
 use crate::fhir::parameters::{Parameter, read_parameters};
-use crate::fhir::{dates, resource_type};
+use crate::fhir::{dates, list, resource_type};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -60,6 +61,29 @@ impl<'a> Request<'a> {
             reader.read_parameter(parameter);
         }
         reader.finish()
+    }
+
+    /// The request, unless it has more orders or resources than the server accepts.
+    pub(super) fn within(self, limits: &Limits) -> Result<Self> {
+        let mut checks = Checks::default();
+        let mut require = |what: &str, count: usize, most: usize| {
+            let message = format!(
+                "The request has {count} {what}, and this server accepts at most {most}. Send the orders in several requests."
+            );
+            checks.require(
+                count <= most,
+                IssueCode::TooCostly,
+                "Parameters.parameter",
+                &message,
+            );
+        };
+        require("orders", self.orders.len(), limits.orders);
+        let all = self.orders.iter().chain(&self.referenced);
+        let contained = all.map(|located| list(located.value, "contained").count());
+        let count = self.orders.len() + self.referenced.len() + contained.sum::<usize>();
+        require("resources", count, limits.entries);
+        checks.finish()?;
+        Ok(self)
     }
 
     /// Resources that the orders reference.

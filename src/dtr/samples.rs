@@ -4,7 +4,7 @@ use crate::forms::Forms;
 use crate::ig::crd::COVERAGE_INFORMATION;
 use crate::plan::{Coverage, Member};
 use crate::state::PolicySet;
-use crate::store::assertions::Assertion;
+use crate::store::assertions::{Assertion, StoredEvidence};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -111,22 +111,26 @@ pub(super) fn now() -> DateTime<Utc> {
     "2026-10-01T14:00:00Z".parse().unwrap()
 }
 
-/// The assertion of a hook about this order for the first member. The chart had one oximetry result.
-pub(super) fn assertion(order: &Value) -> Assertion {
-    let chart = json!({ "res": {
-        "Observation": [{ "resourceType": "Observation", "id": "spo2", "status": "final",
-            "effectiveDateTime": "2026-09-24",
-            "code": { "coding": [{ "system": "http://loinc.org", "code": "59408-5" }] },
-            "valueQuantity": { "value": 87, "code": "%" } }],
-        "ServiceRequest": [order],
-    } });
+/// The assertion of a hook about this order for the first member, with the evidence of its call. The chart had one oximetry
+/// result.
+pub(super) fn assertion(order: &Value) -> (Assertion, StoredEvidence) {
+    let oximetry = json!({ "resourceType": "Observation", "id": "spo2", "status": "final",
+        "effectiveDateTime": "2026-09-24",
+        "code": { "coding": [{ "system": "http://loinc.org", "code": "59408-5" }] },
+        "valueQuantity": { "value": 87, "code": "%" } });
+    let orders = json!({ "resourceType": "Bundle", "entry": [{ "resource": order }] });
+    let call = json!({ "context": { "draftOrders": orders }, "prefetch": { "observations": oximetry } });
+    let evidence = StoredEvidence {
+        request: call.to_string(),
+        fetched: "[]".into(),
+        admission: json!({ "engine_version": "1", "set_aside": [] }).to_string(),
+    };
     let coverage_information = json!({ "url": COVERAGE_INFORMATION,
         "extension": [{ "url": "doc-needed", "valueCode": "clinical" }] });
-    Assertion {
+    let assertion = Assertion {
         id: "A-1".into(),
+        hook_call: Uuid::from_u128(70),
         client: Uuid::from_u128(90),
-        hook: "order-sign".into(),
-        hook_instance: "i".into(),
         member: Some(Uuid::from_u128(1)),
         coverage: Some(Uuid::from_u128(11)),
         order_ref: "ServiceRequest/o1".into(),
@@ -136,9 +140,10 @@ pub(super) fn assertion(order: &Value) -> Assertion {
         policy: None,
         policy_version: None,
         policy_hash: "h".into(),
-        case_document: chart.to_string(),
+        case_document: "{}".into(),
         coverage_information: coverage_information.to_string(),
         forms: json!(["home-oxygen|1.0.0"]).to_string(),
         created: now(),
-    }
+    };
+    (assertion, evidence)
 }

@@ -17,7 +17,7 @@ mod subject;
 pub use admitted::{Evidence, SET_ASIDE};
 pub use modifiers::first_modifier;
 pub use patient::Patient;
-pub use resources::{LocatedResource, Resources};
+pub use resources::{DRAFT_ORDERS, LocatedResource, Resources};
 pub use status::missing_status;
 pub use subject::subject_problem;
 

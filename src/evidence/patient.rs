@@ -5,8 +5,10 @@ use super::resources::{LocatedResource, Resources};
 use crate::fhir::reference::{base_of, contained, is_same_origin, literal, type_and_id};
 use crate::fhir::{identifiers, resource_type, text};
 use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The patient of a request.
+/// The patient of a request. It is used only while the resources of the request exist.
 #[derive(Debug, Clone, Default)]
 pub struct Patient<'a> {
     /// The Patient resource, if it is known.
@@ -15,6 +17,9 @@ pub struct Patient<'a> {
     id: Option<String>,
     /// The addresses of the client's FHIR server, each with a slash at its end. Empty if none is known.
     bases: Vec<String>,
+    /// Whether each other Patient of the request, by its address in memory, is the same person. Many references may lead
+    /// to one copy of the patient.
+    others: Arc<Mutex<HashMap<usize, bool>>>,
 }
 
 /// Where a reference leads.
@@ -48,6 +53,7 @@ impl<'a> Patient<'a> {
             resource,
             id: Some(id.to_owned()),
             bases: bases.into_iter().map(|base| with_slash(base.as_ref())).collect(),
+            others: Arc::default(),
         }
     }
 
@@ -73,7 +79,14 @@ impl<'a> Patient<'a> {
             return false;
         }
         if let Some(own) = self.resource {
-            return std::ptr::eq(own, resource) || own == resource || is_same_person(own, resource);
+            if std::ptr::eq(own, resource) {
+                return true;
+            }
+            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+            let compare = || own == resource || is_same_person(own, resource);
+            return *others
+                .entry(std::ptr::from_ref(resource).addr())
+                .or_insert_with(compare);
         }
         self.id.is_some() && text(resource, &["id"]) == self.id.as_deref()
     }
@@ -142,9 +155,10 @@ impl<'a> Patient<'a> {
 
 /// Whether two Patients share an identifier and do not contradict each other in the birth date.
 fn is_same_person(one: &Value, other: &Value) -> bool {
+    let own: HashSet<(&str, &str)> = identifiers(one).collect();
     let shared = identifiers(other)
         .filter(|(system, value)| !system.is_empty() && !value.is_empty())
-        .any(|identifier| identifiers(one).any(|own| own == identifier));
+        .any(|identifier| own.contains(&identifier));
     let (born, other_born) = (text(one, &["birthDate"]), text(other, &["birthDate"]));
     shared && (born.is_none() || other_born.is_none() || born == other_born)
 }

@@ -5,9 +5,12 @@ use super::modifiers::first_modifier;
 use super::reference_of;
 use crate::fhir::bundle::{BundleEntry, BundleIndex};
 use crate::fhir::reference::{type_and_id, unversioned};
-use crate::fhir::{list, resource_type, text};
+use crate::fhir::{get, list, resource_type, text};
 use serde_json::Value;
 use std::collections::HashMap;
+
+/// The FHIRPath of the Bundle with the orders of a hook call.
+pub const DRAFT_ORDERS: &str = "context.draftOrders";
 
 /// A resource and its place.
 #[derive(Debug, Clone)]
@@ -58,6 +61,23 @@ impl<'a> Resources<'a> {
     pub fn of_bundle(bundle: &'a Value) -> Self {
         let mut resources = Self::default();
         resources.add_bundle(bundle, "Bundle", None, true);
+        resources
+    }
+
+    /// The resources of a hook call: in `context.draftOrders`, in every prefetch key, whatever its name and structure, and
+    /// `read` from the EHR with their places. References lead to resources of the EHR.
+    pub fn of_hook_call(call: &'a Value, read: impl Iterator<Item = (&'a str, &'a Value)>) -> Self {
+        let mut resources = Self::default();
+        if let Some(orders) = get(call, &["context", "draftOrders"]) {
+            resources.add_from_server(DRAFT_ORDERS, orders);
+        }
+        let prefetch = call.get("prefetch").and_then(Value::as_object);
+        for (key, value) in prefetch.into_iter().flatten() {
+            resources.add_from_server(&format!("prefetch.{key}"), value);
+        }
+        for (path, value) in read {
+            resources.add_from_server(path, value);
+        }
         resources
     }
 

@@ -42,51 +42,53 @@ const NAMES: [&str; 17] = [
 /// The impossible dates and periods of a resource or element, at any depth. `path` is its FHIRPath.
 pub fn impossible_dates(value: &Value, path: &str) -> Vec<ImpossibleDate> {
     let mut found = Vec::new();
-    visit(value, path, &mut found);
+    visit(value, &mut path.to_owned(), &mut found);
     found
 }
 
-fn visit(value: &Value, path: &str, found: &mut Vec<ImpossibleDate>) {
+fn visit(value: &Value, path: &mut String, found: &mut Vec<ImpossibleDate>) {
     match value {
         Value::Object(members) => visit_members(members, path, found),
         Value::Array(all) => {
             for (n, one) in all.iter().enumerate() {
-                visit(one, &format!("{path}[{n}]"), found);
+                super::at_index(path, n, |path| visit(one, path, found));
             }
         }
         _ => {}
     }
 }
 
-fn visit_members(members: &Map<String, Value>, path: &str, found: &mut Vec<ImpossibleDate>) {
+fn visit_members(members: &Map<String, Value>, path: &mut String, found: &mut Vec<ImpossibleDate>) {
     let before = found.len();
     for (name, member) in members {
         match member {
-            Value::String(text) if is_date_name(name) => {
-                if !is_date(text) {
+            Value::String(text) => {
+                if is_date_name(name) && !is_date(text) {
                     found.push(no_date(format!("{path}.{name}")));
                 }
             }
-            Value::Number(_) | Value::Bool(_) if has_date_suffix(name) => {
-                found.push(no_date(format!("{path}.{name}")));
+            Value::Number(_) | Value::Bool(_) => {
+                if has_date_suffix(name) {
+                    found.push(no_date(format!("{path}.{name}")));
+                }
             }
+            Value::Null => {}
             // `Timing.event`
             Value::Array(events) if name == "event" => {
                 for (n, event) in events.iter().enumerate() {
+                    let at = &mut format!("{path}.event[{n}]");
                     match event {
-                        Value::String(text) if !is_date(text) => {
-                            found.push(no_date(format!("{path}.event[{n}]")));
-                        }
-                        other => visit(other, &format!("{path}.event[{n}]"), found),
+                        Value::String(text) if !is_date(text) => found.push(no_date(at.clone())),
+                        other => visit(other, at, found),
                     }
                 }
             }
-            other => visit(other, &format!("{path}.{name}"), found),
+            other => super::at_member(path, name, |path| visit(other, path, found)),
         }
     }
     if found.len() == before && ends_before_it_starts(members) {
         found.push(ImpossibleDate {
-            path: path.to_owned(),
+            path: path.clone(),
             message: REVERSED,
         });
     }

@@ -2,21 +2,31 @@
 //! A JSON number in memory loses them, so `mark` turns each number that would be written differently into a string that
 //! begins with a private character, and `write` turns it back. `number` reads the value of either.
 
+use memchr::{memchr2, memmem};
 use serde_json::{Number, Value};
+use std::borrow::Cow;
 
 /// The first character of a string that stands for a number. It is a private use character of Unicode.
 const MARK: char = '\u{e000}';
+const MARK_BYTES: &[u8] = "\u{e000}".as_bytes();
 
-/// JSON text in which numbers keep their spelling until `write`.
-pub fn mark(text: &str) -> String {
+/// JSON text in which numbers keep their spelling until `write`. Borrowed if there is nothing to mark: then `write` writes
+/// what `Value::to_string` writes.
+pub fn mark(text: &str) -> Cow<'_, str> {
     // A mark that the sender wrote is replaced, so that no string can turn into a number.
-    let mut text = text.replace(MARK, "\u{fffd}");
+    let mut unmarked = Cow::Borrowed(text);
+    if memmem::find(text.as_bytes(), MARK_BYTES).is_some() {
+        unmarked = Cow::Owned(unmarked.replace(MARK, "\u{fffd}"));
+    }
     for escaped in ["\\ue000", "\\uE000"] {
-        if text.contains(escaped) {
-            text = text.replace(escaped, "\\ufffd");
+        if memmem::find(unmarked.as_bytes(), escaped.as_bytes()).is_some() {
+            unmarked = Cow::Owned(unmarked.replace(escaped, "\\ufffd"));
         }
     }
-    with_marks(&text)
+    match with_marks(&unmarked) {
+        Some(marked) => Cow::Owned(marked),
+        None => unmarked,
+    }
 }
 
 /// Writes JSON text with the numbers as they were spelled before `mark`.
@@ -56,52 +66,61 @@ pub fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// The text with each number that would lose its spelling as a marked string.
-fn with_marks(text: &str) -> String {
-    let mut marked = String::with_capacity(text.len() + 16);
-    let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
-        let (before, from) = rest.split_at(at);
-        marked.push_str(before);
-        let length = if from.starts_with('"') {
-            string_length(from)
-        } else {
-            from.find(|c| !is_part_of_number(c)).unwrap_or(from.len())
-        };
-        let (token, after) = from.split_at(length);
-        if token.starts_with('"') || keeps_its_spelling(token) {
-            marked.push_str(token);
-        } else {
-            marked.extend(['"', MARK]);
-            marked.push_str(token);
-            marked.push('"');
-        }
-        rest = after;
-    }
-    marked.push_str(rest);
-    marked
-}
-
-/// The length in bytes of the string at the start of the text, with its quotation marks.
-fn string_length(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return at + 1,
-            _ => {}
+/// The text with each number that would lose its spelling as a marked string; `None` if there is no such number.
+fn with_marks(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut marked = String::new();
+    let (mut at, mut copied) = (0, 0);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = end_of_string(bytes, at),
+            b'-' | b'0'..=b'9' => {
+                let rest = bytes.get(at..).unwrap_or_default();
+                let length = rest.iter().position(|b| !is_part_of_number(*b));
+                let end = at + length.unwrap_or(rest.len());
+                let token = text.get(at..end).unwrap_or_default();
+                if !keeps_its_spelling(token) {
+                    marked.push_str(text.get(copied..at).unwrap_or_default());
+                    marked.extend(['"', MARK]);
+                    marked.push_str(token);
+                    marked.push('"');
+                    copied = end;
+                }
+                at = end;
+            }
+            _ => at += 1,
         }
     }
-    text.len()
+    if copied == 0 {
+        return None;
+    }
+    marked.push_str(text.get(copied..).unwrap_or_default());
+    Some(marked)
 }
 
-fn is_part_of_number(c: char) -> bool {
-    c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E')
+/// The position after the string that starts at `start`.
+fn end_of_string(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(found) = memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
+        at += found + 1;
+        if bytes.get(at - 1) == Some(&b'"') {
+            return at;
+        }
+        at += 1; // What follows a backslash does not end the string.
+    }
+    bytes.len()
+}
+
+fn is_part_of_number(byte: u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E')
 }
 
 /// Whether a number is written as it is spelled. What is not a number is left to the parser, which refuses it.
 fn keeps_its_spelling(token: &str) -> bool {
+    let is_short_integer = token.len() < 16 && token.bytes().all(|b| b.is_ascii_digit());
+    if is_short_integer && (token.len() == 1 || !token.starts_with('0')) {
+        return true;
+    }
     serde_json::from_str::<Value>(token).map_or(true, |value| {
         let written = value.to_string();
         written == token
@@ -127,6 +146,16 @@ mod tests {
         assert_eq!(number(&value["b"][2]), Some(100.0));
         assert_eq!(number(&json!(2.5)), Some(2.5));
         assert_eq!(number(&json!("2.5")), None);
+    }
+
+    #[test]
+    fn text_without_a_number_that_loses_its_spelling_is_not_copied() {
+        for text in [r#"{"a":[0,1,-2,98.6,120,"39.10 \\\" 1.0"],"b":"-0.0"}"#, "[]", ""] {
+            assert!(matches!(mark(text), Cow::Borrowed(_)), "{text}");
+        }
+        for text in ["[1,39.10]", "1e2", "[12345678901234567890123]"] {
+            assert!(matches!(mark(text), Cow::Owned(_)), "{text}");
+        }
     }
 
     #[test]

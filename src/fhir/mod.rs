@@ -7,6 +7,7 @@ pub mod coding;
 pub mod date_checks;
 pub mod dates;
 pub mod decimals;
+pub mod json;
 pub mod modifiers;
 pub mod outcome;
 pub mod parameters;
@@ -14,6 +15,28 @@ pub mod quantity;
 pub mod reference;
 
 use serde_json::Value;
+
+/// Runs `work` with the path of a member of an element. The path is one text that grows and shrinks, so that walking
+/// through a large message copies none.
+fn at_member<T>(path: &mut String, name: &str, work: impl FnOnce(&mut String) -> T) -> T {
+    let length = path.len();
+    path.push('.');
+    path.push_str(name);
+    let result = work(path);
+    path.truncate(length);
+    result
+}
+
+/// Runs `work` with the path of a repetition of an element.
+fn at_index<T>(path: &mut String, index: usize, work: impl FnOnce(&mut String) -> T) -> T {
+    use std::fmt::Write;
+    let length = path.len();
+    // Writing to a String cannot fail.
+    let _ = write!(path, "[{index}]");
+    let result = work(path);
+    path.truncate(length);
+    result
+}
 
 /// The text at a path of member names: `text(coverage, &["beneficiary", "reference"])`. See `get`.
 pub fn text<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
@@ -43,6 +66,16 @@ fn is_empty(value: &Value) -> bool {
         Value::Object(members) => members.is_empty(),
         _ => false,
     }
+}
+
+/// A JSON object with these members, which move into it. `json!` would copy them.
+pub fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    Value::Object(
+        members
+            .map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect(),
+    )
 }
 
 /// Sets a member of a JSON object. Does nothing when `object` is not an object.

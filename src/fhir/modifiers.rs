@@ -24,29 +24,34 @@ impl<'a> Modifier<'a> {
 /// Every modifier of a resource or element, at any depth. `path` is its FHIRPath.
 pub fn modifiers<'a>(value: &'a Value, path: &str) -> Vec<Modifier<'a>> {
     let mut found = Vec::new();
-    visit(value, path, &mut found);
+    visit(value, &mut path.to_owned(), &mut found);
     found
 }
 
-fn visit<'a>(value: &'a Value, path: &str, found: &mut Vec<Modifier<'a>>) {
+fn visit<'a>(value: &'a Value, path: &mut String, found: &mut Vec<Modifier<'a>>) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
-                let own = format!("{path}.{name}");
                 match name.as_str() {
-                    "modifierExtension" => add_extensions(member, path, &own, found),
+                    "modifierExtension" => {
+                        let own = format!("{path}.{name}");
+                        add_extensions(member, path, &own, found);
+                    }
                     "implicitRules" | "_implicitRules" if !super::is_empty(member) => found.push(Modifier {
-                        element: path.to_owned(),
-                        path: own,
+                        element: path.clone(),
+                        path: format!("{path}.{name}"),
                         extension: None,
                     }),
-                    _ => visit(member, &own, found),
+                    _ if member.is_object() || member.is_array() => {
+                        super::at_member(path, name, |path| visit(member, path, found));
+                    }
+                    _ => {}
                 }
             }
         }
         Value::Array(all) => {
             for (n, one) in all.iter().enumerate() {
-                visit(one, &format!("{path}[{n}]"), found);
+                super::at_index(path, n, |path| visit(one, path, found));
             }
         }
         _ => {}

@@ -2,6 +2,7 @@
 //! of the entry that holds the reference. A trailing version is allowed; `#id` is contained (PAS 2.2.1 spec-13).
 
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// The literal reference of a `Reference` element.
 pub fn literal(reference: &Value) -> Option<&str> {
@@ -40,16 +41,30 @@ pub fn is_same_origin(one: &str, other: &str) -> bool {
     origin(one).is_some_and(|origin_of_one| Some(origin_of_one) == origin(other))
 }
 
-/// The resource that a literal reference names: in `contained` of the resource that holds the reference, otherwise the
-/// one with this type and id among `resources`.
-pub fn find<'a>(reference: &str, holder: &'a Value, resources: &[&'a Value]) -> Option<&'a Value> {
-    if reference.starts_with('#') {
-        return contained(holder, reference);
+/// Resources by type and id: the first one with each.
+#[derive(Debug, Default)]
+pub struct ByTypeAndId<'a>(HashMap<(&'a str, &'a str), &'a Value>);
+
+impl<'a> ByTypeAndId<'a> {
+    /// Indexes the resources that have a type and an id.
+    pub fn new(resources: impl IntoIterator<Item = &'a Value>) -> Self {
+        let mut index = HashMap::new();
+        for resource in resources {
+            if let Some(key) = super::resource_type(resource).zip(super::text(resource, &["id"])) {
+                index.entry(key).or_insert(resource);
+            }
+        }
+        Self(index)
     }
-    let (resource_type, id) = type_and_id(reference)?;
-    let is_named =
-        |r: &&&Value| super::resource_type(r) == Some(resource_type) && super::text(r, &["id"]) == Some(id);
-    resources.iter().find(is_named).copied()
+
+    /// The resource that a literal reference names: in `contained` of the resource that holds the reference, otherwise the
+    /// one with its type and id.
+    pub fn find(&self, reference: &str, holder: &'a Value) -> Option<&'a Value> {
+        if reference.starts_with('#') {
+            return contained(holder, reference);
+        }
+        self.0.get(&type_and_id(reference)?).copied()
+    }
 }
 
 /// The resource that a reference `#id` names in `contained` of the resource that holds the reference.
@@ -61,18 +76,25 @@ pub fn contained<'a>(holder: &'a Value, reference: &str) -> Option<&'a Value> {
 /// Calls `visit` with every literal reference below `value` (each member `reference` that is a string) and with the
 /// FHIRPath of the element that holds it. `path` is the FHIRPath of `value` itself.
 pub fn walk<'a>(value: &'a Value, path: &str, visit: &mut impl FnMut(&'a str, &str)) {
+    walk_below(value, &mut path.to_owned(), visit);
+}
+
+fn walk_below<'a>(value: &'a Value, path: &mut String, visit: &mut impl FnMut(&'a str, &str)) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
                 match member {
                     Value::String(text) if name == "reference" => visit(text, path),
-                    _ => walk(member, &format!("{path}.{name}"), visit),
+                    Value::Object(_) | Value::Array(_) => {
+                        super::at_member(path, name, |path| walk_below(member, path, visit));
+                    }
+                    _ => {}
                 }
             }
         }
         Value::Array(list) => {
             for (n, member) in list.iter().enumerate() {
-                walk(member, &format!("{path}[{n}]"), visit);
+                super::at_index(path, n, |path| walk_below(member, path, visit));
             }
         }
         _ => {}

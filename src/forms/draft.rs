@@ -8,6 +8,7 @@ use super::prefill::PrefillSources;
 use crate::fhir;
 use crate::ig::dtr::{DtrGuide, INFORMATION_ORIGIN, Profile, extension_url};
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
@@ -34,8 +35,12 @@ pub struct Draft<'a> {
     pub intended_use: &'a [String],
     /// The order, if the draft concerns exactly one.
     pub order: Option<&'a Value>,
-    /// The case document; without the order's item if the draft concerns several orders.
-    pub case_document: Option<&'a Value>,
+    /// The facts of that order.
+    pub item: Option<&'a Value>,
+    /// The evidence of the case document, with its resources by type in `res`.
+    pub evidence: Option<&'a Value>,
+    /// The time zone in which days begin and end.
+    pub zone: Option<Tz>,
 }
 
 impl Draft<'_> {
@@ -43,7 +48,9 @@ impl Draft<'_> {
     pub fn response(&self) -> Value {
         let sources = PrefillSources {
             order: self.order,
-            case_document: self.case_document,
+            item: self.item,
+            evidence: self.evidence,
+            zone: self.zone,
         };
         let answers = self.form.prefill.answers(sources);
         let mut response = json!({
@@ -132,7 +139,9 @@ mod tests {
             orders,
             intended_use: &[],
             order,
-            case_document,
+            item: case_document.and_then(|document| document.get("item")),
+            evidence: case_document,
+            zone: None,
         }
         .response()
     }

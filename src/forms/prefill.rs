@@ -72,8 +72,12 @@ enum OrderPart {
 pub(super) struct PrefillSources<'a> {
     /// The order.
     pub(super) order: Option<&'a Value>,
-    /// The case document of the order.
-    pub(super) case_document: Option<&'a Value>,
+    /// The facts of the order.
+    pub(super) item: Option<&'a Value>,
+    /// The evidence of the case document, with its resources by type in `res`.
+    pub(super) evidence: Option<&'a Value>,
+    /// The time zone in which days begin and end.
+    pub(super) zone: Option<Tz>,
 }
 
 impl Prefill {
@@ -168,7 +172,7 @@ impl Source {
 
     fn value(&self, sources: PrefillSources<'_>) -> Option<Value> {
         match self {
-            Self::Observation(source) => source.value(sources.case_document?),
+            Self::Observation(source) => source.value(sources.evidence?, sources.zone),
             Self::Order(OrderSource {
                 order: OrderPart::Quantity,
                 unit,
@@ -182,8 +186,8 @@ impl Source {
 }
 
 impl ObservationSource {
-    fn value(&self, case_document: &Value) -> Option<Value> {
-        let resources = case_document.get("res")?;
+    fn value(&self, evidence: &Value, zone: Option<Tz>) -> Option<Value> {
+        let resources = evidence.get("res")?;
         let newest = fhir::list(resources, "Observation")
             .filter(|o| self.observation.matches(o))
             .filter_map(|o| Some((effective_instant(o)?, o)))
@@ -191,7 +195,7 @@ impl ObservationSource {
             .1;
         match self.take {
             Take::Value => quantity_in_unit(newest.get("valueQuantity")?, &self.observation.unit),
-            Take::Date => Some(json!(day_of(effective_text(newest)?, case_document))),
+            Take::Date => Some(json!(day_of(effective_text(newest)?, zone))),
         }
     }
 }
@@ -220,8 +224,7 @@ fn effective_text(observation: &Value) -> Option<&str> {
 }
 
 /// The day of a result in the time zone of the case, as policies read it; a month or a year stays as it is.
-fn day_of(text: &str, case_document: &Value) -> String {
-    let zone = fhir::text(case_document, &["zone"]).and_then(|zone| zone.parse::<Tz>().ok());
+fn day_of(text: &str, zone: Option<Tz>) -> String {
     let days = zone.and_then(|zone| DateRange::read(text, zone));
     match days.filter(|days| days.is_day()) {
         Some(days) => days.first.to_string(),
@@ -246,36 +249,34 @@ fn quantity_in_unit(sent: &Value, unit: &str) -> Option<Value> {
     (sent_unit == unit).then(|| json!({ "value": value, "unit": unit, "system": UCUM, "code": unit }))
 }
 
-/// The ordered quantity: from the order, else from the item of the case document.
+/// The ordered quantity: from the order, else from its facts.
 fn ordered_quantity(sources: PrefillSources<'_>, unit: &str) -> Option<Value> {
     let of_order = sources.order.and_then(|o| o.get("quantityQuantity"));
-    let of_item = sources
-        .case_document
-        .and_then(|c| fhir::get(c, &["item", "quantity"]));
+    let of_item = sources.item.and_then(|item| item.get("quantity"));
     [of_order, of_item]
         .into_iter()
         .flatten()
         .find_map(|q| quantity_in_unit(q, unit))
 }
 
-/// The requester's name: from the resource in the case document, else `Reference.display`.
+/// The requester's name: from the resource in the evidence, else `Reference.display`.
 fn requester_name(sources: PrefillSources<'_>) -> Option<String> {
     let order = sources.order?;
     let reference = ["requester", "orderer", "prescriber"]
         .iter()
         .find_map(|name| order.get(*name))?;
-    referenced_name(reference, sources.case_document)
+    referenced_name(reference, sources.evidence)
 }
 
-fn referenced_name(reference: &Value, case_document: Option<&Value>) -> Option<String> {
+fn referenced_name(reference: &Value, evidence: Option<&Value>) -> Option<String> {
     let resource = fhir::reference::literal(reference)
         .and_then(fhir::reference::type_and_id)
-        .zip(case_document)
-        .and_then(|((kind, id), document)| {
-            fhir::list(document.get("res")?, kind).find(|r| fhir::text(r, &["id"]) == Some(id))
+        .zip(evidence)
+        .and_then(|((kind, id), evidence)| {
+            fhir::list(evidence.get("res")?, kind).find(|r| fhir::text(r, &["id"]) == Some(id))
         });
     let from_resource = resource.and_then(|resource| match fhir::resource_type(resource) {
-        Some("PractitionerRole") => referenced_name(resource.get("practitioner")?, case_document),
+        Some("PractitionerRole") => referenced_name(resource.get("practitioner")?, evidence),
         Some("Organization") => None,
         _ => fhir::human_name(resource),
     });
@@ -302,7 +303,12 @@ mod tests {
     fn answer(order: Option<&Value>, case_document: Option<&Value>, id: &str) -> Option<Value> {
         let prefill = Prefill::read(PREFILL, &form()).unwrap();
         prefill
-            .answers(PrefillSources { order, case_document })
+            .answers(PrefillSources {
+                order,
+                item: case_document.and_then(|document| document.get("item")),
+                evidence: case_document,
+                zone: case_document.and_then(|document| fhir::text(document, &["zone"])?.parse().ok()),
+            })
             .remove(id)
             .map(|(_, value)| value)
     }

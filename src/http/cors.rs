@@ -43,9 +43,13 @@ impl Access {
         if is_read && is_open(path) {
             return Some(Self::Open);
         }
-        let is_api = APIS.iter().any(|api| is_below(path, api)) && !is_below(path, CONSENT_PAGE);
-        is_api.then_some(Self::Registered)
+        (!is_page(path)).then_some(Self::Registered)
     }
+}
+
+/// Whether a path is not below an API, so that only people and the operator use it.
+pub(super) fn is_page(path: &str) -> bool {
+    !APIS.iter().any(|api| is_below(path, api)) || is_below(path, CONSENT_PAGE)
 }
 
 fn is_open(path: &str) -> bool {
@@ -114,7 +118,7 @@ async fn is_registered(state: &State, origin: &HeaderValue) -> bool {
     let Ok(origin) = origin.to_str() else {
         return false;
     };
-    let read = state.store.read(origin.to_owned(), |tx, origin| {
+    let read = state.store.read_one(origin.to_owned(), |tx, origin| {
         Box::pin(async move { tx.is_registered_origin(origin).await })
     });
     read.await.unwrap_or_else(|error| {

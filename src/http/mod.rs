@@ -1,12 +1,21 @@
 //! All routes of the server, with what applies to every request: spellings of a path, cross-origin requests, conditional
-//! reads, compression, body limit, request id, metrics, and panics.
+//! reads, compression, body limits, forms of other sites, request id, metrics, and panics. `server` accepts the connections.
 
 mod addresses;
+mod audience;
+mod bodies;
 mod compression;
 mod conditional;
+mod connection;
 mod cors;
+mod guards;
 mod not_offered;
 mod operations;
+mod readiness;
+mod server;
+mod slots;
+
+pub use server::serve;
 
 use crate::error::Error;
 use crate::state::State;
@@ -21,6 +30,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 /// The router of the whole server. A layer runs before those above it.
 pub fn router(state: State) -> Router {
     let limit = state.config.limits.body_bytes;
+    let connections = state.config.connections.clone();
     let routes = Router::new()
         // CRD: hook calls while a clinician signs orders
         .merge(crd::routes())
@@ -43,12 +53,25 @@ pub fn router(state: State) -> Router {
             not_offered::refuse_history,
         ))
         .layer(DefaultBodyLimit::max(limit))
+        .layer(middleware::from_fn_with_state(
+            bodies::Bodies::new(connections.clone()),
+            bodies::limit,
+        ))
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            guards::refuse_forms_of_others,
+        ))
+        .layer(middleware::from_fn(guards::refuse_unusable_address))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(conditional::answer_not_modified))
         .layer(compression::layer())
         .layer(middleware::from_fn_with_state(
             state.clone(),
             cors::answer_origins,
+        ))
+        .layer(middleware::from_fn_with_state(
+            (state.clone(), slots::Slots::new(connections.per_address)),
+            guards::limit_clients_of_proxies,
         ))
         .layer(middleware::from_fn(telemetry::observe))
         .with_state(state);

@@ -1,13 +1,14 @@
 //! Requests for what the FHIR APIs do not offer: another resource type, another interaction, a history. The
 //! `OperationOutcome` names what is offered, as the CapabilityStatement of the base says.
 
+use super::audience;
 use crate::error::{Error, ErrorKind};
 use crate::fhir;
 use crate::state::State;
 use crate::wire::FhirFailure;
 use crate::{access, dtr, pas};
 use axum::extract::{Request, State as Shared};
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
@@ -16,21 +17,30 @@ use serde_json::Value;
 const HISTORY: &str = "_history";
 
 /// The response to a URL without a route.
-pub(super) async fn unknown_url(Shared(state): Shared<State>, uri: Uri) -> FhirFailure {
-    let message = "There is no resource at this URL";
-    FhirFailure::from(Error::new(
+pub(super) async fn unknown_url(Shared(state): Shared<State>, uri: Uri, headers: HeaderMap) -> Response {
+    refuse(
         ErrorKind::NotFound,
-        with_offer(message, &state, uri.path()),
-    ))
+        "There is no resource at this URL",
+        &state,
+        &uri,
+        &headers,
+    )
 }
 
 /// The response of a URL to a method that it does not support. The header `Allow` names the methods that it does.
-pub(super) async fn unknown_method(Shared(state): Shared<State>, uri: Uri) -> FhirFailure {
+pub(super) async fn unknown_method(Shared(state): Shared<State>, uri: Uri, headers: HeaderMap) -> Response {
     let message = "This URL does not support this method";
-    FhirFailure::from(Error::new(
-        ErrorKind::MethodNotAllowed,
-        with_offer(message, &state, uri.path()),
-    ))
+    refuse(ErrorKind::MethodNotAllowed, message, &state, &uri, &headers)
+}
+
+/// A person gets a page. A program that called a FHIR base also reads what is offered there.
+fn refuse(kind: ErrorKind, message: &str, state: &State, uri: &Uri, headers: &HeaderMap) -> Response {
+    let message = if audience::prefers_page(headers) {
+        message.to_owned()
+    } else {
+        with_offer(message, state, uri.path())
+    };
+    audience::respond(Error::new(kind, message), uri.path(), headers)
 }
 
 /// Answers requests for a history (`history` and `vread`), which no base offers.

@@ -1,13 +1,16 @@
 //! Endpoints for the operator: liveness, readiness, metrics. They contain no member data.
 
+use super::readiness::{self, LastWrite};
 use crate::state::State;
 use crate::telemetry;
+use axum::Extension;
 use axum::extract::State as Shared;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
+use std::sync::Arc;
 
 /// `/healthz`, `/readyz`, `/metrics`.
 pub fn routes() -> Router<State> {
@@ -15,11 +18,12 @@ pub fn routes() -> Router<State> {
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .layer(Extension(Arc::new(LastWrite::default())))
 }
 
-/// 200 when the database responds, else 503. The body names the current policy set and the one that was refused since
-/// it became current.
-async fn ready(Shared(state): Shared<State>) -> Response {
+/// 200 when the server can do its work, else 503 with each reason. The body names the current policy set and the one that
+/// was refused since it became current.
+async fn ready(Shared(state): Shared<State>, Extension(last_write): Extension<Arc<LastWrite>>) -> Response {
     let policy_set = state.policy_set();
     let refused = state.refused_policy_set().map(|refused| {
         json!({
@@ -31,15 +35,15 @@ async fn ready(Shared(state): Shared<State>) -> Response {
             "first_finding": refused.findings.first().map(ToString::to_string),
         })
     });
-    let status = match state.store.ping().await {
-        Ok(()) => StatusCode::OK,
-        Err(error) => {
-            tracing::error!(cause = %error, "not ready: the database does not respond");
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+    let problems = readiness::problems(&state, &last_write).await;
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
     };
     let body = json!({
-        "ready": status == StatusCode::OK,
+        "ready": problems.is_empty(),
+        "problems": problems,
         "policy_set": policy_set.hash,
         "publication": policy_set.publication_number(),
         "refused": refused,

@@ -83,14 +83,12 @@ impl Import {
         if text.trim().is_empty() {
             return Ok(());
         }
-        match serde_json::from_str(text) {
+        match fhir::json::parse(text, "The line") {
             Ok(resource) => self.read_resource(file, line, resource).await,
-            Err(e) => {
-                self.reject(
-                    file,
-                    line,
-                    format!("The line is not valid JSON: error at column {}", e.column()),
-                );
+            Err(error) => {
+                let place = error.issues().first().map(|issue| issue.expression.as_str());
+                let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
+                self.reject(file, line, format!("{place}{}", error.message()));
                 Ok(())
             }
         }

@@ -1,19 +1,23 @@
-//! Background work: jobs, outbox messages, checks of due times, and the deletion of expired rows. Each can be switched
-//! off in the settings. Work is leased, so that several processes can share it.
+//! Background work: sending outbox messages, checks of due times, and the deletion of expired rows. Each can be switched
+//! off in the settings. Messages are leased, so that several processes can share them.
 
 mod escalation;
-mod fan_out;
 mod lease;
+mod line;
+mod notices;
+mod notification;
 mod outbox;
-mod payload;
+mod purge;
 mod reload;
+mod supervise;
 
 pub use reload::Reload;
+pub use supervise::supervise;
 
 use crate::error::Result;
 use crate::publication;
 use crate::state::State;
-use chrono::TimeDelta;
+use crate::telemetry;
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -33,23 +37,8 @@ impl Workers {
         let enabled = &state.config.workers;
         let mut running = Vec::new();
         let second = Duration::from_secs(1);
-        if enabled.jobs {
-            running.push(repeat(
-                "jobs",
-                state,
-                second,
-                stopped.clone(),
-                |state| async move { fan_out::run_due(&state).await },
-            ));
-        }
         if enabled.outbox {
-            running.push(repeat(
-                "outbox",
-                state,
-                second,
-                stopped.clone(),
-                |state| async move { outbox::run_due(&state).await },
-            ));
+            running.push(supervised("outbox", state, stopped.clone(), outbox::run));
         }
         if enabled.deadlines {
             running.push(repeat(
@@ -57,17 +46,11 @@ impl Workers {
                 state,
                 second * 60,
                 stopped.clone(),
-                |state| async move { escalation::check_due_times(&state).await.map(|()| 0) },
+                |state| async move { escalation::check_due_times(&state).await },
             ));
         }
         if enabled.purge {
-            running.push(repeat(
-                "purge",
-                state,
-                second * 3600,
-                stopped.clone(),
-                |state| async move { delete_expired(&state).await.map(|()| 0) },
-            ));
+            running.push(supervised("purge", state, stopped.clone(), purge::run));
         }
         running.push(repeat(
             "policies",
@@ -75,6 +58,16 @@ impl Workers {
             second * 2,
             stopped.clone(),
             |state| async move { publication::follow(&state).await },
+        ));
+        running.push(repeat(
+            "metrics",
+            state,
+            second * 10,
+            stopped.clone(),
+            |_| async move {
+                telemetry::run_upkeep();
+                Ok(0)
+            },
         ));
         running.extend(reload::start(state, reload, &stopped)?);
         Ok(Self { stop, running })
@@ -89,11 +82,11 @@ impl Workers {
     }
 }
 
-/// Runs all due jobs and sends all due messages until none are left, for tests. Returns how many there were.
+/// Sends all due messages until none are left, for tests. Returns how many there were.
 pub async fn run_all_due(state: &State) -> Result<usize> {
     let mut done = 0;
     loop {
-        let round = fan_out::run_due(state).await? + outbox::run_due(state).await?;
+        let round = outbox::run_due(state).await?;
         if round == 0 {
             return Ok(done);
         }
@@ -101,18 +94,46 @@ pub async fn run_all_due(state: &State) -> Result<usize> {
     }
 }
 
-/// Checks all due times once, for tests.
-pub async fn check_due_times(state: &State) -> Result<()> {
-    escalation::check_due_times(state).await
+/// Deletes everything that has expired once, for tests. Returns how many rows there were.
+pub async fn delete_expired(state: &State) -> Result<u64> {
+    let (_running, stopped) = watch::channel(false);
+    purge::delete_expired(state, &stopped).await
 }
 
-/// Starts a task that calls `work` repeatedly: again at once while it returns a count above zero, otherwise after
-/// `pause` (with jitter) or, for workers that run every second, when the store reports new work.
+/// Checks all due times, until every notice that is due was queued, for tests.
+pub async fn check_due_times(state: &State) -> Result<()> {
+    while escalation::check_due_times(state).await? > 0 {}
+    Ok(())
+}
+
+/// Starts a task that runs `work` until it ends, and again when it panics.
+fn supervised<F, W>(
+    name: &'static str,
+    state: &State,
+    stopped: watch::Receiver<bool>,
+    work: F,
+) -> JoinHandle<()>
+where
+    F: Fn(State, watch::Receiver<bool>) -> W + Send + Sync + 'static,
+    W: Future<Output = ()> + Send + 'static,
+{
+    let state = state.clone();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "workers are tracked by Workers, which stops them"
+    )]
+    tokio::spawn(async move {
+        let run = || work(state.clone(), stopped.clone());
+        supervise(name, state.clone(), stopped.clone(), run).await;
+    })
+}
+
+/// Starts a task that calls `work` repeatedly, and again when it panics.
 fn repeat<F, W>(
     name: &'static str,
     state: &State,
     pause: Duration,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
     work: F,
 ) -> JoinHandle<()>
 where
@@ -125,50 +146,50 @@ where
         reason = "workers are tracked by Workers, which stops them"
     )]
     tokio::spawn(async move {
-        let wake = state.store.wake();
-        while !*stopped.borrow() {
-            // Starts listening before `work` looks, so that work enqueued in between is not missed.
-            let mut woken = std::pin::pin!(wake.notified());
-            woken.as_mut().enable();
-            let count = match work(state.clone()).await {
-                Ok(count) => count,
-                Err(error) => {
-                    tracing::error!(worker = name, cause = %error, "a worker failed and will try again");
-                    0
-                }
-            };
-            metrics::counter!("assent_worker_rounds_total", "worker" => name).increment(1);
-            if count > 0 {
-                continue;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(jittered(pause)) => {}
-                () = woken, if pause <= Duration::from_secs(1) => {}
-                _ = stopped.changed() => {}
-            }
-        }
+        let rounds = || rounds(name, &state, pause, stopped.clone(), &work);
+        supervise(name, state.clone(), stopped.clone(), rounds).await;
     })
+}
+
+/// Calls `work` until the server stops: again at once while it returns a count above zero, otherwise after `pause` (with
+/// jitter) or, for workers that run every second, when the store reports new work.
+async fn rounds<F, W>(
+    name: &'static str,
+    state: &State,
+    pause: Duration,
+    mut stopped: watch::Receiver<bool>,
+    work: &F,
+) where
+    F: Fn(State) -> W + Send + Sync,
+    W: Future<Output = Result<usize>> + Send,
+{
+    let wake = state.store.wake();
+    while !*stopped.borrow() {
+        // Starts listening before `work` looks, so that work enqueued in between is not missed.
+        let mut woken = std::pin::pin!(wake.notified());
+        woken.as_mut().enable();
+        let count = match work(state.clone()).await {
+            Ok(count) => count,
+            Err(error) => {
+                tracing::error!(worker = name, cause = %error, "a worker failed and will try again");
+                0
+            }
+        };
+        state.workers.has_completed_a_round(name);
+        metrics::counter!("assent_worker_rounds_total", "worker" => name).increment(1);
+        if count > 0 {
+            continue;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(jittered(pause)) => {}
+            () = woken, if pause <= Duration::from_secs(1) => {}
+            _ = stopped.changed() => {}
+        }
+    }
 }
 
 /// A time with ±20 %, so that replicas do not run at the same moment.
 fn jittered(time: Duration) -> Duration {
     let [byte] = crate::clock::random_bytes::<1>();
     time.mul_f64(0.8 + 0.4 * f64::from(byte) / 255.0)
-}
-
-async fn delete_expired(state: &State) -> Result<()> {
-    let now = state.now();
-    let deleted = state
-        .store
-        .write(now, |tx, now| {
-            Box::pin(async move {
-                let deleted = tx.delete_expired(*now, *now - TimeDelta::days(90)).await?;
-                tx.record_worker_run("purge", *now, 0, i64::try_from(deleted).unwrap_or(i64::MAX))
-                    .await?;
-                Ok(deleted)
-            })
-        })
-        .await?;
-    tracing::info!(rows = deleted, "expired rows were deleted");
-    Ok(())
 }

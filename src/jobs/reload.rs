@@ -5,7 +5,9 @@ use crate::error::{Error, Result};
 use crate::publication;
 use crate::state::State;
 use crate::store::policy_sets::PublicationMethod;
+use futures_util::FutureExt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -95,7 +97,12 @@ async fn on_change(state: State, mut stopped: watch::Receiver<bool>) {
 }
 
 async fn reload(state: &State, method: PublicationMethod) {
-    if let Err(error) = publication::reload(state, method).await {
+    // After a panic, the next signal or change is handled as before; the current set stays.
+    let reloaded = AssertUnwindSafe(publication::reload(state, method))
+        .catch_unwind()
+        .await;
+    let reloaded = reloaded.unwrap_or_else(|_| Err(Error::internal("the publication panicked")));
+    if let Err(error) = reloaded {
         tracing::error!(method = method.as_str(), cause = %error, "the policies could not be published");
     }
 }

@@ -38,6 +38,19 @@ pub enum FetchResult {
     Failed(String),
 }
 
+/// What is sent in a POST.
+#[derive(Debug, Clone)]
+pub struct PostMessage<'a> {
+    /// Headers (name, value) besides the content type.
+    pub headers: &'a [(String, String)],
+    /// The content type.
+    pub content_type: &'a str,
+    /// The body.
+    pub body: String,
+    /// The time limit for the whole exchange.
+    pub time_limit: Duration,
+}
+
 /// The result of a POST.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PostResult {
@@ -107,24 +120,18 @@ impl HttpClient {
         read(request.send().await).await
     }
 
-    /// Posts a body with additional headers.
-    pub async fn post(
-        &self,
-        url: &str,
-        headers: &[(String, String)],
-        content_type: &str,
-        body: String,
-        allowed: AllowedHosts<'_>,
-    ) -> PostResult {
+    /// Posts a message to an address of the client.
+    pub async fn post(&self, url: &str, message: PostMessage<'_>, allowed: AllowedHosts<'_>) -> PostResult {
         let client = match self.client(url, allowed) {
             Ok(client) => client,
             Err(refused) => return PostResult::Rejected(refused.message().to_owned()),
         };
         let mut request = client
             .post(url)
-            .header(header::CONTENT_TYPE, content_type)
-            .body(body);
-        for (name, value) in headers {
+            .header(header::CONTENT_TYPE, message.content_type)
+            .timeout(message.time_limit)
+            .body(message.body);
+        for (name, value) in message.headers {
             request = request.header(name, value);
         }
         match request.send().await {
@@ -164,10 +171,13 @@ async fn read(response: reqwest::Result<reqwest::Response>) -> FetchResult {
     }
     match response.bytes().await {
         Ok(bytes) if bytes.len() > MAX_BODY => FetchResult::Failed("the response is too large".to_owned()),
-        Ok(bytes) => serde_json::from_slice(&bytes).map_or_else(
-            |_| FetchResult::Failed("the response is not JSON".to_owned()),
-            FetchResult::Found,
-        ),
+        Ok(bytes) => {
+            let text = std::str::from_utf8(&bytes).ok();
+            match text.and_then(|text| crate::fhir::json::parse(text, "The response").ok()) {
+                Some(found) => FetchResult::Found(found),
+                None => FetchResult::Failed("the response is not JSON that can be stored".to_owned()),
+            }
+        }
         Err(e) => FetchResult::Failed(describe(&e).to_owned()),
     }
 }

@@ -2,14 +2,18 @@
 //! Basic authentication or in the form, or, for a public client, its `client_id` alone. A request may use one method
 //! only (RFC 6749, section 2.3; RFC 7523; SMART App Launch 2.2, "Client Authentication").
 
+use super::parameters::LONGEST_NAME;
 use super::{Parameters, TOKEN, invalid_client, invalid_request};
+use crate::auth::throttle::{self, Guess};
 use crate::auth::{Client, Jti, JtiReplay, constant_time_eq, fingerprint, jwks, jwt};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fhir::json::is_storable;
 use crate::state::State;
 use axum::http::{HeaderMap, header};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::Duration;
 use std::borrow::Cow;
+use std::net::IpAddr;
 use url::form_urlencoded;
 
 /// The supported value of `client_assertion_type` (RFC 7523, section 2.2).
@@ -102,18 +106,30 @@ impl<'a> ClientCredentials<'a> {
 /// # Errors
 ///
 /// `invalid_request` if the credentials cannot be read, `invalid_client` if they are wrong or the client is unknown or
-/// disabled.
+/// disabled, `TooManyRequests` if there were too many wrong secrets.
 pub async fn authenticate(
     state: &State,
     headers: &HeaderMap,
     form: &Parameters,
     path: &str,
+    address: Option<IpAddr>,
 ) -> Result<AuthenticatedClient> {
     match ClientCredentials::read(headers, form)? {
         ClientCredentials::Assertion { assertion, client_id } => {
             check_assertion(state, assertion, client_id, path).await
         }
-        ClientCredentials::Secret { client_id, secret } => check_secret(state, &client_id, &secret).await,
+        ClientCredentials::Secret { client_id, secret } => {
+            let guess = Guess {
+                kind: "client-secret",
+                name: &client_id,
+                address,
+                is_shared: false,
+            };
+            let reservation = throttle::reserve(state, &guess).await?;
+            let authenticated = check_secret(state, &client_id, &secret).await?;
+            reservation.succeed(state).await?;
+            Ok(authenticated)
+        }
         ClientCredentials::Public { client_id } => find_public_client(state, client_id).await,
     }
 }
@@ -122,7 +138,7 @@ pub async fn authenticate(
 pub async fn find_enabled_client(state: &State, client_id: &str) -> Result<Option<Client>> {
     let found = state
         .store
-        .read(client_id.to_owned(), |tx, id| {
+        .read_one(client_id.to_owned(), |tx, id| {
             Box::pin(async move { tx.client_by_client_id(id).await })
         })
         .await?;
@@ -249,7 +265,13 @@ fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, String)>> {
     let text = STANDARD.decode(rest.trim()).map_err(|_| unreadable())?;
     let text = String::from_utf8(text).map_err(|_| unreadable())?;
     let (id, secret) = text.split_once(':').ok_or_else(unreadable)?;
-    Ok(Some((form_decode(id), form_decode(secret))))
+    let (id, secret) = (form_decode(id), form_decode(secret));
+    let is_usable = |text: &str| text.len() <= LONGEST_NAME && is_storable(text);
+    if is_usable(&id) && is_usable(&secret) {
+        Ok(Some((id, secret)))
+    } else {
+        Err(unreadable())
+    }
 }
 
 /// Decodes one form-encoded value. `&` and `=` in it are not separators.
@@ -286,6 +308,14 @@ mod tests {
         assert_eq!(basic_credentials(&headers_with("Bearer abc")).unwrap(), None);
         assert_eq!(basic_credentials(&HeaderMap::new()).unwrap(), None);
         assert!(basic_credentials(&headers_with("Basic ???")).is_err());
+        for unusable in [
+            "a%00:b".to_owned(),
+            "a:b\0".to_owned(),
+            format!("{}:b", "x".repeat(201)),
+        ] {
+            let value = format!("Basic {}", STANDARD.encode(unusable));
+            assert!(basic_credentials(&headers_with(&value)).is_err());
+        }
         assert!(basic_credentials(&headers_with(&format!("Basic {}", STANDARD.encode("nocolon")))).is_err());
     }
 

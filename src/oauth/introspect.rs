@@ -8,33 +8,40 @@ use crate::error::Result;
 use crate::state::State;
 use crate::store::Tx;
 use crate::store::oauth::{Token, TokenKind};
-use crate::wire::OAuthFailure;
+use crate::wire::{ClientAddress, OAuthFailure};
 use axum::extract;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use uuid::Uuid;
 
 /// Handles an introspection request.
 pub async fn post(
     extract::State(state): extract::State<State>,
+    ClientAddress(address): ClientAddress,
     headers: HeaderMap,
     form: Parameters,
 ) -> Response {
-    match introspect(&state, &headers, &form).await {
+    match introspect(&state, &headers, &form, address).await {
         Ok(body) => no_store(&body),
         Err(error) => OAuthFailure::from(as_invalid_client(error)).into_response(),
     }
 }
 
-async fn introspect(state: &State, headers: &HeaderMap, form: &Parameters) -> Result<Value> {
+async fn introspect(
+    state: &State,
+    headers: &HeaderMap,
+    form: &Parameters,
+    address: Option<IpAddr>,
+) -> Result<Value> {
     let hash = fingerprint(form.require("token")?);
     let now = state.now();
     let (client, jti) = if let Some(own_token) = bearer_token(headers) {
         (find_calling_client(state, fingerprint(own_token)).await?, None)
     } else {
-        let authenticated = authenticate(state, headers, form, "/oauth/introspect").await?;
+        let authenticated = authenticate(state, headers, form, "/oauth/introspect", address).await?;
         if authenticated.method == AuthenticationMethod::None {
             return Err(missing_token());
         }

@@ -3,12 +3,17 @@
 
 use super::invalid_request;
 use crate::error::{Error, Result};
-use crate::wire::{OAuthFailure, refuse_compressed};
-use axum::body::Bytes;
+use crate::fhir::json::is_storable;
+use crate::wire::{FORM_BYTES, OAuthFailure, read_body};
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use std::collections::HashMap;
 use url::form_urlencoded;
+
+/// The longest name of a parameter, and the longest `client_id` and secret in Basic authentication, in bytes.
+pub(super) const LONGEST_NAME: usize = 200;
+/// The longest value of any other parameter, such as a signed assertion, in bytes.
+const LONGEST_VALUE: usize = 8192;
 
 /// The parameters of one request, by name.
 #[derive(Debug, Clone, Default)]
@@ -19,10 +24,20 @@ impl Parameters {
     ///
     /// # Errors
     ///
-    /// `invalid_request` if a parameter is repeated.
+    /// `invalid_request` if a parameter is repeated, too long, or contains U+0000.
     pub fn parse(text: &str) -> Result<Self> {
         let mut parameters = HashMap::new();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            if !is_storable(&name) || !is_storable(&value) {
+                return Err(unusable_parameter(&name));
+            }
+            let limit = match name.as_ref() {
+                "client_id" => LONGEST_NAME,
+                _ => LONGEST_VALUE,
+            };
+            if name.len() > LONGEST_NAME || value.len() > limit {
+                return Err(unusable_parameter(&name));
+            }
             if parameters.contains_key(name.as_ref()) {
                 return Err(repeated_parameter(&name));
             }
@@ -50,22 +65,36 @@ impl Parameters {
     }
 }
 
+/// The error for a parameter that is too long or contains U+0000.
+fn unusable_parameter(name: &str) -> Error {
+    if is_plain(name) {
+        invalid_request(format!(
+            "The parameter {name} is too long or contains the character U+0000"
+        ))
+    } else {
+        invalid_request("A parameter is too long or contains the character U+0000")
+    }
+}
+
 /// The error for a repeated parameter. The name is shown only if it looks like the name of an OAuth parameter, so that
 /// a caller cannot put other text on the error page.
 fn repeated_parameter(name: &str) -> Error {
-    let is_plain = name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    if is_plain {
+    if is_plain(name) {
         invalid_request(format!("The parameter {name} is repeated"))
     } else {
         invalid_request("A parameter is repeated")
     }
 }
 
+/// Whether a name looks like the name of an OAuth parameter.
+fn is_plain(name: &str) -> bool {
+    name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
 impl<S: Send + Sync> FromRequest<S> for Parameters {
     type Rejection = OAuthFailure;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        refuse_compressed(request.headers())?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
         let content_type = request
             .headers()
             .get(header::CONTENT_TYPE)
@@ -75,9 +104,7 @@ impl<S: Send + Sync> FromRequest<S> for Parameters {
         if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(invalid_request("The Content-Type must be application/x-www-form-urlencoded").into());
         }
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|_| invalid_request("The body could not be read"))?;
+        let bytes = read_body(request, FORM_BYTES).await?;
         let text = std::str::from_utf8(&bytes).map_err(|_| invalid_request("The body is not UTF-8 text"))?;
         Ok(Self::parse(text)?)
     }
@@ -97,6 +124,21 @@ mod tests {
             parameters.require("d").unwrap_err().oauth_code(),
             Some("invalid_request")
         );
+    }
+
+    #[test]
+    fn a_parameter_that_is_too_long_or_cannot_be_stored_is_refused() {
+        for text in [
+            "state=a%00b".to_owned(),
+            "a%00=b".to_owned(),
+            format!("client_id={}", "x".repeat(201)),
+            format!("state={}", "x".repeat(8193)),
+            format!("{}=1", "x".repeat(201)),
+        ] {
+            let error = Parameters::parse(&text).unwrap_err();
+            assert_eq!(error.oauth_code(), Some("invalid_request"), "{text}");
+        }
+        assert!(Parameters::parse(&format!("client_id={}", "x".repeat(200))).is_ok());
     }
 
     #[test]

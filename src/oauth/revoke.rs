@@ -7,26 +7,33 @@ use crate::auth::fingerprint;
 use crate::error::Result;
 use crate::state::State;
 use crate::store::oauth::TokenKind;
-use crate::wire::OAuthFailure;
+use crate::wire::{ClientAddress, OAuthFailure};
 use axum::extract;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use std::net::IpAddr;
 
 /// Handles a revocation request.
 pub async fn post(
     extract::State(state): extract::State<State>,
+    ClientAddress(address): ClientAddress,
     headers: HeaderMap,
     form: Parameters,
 ) -> Response {
-    match revoke(&state, &headers, &form).await {
+    match revoke(&state, &headers, &form, address).await {
         Ok(()) => no_store(&json!({})),
         Err(error) => OAuthFailure::from(as_invalid_client(error)).into_response(),
     }
 }
 
-async fn revoke(state: &State, headers: &HeaderMap, form: &Parameters) -> Result<()> {
-    let authenticated = authenticate(state, headers, form, "/oauth/revoke").await?;
+async fn revoke(
+    state: &State,
+    headers: &HeaderMap,
+    form: &Parameters,
+    address: Option<IpAddr>,
+) -> Result<()> {
+    let authenticated = authenticate(state, headers, form, "/oauth/revoke", address).await?;
     let hash = fingerprint(form.require("token")?);
     state
         .store

@@ -8,24 +8,27 @@ use super::client_authentication::{
 use super::token_issuance::{self, AppTokenRequest, IssuedTokens, NewTokens, TokenOutcome};
 use super::{MEMBER_API, Parameters, TOKEN, invalid_client, invalid_grant, no_store};
 use crate::auth::scopes::SYSTEM_SCOPES;
+use crate::auth::throttle::{self, Guess, Reservation};
 use crate::auth::{Scopes, fingerprint};
 use crate::clock::new_secret;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::State;
 use crate::store::oauth::{Token, TokenKind};
-use crate::wire::OAuthFailure;
+use crate::wire::{ClientAddress, OAuthFailure};
 use axum::extract;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use std::net::IpAddr;
 
 /// Handles a token request.
 pub async fn post(
     extract::State(state): extract::State<State>,
+    ClientAddress(address): ClientAddress,
     headers: HeaderMap,
     form: Parameters,
 ) -> Response {
-    match issue_tokens(&state, &headers, &form).await {
+    match issue_tokens(&state, &headers, &form, address).await {
         Ok(body) => no_store(&body),
         Err(error) => error_response(as_invalid_client(error), &headers),
     }
@@ -51,36 +54,74 @@ fn error_response(error: Error, headers: &HeaderMap) -> Response {
     response
 }
 
-async fn issue_tokens(state: &State, headers: &HeaderMap, form: &Parameters) -> Result<Value> {
+async fn issue_tokens(
+    state: &State,
+    headers: &HeaderMap,
+    form: &Parameters,
+    address: Option<IpAddr>,
+) -> Result<Value> {
     match form.require("grant_type")? {
         "authorization_code" => {
-            let client = authenticate(state, headers, form, TOKEN).await?;
+            let client = authenticate(state, headers, form, TOKEN, address).await?;
             let redirect_uri = form.require("redirect_uri")?.to_owned();
             let verifier = form.require("code_verifier")?.to_owned();
-            let request = app_token_request(state, client, form.require("code")?);
+            let code = form.require("code")?;
+            let reservation = reserve(state, &client, address).await?;
+            let request = app_token_request(state, client, code);
             let new_tokens = request.new_tokens.clone();
             let outcome = token_issuance::redeem_code(&state.store, request, redirect_uri, verifier).await?;
+            settle(state, reservation, &outcome).await?;
             app_response(outcome, new_tokens)
         }
         "refresh_token" => {
-            let client = authenticate(state, headers, form, TOKEN).await?;
-            let request = app_token_request(state, client, form.require("refresh_token")?);
+            let client = authenticate(state, headers, form, TOKEN, address).await?;
+            let refresh_token = form.require("refresh_token")?;
+            let reservation = reserve(state, &client, address).await?;
+            let request = app_token_request(state, client, refresh_token);
             let new_tokens = request.new_tokens.clone();
             let requested_scope = form.get("scope").map(str::to_owned);
             let outcome =
                 token_issuance::redeem_refresh_token(&state.store, request, requested_scope).await?;
+            settle(state, reservation, &outcome).await?;
             app_response(outcome, new_tokens)
         }
         "client_credentials" => {
             form.require("client_assertion_type")?;
             form.require("client_assertion")?;
-            let client = authenticate(state, headers, form, TOKEN).await?;
+            let client = authenticate(state, headers, form, TOKEN, address).await?;
             issue_backend_token(state, client, form).await
         }
         _ => Err(Error::oauth(
             "unsupported_grant_type",
             "grant_type must be authorization_code, refresh_token or client_credentials",
         )),
+    }
+}
+
+/// Counts a try to redeem a code or refresh token before it is looked up. Only public apps are counted: any other app
+/// has proved who it is, and one address of it may present the expired codes of many members.
+async fn reserve(
+    state: &State,
+    authenticated: &AuthenticatedClient,
+    address: Option<IpAddr>,
+) -> Result<Option<Reservation>> {
+    if authenticated.method != AuthenticationMethod::None {
+        return Ok(None);
+    }
+    let guess = Guess {
+        kind: "code",
+        name: &authenticated.client.client_id,
+        address,
+        is_shared: true,
+    };
+    throttle::reserve(state, &guess).await.map(Some)
+}
+
+/// Takes the try back unless the code or refresh token was wrong.
+async fn settle(state: &State, reservation: Option<Reservation>, outcome: &TokenOutcome) -> Result<()> {
+    match (reservation, outcome) {
+        (None, _) | (_, TokenOutcome::InvalidGrant(_)) => Ok(()),
+        (Some(reservation), _) => reservation.cancel(state).await,
     }
 }
 

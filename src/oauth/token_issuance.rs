@@ -133,7 +133,12 @@ async fn redeem_code_in(
             "code_verifier does not match the code_challenge of the authorization request",
         ));
     }
-    let scopes = Scopes::parse(&grant.scope);
+    // Scopes that the app is no longer registered for are not granted, although the member allowed them.
+    let scopes =
+        Scopes::parse(&grant.scope).narrowed(&Scopes::registered(&request.client.doc.scopes), &APP_SCOPES);
+    if !scopes.include_resources() {
+        return Ok(TokenOutcome::InvalidScope);
+    }
     issue_app_tokens(tx, request, &grant, scopes.clone(), &scopes).await
 }
 
@@ -201,6 +206,11 @@ async fn issue_app_tokens(
     scopes: Scopes,
     granted: &Scopes,
 ) -> Result<TokenOutcome> {
+    if !tx.record_grant_use(grant.id, request.now).await? {
+        return Ok(TokenOutcome::InvalidGrant(
+            "The member has ended the access of this app",
+        ));
+    }
     let token = |secret: &str, kind: TokenKind, scope: &Scopes, lifetime: Duration| Token {
         hash: fingerprint(secret),
         kind,
@@ -229,7 +239,6 @@ async fn issue_app_tokens(
         ))
         .await?;
     }
-    tx.record_grant_use(grant.id, request.now).await?;
     Ok(TokenOutcome::Issued(IssuedTokens {
         scopes,
         member: grant.member,

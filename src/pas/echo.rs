@@ -2,7 +2,7 @@
 //! absolute references so that every client can resolve them (PAS spec-31 to spec-33).
 
 use crate::fhir::bundle::{BundleEntry, BundleIndex};
-use crate::fhir::{put, reference};
+use crate::fhir::{object, put, reference};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -45,7 +45,7 @@ impl<'a, 'i> EchoedEntries<'a, 'i> {
             .map(|entry| {
                 let mut resource = entry.resource.clone();
                 self.make_absolute(&mut resource, entry.full_url);
-                json!({ "fullUrl": entry.full_url, "resource": resource })
+                object([("fullUrl", entry.full_url.into()), ("resource", resource)])
             })
     }
 

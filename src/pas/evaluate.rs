@@ -11,8 +11,8 @@ use crate::fhir::dates::DateRange;
 use crate::forms::Forms;
 use crate::prior_auth::PriorAuth;
 use crate::rules::{
-    CaseDocument, CaseInput, CaseKind, CoverageAnswer, Decision, MemberFacts, Pend, RuleSet, Verdict,
-    VerdictSource, claim_item_facts, days_asked_for,
+    CaseDocument, CaseEvidence, CaseInput, CaseKind, ClaimParts, CoverageAnswer, Decision, MemberFacts, Pend,
+    RuleSet, Verdict, VerdictSource, days_asked_for,
 };
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -22,18 +22,20 @@ use serde_json::Value;
 pub(super) struct EvaluationInput<'a> {
     /// The request.
     pub request: &'a Request<'a>,
+    /// What the items of its claim share.
+    pub claim: &'a ClaimParts<'a>,
     /// The plan's time zone.
     pub zone: Tz,
     /// What policies may read about the member.
     pub member_facts: &'a MemberFacts,
     /// The resources and answers of the request that may decide.
-    pub evidence: &'a Evidence<'a>,
+    pub evidence: &'a CaseEvidence,
     /// The time of receipt.
     pub received_at: DateTime<Utc>,
 }
 
 impl EvaluationInput<'_> {
-    /// The case document of one item. `item` has the item's facts (`claim_item_facts`), `gold_card_npis` the
+    /// The case document of one item. `item` has the item's facts (`ClaimParts`), `gold_card_npis` the
     /// requester's NPIs that hold a gold card for it. A stored case has the kind of a request too, so that policies
     /// that read the kind give the same verdict.
     fn document(&self, rules: &RuleSet, item: Value, gold_card_npis: &[String]) -> CaseDocument {
@@ -72,7 +74,7 @@ pub(super) fn evaluate_item(
     matched: &MemberMatch,
     claim_item: &Value,
 ) -> ItemEvaluation {
-    let item = claim_item_facts(input.request.claim.resource, claim_item);
+    let item = input.claim.item_facts(claim_item);
     let received_day = input.received_at.with_timezone(&input.zone).date_naive();
     let days = days_asked_for(&item, input.zone, received_day);
     if let Some(reason) = matched.coverage_problem(days.unwrap_or(DateRange::day(received_day))) {
@@ -135,8 +137,10 @@ pub fn stored_case_documents(
     let bundle = parse_stored_request(request_text, case.id)?;
     let request = Request::read_stored(case, &bundle)?;
     let evidence = Evidence::new(&request.resources, case.received.admission.as_ref());
+    let evidence = CaseEvidence::new(&evidence);
     let input = EvaluationInput {
         request: &request,
+        claim: &ClaimParts::new(request.claim.resource),
         evidence: &evidence,
         zone: case.received.zone,
         member_facts,
@@ -148,7 +152,7 @@ pub fn stored_case_documents(
         .filter(|i| i.verdict.source != VerdictSource::Coverage);
     let documents = evaluated.filter_map(|item| {
         let claim_item = request.item(item.sequence)?;
-        let facts = claim_item_facts(request.claim.resource, claim_item);
+        let facts = input.claim.item_facts(claim_item);
         Some((item.sequence, input.document(rules, facts, &item.gold_card)))
     });
     Ok(Some(documents.collect()))

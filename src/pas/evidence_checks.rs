@@ -2,9 +2,11 @@
 //! is valid and may not decide is set aside instead (`crate::evidence`).
 
 use crate::error::IssueCode;
-use crate::evidence::{Patient, Resources, missing_status, subject_problem};
+use crate::evidence::{LocatedResource, Patient, Resources, missing_status, subject_problem};
 use crate::fhir::bundle::BundleEntry;
 use crate::fhir::outcome::Checks;
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
 
 /// The beneficiary of each Coverage of the Claim must be the patient of the Claim: a coverage of somebody else pays for
 /// nothing.
@@ -17,11 +19,18 @@ pub(super) fn check_beneficiaries(
     let Some(patient) = patient.map(|entry| Patient::of_bundle(entry.resource)) else {
         return;
     };
+    let sent: HashSet<*const Value> = coverages
+        .iter()
+        .map(|coverage| std::ptr::from_ref(coverage.resource))
+        .collect();
+    let located: HashMap<*const Value, &LocatedResource<'_>> = resources
+        .all()
+        .iter()
+        .map(|located| (std::ptr::from_ref(located.resource), located))
+        .filter(|(resource, _)| sent.contains(resource))
+        .collect();
     for coverage in coverages {
-        let located = resources
-            .all()
-            .iter()
-            .find(|r| std::ptr::eq(r.resource, coverage.resource));
+        let located = located.get(&std::ptr::from_ref(coverage.resource));
         if located
             .and_then(|located| subject_problem(resources, &patient, located))
             .is_some()

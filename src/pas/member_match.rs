@@ -2,16 +2,19 @@
 //! the requester.
 
 use super::business_error::BusinessError;
+use super::records::Records;
 use super::request::Request;
 use super::requester;
 use super::submit_call::SubmitCall;
-use crate::error::Result;
+use crate::error;
 use crate::fhir::dates::DateRange;
 use crate::plan::{self, Coverage, CoverageMatch, GoldCard, Member, MemberNumbers, NoMember, Requester};
-use crate::rules::{MemberFacts, claim_item_facts, days_asked_for};
+use crate::rules::{ClaimParts, MemberFacts, days_asked_for};
 use crate::state::State;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+use uuid::Uuid;
 
 /// The member and the coverage of a request.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(super) struct MemberMatch {
     pub requester: Requester,
     /// The requester's gold cards.
     pub gold_cards: Vec<GoldCard>,
+    /// The member's sign-ins that get an email notice.
+    pub notified_logins: Vec<Uuid>,
 }
 
 impl MemberMatch {
@@ -45,7 +50,7 @@ impl MemberMatch {
     }
 
     /// The requester's NPIs that need no authorization for an item on the day of receipt. `item` has the facts of the
-    /// item (`rules::claim_item_facts`).
+    /// item (`rules::ClaimParts`).
     pub(super) fn gold_card_npis(&self, item: &Value, received: DateTime<Utc>) -> Vec<String> {
         let coverage = &self.coverage;
         let day = received.with_timezone(&coverage.zone).date_naive();
@@ -59,46 +64,40 @@ impl MemberMatch {
     }
 }
 
-/// Finds the member and the coverage. The inner error says which of the two was not found.
-pub(super) async fn find(call: &SubmitCall<'_>) -> Result<std::result::Result<MemberMatch, BusinessError>> {
+/// Chooses the member and the coverage among the records. The error says which of the two was not found.
+pub(super) fn choose(call: &SubmitCall<'_>, records: Records) -> Result<MemberMatch, BusinessError> {
     let request = call.request;
-    let member = match find_member(call.state, request).await? {
-        Ok(member) => member,
-        Err(reason) => {
-            return Ok(Err(BusinessError::member_not_found(
-                reason,
-                &request.patient.path(),
-            )));
-        }
-    };
-    let requester = requester::npis(request);
-    // Gold cards count only for NPIs that are registered for the client, because anybody can name any NPI.
-    let npis = call.client.acts_for(requester.npis.clone());
-    let (coverages, gold_cards) = call
-        .state
-        .store
-        .read((member.id, npis), |tx, (member, npis)| {
-            Box::pin(async move { Ok((tx.coverages_of(*member).await?, tx.gold_cards_of(npis).await?)) })
-        })
-        .await?;
-    let day_of_receipt = |coverage: &Coverage| call.now.with_timezone(&coverage.zone).date_naive();
+    let patient = request.patient.resource;
+    let numbers = plan::member_numbers(Some(patient), Some(request.coverage.resource));
+    let (mut members, mut of_member) = (Vec::new(), HashMap::new());
+    for candidate in records.candidates {
+        of_member.insert(
+            candidate.member.id,
+            (candidate.coverages, candidate.notified_logins),
+        );
+        members.push(candidate.member);
+    }
+    let member = plan::only_member(members, &numbers, Some(patient))
+        .map_err(|reason| BusinessError::member_not_found(reason, &request.patient.path()))?;
+    let (coverages, notified_logins) = of_member.remove(&member.id).unwrap_or_default();
     let Some(coverage) = choose_coverage(call, &coverages).cloned() else {
-        return Ok(Err(BusinessError::coverage_not_found(&request.coverage.path())));
+        return Err(BusinessError::coverage_not_found(&request.coverage.path()));
     };
-    let today = day_of_receipt(&coverage);
+    let today = call.now.with_timezone(&coverage.zone).date_naive();
     let policy_set = call.state.policy_set();
     let plan_row = policy_set.rules.plan(&coverage.plan, today);
     let facts = MemberFacts {
         retrospective_days: plan_row.and_then(|plan| plan.retrospective_days),
         ..plan::member_facts(&member, &coverage, &coverages, today)
     };
-    Ok(Ok(MemberMatch {
+    Ok(MemberMatch {
         member,
         coverage,
         facts,
-        requester,
-        gold_cards,
-    }))
+        requester: requester::npis(request),
+        gold_cards: records.gold_cards,
+        notified_logins,
+    })
 }
 
 /// The member's coverage that a Coverage of the request names and that is in force on the first day of an item, or else
@@ -107,12 +106,15 @@ fn choose_coverage<'c>(call: &SubmitCall<'_>, coverages: &'c [Coverage]) -> Opti
     let zone = coverages.first()?.zone;
     let today = call.now.with_timezone(&zone).date_naive();
     let claim = call.request.claim.resource;
-    let items = call.request.items().map(|item| claim_item_facts(claim, item));
+    let parts = ClaimParts::new(claim);
+    let items = call.request.items().map(|item| parts.item_facts(item));
     let mut days: Vec<NaiveDate> = items
         .filter_map(|item| Some(days_asked_for(&item, zone, today)?.first))
+        .chain([today])
         .collect();
-    days.dedup();
-    days.push(today);
+    // Of days on which the same coverages are in force, one is enough.
+    let mut seen = HashSet::new();
+    days.retain(|day| seen.insert(coverages.iter().map(|c| c.in_force(*day)).collect::<Vec<_>>()));
     let mut ended = None;
     for sent in &call.request.coverages {
         for day in &days {
@@ -130,13 +132,13 @@ fn choose_coverage<'c>(call: &SubmitCall<'_>, coverages: &'c [Coverage]) -> Opti
 pub(super) async fn find_member(
     state: &State,
     request: &Request<'_>,
-) -> Result<std::result::Result<Member, NoMember>> {
+) -> error::Result<Result<Member, NoMember>> {
     let patient = request.patient.resource;
     let numbers = plan::member_numbers(Some(patient), Some(request.coverage.resource));
     let query = numbers.clone();
     let candidates = state
         .store
-        .read(query, |tx, numbers: &MemberNumbers| {
+        .read_each(query, |tx, numbers: &MemberNumbers| {
             Box::pin(async move {
                 tx.members_by_numbers(&numbers.member_ids, numbers.subscriber_id.as_deref())
                     .await

@@ -10,8 +10,8 @@ use crate::deadlines::DueTime;
 use crate::error::{Error, Result};
 use crate::evidence::Evidence;
 use crate::fhir::coding;
-use crate::prior_auth::{Event, NewCase, NewItem, PriorAuth, Received};
-use crate::rules::RuleSet;
+use crate::prior_auth::{AppAccess, Event, NewCase, NewItem, PriorAuth, Received};
+use crate::rules::{CaseEvidence, ClaimParts, RuleSet};
 use crate::state::PolicySet;
 use serde_json::Value;
 
@@ -32,25 +32,31 @@ pub(super) fn open_case(
 ) -> Result<OpenedCase> {
     let policy_set = call.state.policy_set();
     let admission = admit_evidence(call.request, &policy_set.forms);
-    let evidence = Evidence::new(&call.request.resources, Some(&admission));
+    let evidence = CaseEvidence::new(&Evidence::new(&call.request.resources, Some(&admission)));
     let input = EvaluationInput {
         request: call.request,
+        claim: &ClaimParts::new(call.request.claim.resource),
         evidence: &evidence,
         zone: matched.coverage.zone,
         member_facts: &matched.facts,
         received_at: call.now,
     };
-    let items = call
+    let items: Vec<NewItem> = call
         .request
         .items()
         .filter_map(|claim_item| new_item(&policy_set.rules, &input, matched, claim_item))
         .collect();
+    let requested = items
+        .iter()
+        .map(|item| (item.system.as_str(), call.request.item(item.sequence)));
+    let app_access = AppAccess::of(&call.request.index, requested);
     let id = new_id(call.now);
     let events = PriorAuth::open(NewCase {
         id,
         at: call.now,
         received: Received {
             admission: Some(admission),
+            app_access,
             ..received(call, matched, &policy_set, assertion)
         },
         items,
@@ -83,6 +89,7 @@ fn received(
         assertion,
         member_facts: Some(matched.facts.clone()),
         admission: None,
+        app_access: AppAccess::All,
     }
 }
 

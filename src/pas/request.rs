@@ -14,6 +14,7 @@ use crate::fhir::{self, present, reference};
 use crate::ig::pas::{PasGuide, extension_url};
 use crate::prior_auth::PriorAuth;
 use serde_json::Value;
+use std::collections::{HashMap, HashSet};
 
 /// FHIR's own list of priorities.
 const PROCESS_PRIORITY: &str = "http://terminology.hl7.org/CodeSystem/processpriority";
@@ -39,6 +40,7 @@ pub struct Request<'a> {
     pub insurer: BundleEntry<'a>,
     /// `Claim.provider`, the requester.
     pub provider: BundleEntry<'a>,
+    items_by_sequence: HashMap<u32, &'a Value>,
 }
 
 impl<'a> Request<'a> {
@@ -122,6 +124,7 @@ impl<'a> Request<'a> {
             coverages,
             insurer,
             provider,
+            items_by_sequence: items_by_sequence(claim.resource),
         })
     }
 
@@ -132,7 +135,7 @@ impl<'a> Request<'a> {
 
     /// The `Claim.item` with this sequence.
     pub fn item(&self, sequence: u32) -> Option<&'a Value> {
-        self.items().find(|item| item_sequence(item) == Some(sequence))
+        self.items_by_sequence.get(&sequence).copied()
     }
 
     /// Whether the provider requests an expedited decision: priority `stat`, or level of service `U` or `03`. Only the
@@ -171,6 +174,17 @@ impl<'a> Request<'a> {
     pub fn claim_identifier(&self) -> String {
         system_and_value(fhir::list(self.claim.resource, "identifier").next())
     }
+}
+
+/// The first `Claim.item` of each sequence.
+fn items_by_sequence(claim: &Value) -> HashMap<u32, &Value> {
+    let mut items = HashMap::new();
+    for item in fhir::list(claim, "item") {
+        if let Some(sequence) = item_sequence(item) {
+            items.entry(sequence).or_insert(item);
+        }
+    }
+    items
 }
 
 /// `Claim.item.sequence`.
@@ -242,12 +256,9 @@ fn coverages_of<'a>(
         .filter_map(|insurance| reference::literal(insurance.get("coverage")?))
         .filter_map(|literal| index.resolve(literal, claim.full_url))
         .filter(|entry| entry.is_type("Coverage"));
-    let mut coverages: Vec<BundleEntry<'a>> = focal.into_iter().collect();
-    for entry in all {
-        if !coverages.iter().any(|known| known.index == entry.index) {
-            coverages.push(entry);
-        }
-    }
+    let mut seen = HashSet::new();
+    let mut coverages: Vec<BundleEntry<'a>> = focal.into_iter().chain(all).collect();
+    coverages.retain(|entry| seen.insert(entry.index));
     coverages
 }
 

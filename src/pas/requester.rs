@@ -1,6 +1,8 @@
 //! The requester: the provider of the Claim and, for a `PractitionerRole`, its practitioner and its organization.
 
 use super::request::Request;
+use crate::auth::Client;
+use crate::error::{Error, Issue, IssueCode, Result};
 use crate::fhir::bundle::BundleEntry;
 use crate::fhir::{self, reference};
 use crate::ig::pas::extension_url;
@@ -56,14 +58,41 @@ pub(super) fn display_name(request: &Request<'_>) -> String {
         .unwrap_or_default()
 }
 
+/// The interchange sender of the request (X12 ISA06) and the FHIRPath of its extension.
+fn interchange_sender<'a>(request: &Request<'a>) -> Option<(&'a str, String)> {
+    let url = extension_url("TransmissionIdentifiers");
+    let transmission = fhir::extension(request.claim.resource, &url)?;
+    let sender = fhir::extension(transmission, "interchangeSenderID")?;
+    let id = fhir::text(sender, &["valueString"])?.trim();
+    let claim = request.claim.path();
+    Some((
+        id,
+        format!("{claim}.extension('{url}').extension('interchangeSenderID')"),
+    ))
+}
+
+/// The interchange sender must be a sending system or a provider of the client: nobody sends in the name of another.
+pub(super) fn check_sender(client: &Client, request: &Request<'_>) -> Result<()> {
+    let Some((id, path)) = interchange_sender(request) else {
+        return Ok(());
+    };
+    let is_own = |own: &String| own == id;
+    if client.doc.senders.iter().any(is_own) || client.doc.npis.iter().any(is_own) {
+        return Ok(());
+    }
+    let message =
+        "This sending system is not registered for the client. Register it, or send the id of one that is.";
+    Err(Error::with_issues(vec![Issue::error(
+        IssueCode::Forbidden,
+        path,
+        message,
+    )]))
+}
+
 /// The identifiers whose subscriptions are notified: the interchange sender and every identifier of the requester.
 pub(super) fn senders(request: &Request<'_>) -> Vec<String> {
-    let transmission = fhir::extension(request.claim.resource, &extension_url("TransmissionIdentifiers"));
-    let interchange_sender = transmission
-        .and_then(|e| fhir::extension(e, "interchangeSenderID"))
-        .and_then(|e| fhir::text(e, &["valueString"]))
-        .map(|id| id.trim().to_owned());
-    let mut senders: Vec<String> = interchange_sender.into_iter().collect();
+    let sender = interchange_sender(request).map(|(id, _)| id.to_owned());
+    let mut senders: Vec<String> = sender.into_iter().collect();
     for entry in provider_and_role_parts(request) {
         senders.extend(fhir::identifiers(entry.resource).map(|(_, value)| value.to_owned()));
     }

@@ -9,11 +9,11 @@ use super::request::Request;
 use super::response_context::ResponseContext;
 use super::submit_call::SubmitCall;
 use crate::clock::new_id;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fhir::bundle::parse_stored_request;
 use crate::fhir::coding::concept;
 use crate::fhir::dates::instant_text;
-use crate::fhir::{self, decimals, put};
+use crate::fhir::{self, decimals, object, put};
 use crate::ig::pas::{
     ADJUDICATION_CATEGORIES, DATA_ABSENT_REASON, DECISION_REASONS, PasGuide, Profile, extension_url,
     x12_system,
@@ -23,6 +23,7 @@ use crate::rules::Decision;
 use crate::state::State;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// The response for a case as it is now, from stored data. `guide` is the version in which the response is written,
@@ -35,17 +36,59 @@ pub fn current_response(
     profile: Profile,
     now: DateTime<Utc>,
 ) -> Result<Value> {
+    let envelope = Envelope {
+        bundle_id: new_id(now),
+        now,
+        profile,
+    };
+    response_of(&state.config.public_url, guide, case, request_text, envelope)
+}
+
+/// What distinguishes two responses for the same case.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Envelope {
+    /// The id of the response Bundle.
+    pub bundle_id: Uuid,
+    /// The time of the response.
+    pub now: DateTime<Utc>,
+    /// `ClaimResponse` or `ClaimInquiryResponse`.
+    pub profile: Profile,
+}
+
+/// The response for a case, from stored data. The same data and envelope give the same response.
+pub(super) fn response_of(
+    public_url: &str,
+    guide: &'static PasGuide,
+    case: &PriorAuth,
+    request_text: &str,
+    envelope: Envelope,
+) -> Result<Value> {
     let stored = parse_stored_request(&decimals::mark(request_text), case.id)?;
     let request = Request::read_stored(case, &stored)?;
     Ok(bundle(&ResponseContext {
         guide,
-        public_url: &state.config.public_url,
+        public_url,
         case,
         request: &request,
-        bundle_id: new_id(now),
-        now,
-        profile,
+        bundle_id: envelope.bundle_id,
+        now: envelope.now,
+        profile: envelope.profile,
     }))
+}
+
+/// The text that `build` makes of the request of a call, with the numbers of the request as they were sent. Only a request
+/// with a number that memory does not hold as it was spelled is read a second time.
+pub(super) fn write_response(
+    call: &SubmitCall<'_>,
+    build: impl FnOnce(&Request<'_>) -> Value,
+) -> Result<String> {
+    let Cow::Owned(marked) = decimals::mark(call.text) else {
+        return Ok(build(call.request).to_string());
+    };
+    let bundle = serde_json::from_str(&marked).map_err(Error::internal)?;
+    Ok(decimals::write(&build(&Request::read_again(
+        call.guide, &bundle,
+    )?)))
 }
 
 /// The response Bundle for a case.
@@ -57,14 +100,18 @@ pub(super) fn bundle(context: &ResponseContext<'_>) -> Value {
         made = communication_requests(context, &mut echoed);
         let references: Vec<Value> = made.iter().map(|(url, _)| json!({ "reference": url })).collect();
         if !references.is_empty() {
-            put(&mut claim_response, "communicationRequest", json!(references));
+            put(
+                &mut claim_response,
+                "communicationRequest",
+                Value::Array(references),
+            );
         }
     }
     let url = context.url(&format!("ClaimResponse/{}", context.case.id));
-    let mut entries = vec![json!({ "fullUrl": url, "resource": claim_response })];
+    let mut entries = vec![bundle_entry(url, claim_response)];
     entries.extend(
         made.into_iter()
-            .map(|(url, resource)| json!({ "fullUrl": url, "resource": resource })),
+            .map(|(url, resource)| bundle_entry(url, resource)),
     );
     entries.extend(echoed.entries());
     let bundle_profile = match context.profile {
@@ -72,18 +119,13 @@ pub(super) fn bundle(context: &ResponseContext<'_>) -> Value {
         _ => Profile::ResponseBundle,
     };
     let system = context.url("bundle");
-    collection(bundle_profile, &system, context.bundle_id, context.now, &entries)
+    collection(bundle_profile, &system, context.bundle_id, context.now, entries)
 }
 
 /// The response to a request that was understood but cannot be processed: nothing is decided and nothing is stored
 /// (`ClaimResponse.error`, PAS spec-38).
-pub(super) fn refusal(call: &SubmitCall<'_>, error: &BusinessError) -> Value {
-    let SubmitCall {
-        guide,
-        echoed: request,
-        now,
-        ..
-    } = *call;
+pub(super) fn refusal(call: &SubmitCall<'_>, request: &Request<'_>, error: &BusinessError) -> Value {
+    let SubmitCall { guide, now, .. } = *call;
     let id = new_id(now);
     let mut echoed = EchoedEntries::new(&request.index);
     let mut response = claim_response_base(guide, request, &mut echoed, now, Profile::ClaimResponse);
@@ -97,28 +139,33 @@ pub(super) fn refusal(call: &SubmitCall<'_>, error: &BusinessError) -> Value {
         json!([{ "number": 1, "text": error.text }]),
     );
     let base = format!("{}{}", call.state.config.public_url, guide.base_path);
-    let mut entries = vec![json!({ "fullUrl": format!("{base}/ClaimResponse/{id}"), "resource": response })];
+    let mut entries = vec![bundle_entry(format!("{base}/ClaimResponse/{id}"), response)];
     entries.extend(echoed.entries());
     collection(
         Profile::ResponseBundle,
         &format!("{base}/bundle"),
         id,
         now,
-        &entries,
+        entries,
     )
 }
 
+fn bundle_entry(full_url: String, resource: Value) -> Value {
+    object([("fullUrl", full_url.into()), ("resource", resource)])
+}
+
 /// A Bundle of type `collection`; `system` is the system of its identifier.
-fn collection(profile: Profile, system: &str, id: Uuid, now: DateTime<Utc>, entries: &[Value]) -> Value {
-    json!({
+fn collection(profile: Profile, system: &str, id: Uuid, now: DateTime<Utc>, entries: Vec<Value>) -> Value {
+    let mut bundle = json!({
         "resourceType": "Bundle",
         "id": id,
         "meta": { "profile": [profile.url()] },
         "identifier": { "system": system, "value": id },
         "type": "collection",
         "timestamp": instant_text(now),
-        "entry": entries,
-    })
+    });
+    put(&mut bundle, "entry", Value::Array(entries));
+    bundle
 }
 
 /// The elements of every `ClaimResponse`, whatever the outcome.
@@ -200,17 +247,21 @@ fn claim_response<'a>(context: &ResponseContext<'a>, echoed: &mut EchoedEntries<
         .iter()
         .map(|item| response_item(context, item, &mut notes))
         .collect();
-    put(&mut response, "item", json!(items));
+    put(&mut response, "item", Value::Array(items));
     if let Some((_, first)) = case.approvals().next() {
         put(&mut response, "preAuthRef", json!(first.number));
         put(&mut response, "preAuthPeriod", period(first.start, first.end));
         let action = json!({ "url": extension_url("reviewAction"), "extension": [
             { "url": "number", "valueString": first.number },
         ] });
-        put(&mut response, "adjudication", json!([adjudication(&action)]));
+        put(
+            &mut response,
+            "adjudication",
+            Value::Array(vec![adjudication(action)]),
+        );
     }
     if !notes.is_empty() {
-        put(&mut response, "processNote", json!(notes));
+        put(&mut response, "processNote", Value::Array(notes));
     }
     response
 }
@@ -297,12 +348,15 @@ fn response_item(context: &ResponseContext<'_>, item: &Item, notes: &mut Vec<Val
         Some((Outcome::NotRequired { reason }, _)) => note = Some(reason.clone()),
         None => note = pend_note(item),
     }
-    let action = json!({ "url": extension_url("reviewAction"), "extension": action_parts });
-    let mut response = json!({
-        "extension": extensions,
-        "itemSequence": item.sequence,
-        "adjudication": [adjudication(&action)],
-    });
+    let action = object([
+        ("url", extension_url("reviewAction").into()),
+        ("extension", Value::Array(action_parts)),
+    ]);
+    let mut response = object([
+        ("extension", Value::Array(extensions)),
+        ("itemSequence", item.sequence.into()),
+        ("adjudication", Value::Array(vec![adjudication(action)])),
+    ]);
     if let Some(text) = note {
         let number = notes.len() + 1;
         put(&mut response, "noteNumber", json!([number]));
@@ -346,8 +400,11 @@ fn echoed_extensions(claim_item: Option<&Value>) -> Vec<Value> {
     extensions
 }
 
-fn adjudication(action: &Value) -> Value {
-    json!({ "extension": [action], "category": concept(ADJUDICATION_CATEGORIES, "submitted") })
+fn adjudication(action: Value) -> Value {
+    object([
+        ("extension", Value::Array(vec![action])),
+        ("category", concept(ADJUDICATION_CATEGORIES, "submitted")),
+    ])
 }
 
 fn period(start: NaiveDate, end: Option<NaiveDate>) -> Value {

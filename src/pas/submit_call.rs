@@ -17,8 +17,8 @@ pub(super) struct SubmitCall<'a> {
     pub client: &'a Client,
     /// The request.
     pub request: &'a Request<'a>,
-    /// The request again, with its decimals marked (`fhir::decimals`), for what the response returns of it.
-    pub echoed: &'a Request<'a>,
+    /// The text of the request Bundle as it was sent.
+    pub text: &'a str,
     /// The time of receipt.
     pub now: DateTime<Utc>,
 }

@@ -4,13 +4,11 @@
 
 use super::subscription_checks::check;
 use crate::auth::BackendCaller;
-use crate::clock::new_id;
 use crate::error::{Error, Result};
 use crate::fhir::{self, put};
 use crate::ig::pas::PasGuide;
 use crate::state::State;
 use crate::store::Tx;
-use crate::store::queues::OutboxMessage;
 use crate::store::subscriptions::Subscription;
 use crate::wire::interaction::{Create, Delete, Read, Update};
 use crate::wire::resource;
@@ -22,6 +20,9 @@ use serde_json::{Value, json};
 use std::fmt::Display;
 use uuid::Uuid;
 
+/// How many messages of a deleted subscription are given up in the unit of work that deletes it.
+const GIVEN_UP_AT_ONCE: i64 = 500;
+
 /// `POST Subscription`: stores it with status `requested` and queues the handshake.
 pub async fn create(
     StateExtractor(state): StateExtractor<State>,
@@ -31,11 +32,12 @@ pub async fn create(
 ) -> Result<FhirResponse, FhirFailure> {
     let id = state.new_id();
     let new = new_subscription(&caller, id, body.value, "requested")?;
+    let limit = state.config.limits.subscriptions;
     let stored = state
         .store
-        .write((new, state.now()), |tx, (new, now)| {
+        .write((new, limit, state.now()), |tx, (new, limit, now)| {
             Box::pin(async move {
-                tx.add_subscription(new, *now).await?;
+                tx.add_subscription(new, *limit, *now).await?;
                 enqueue_handshake(tx, new, *now).await?;
                 Ok(new.clone())
             })
@@ -98,7 +100,7 @@ pub async fn delete(
     state
         .store
         .write(own.id, |tx, id| {
-            Box::pin(async move { tx.delete_subscription(*id).await })
+            Box::pin(async move { tx.delete_subscription(*id, GIVEN_UP_AT_ONCE).await })
         })
         .await?;
     Ok(StatusCode::NO_CONTENT)
@@ -109,7 +111,7 @@ pub(super) async fn find_own(state: &State, caller: &BackendCaller, id: &str) ->
     let uuid: Uuid = id.parse().map_err(|_| not_found(id))?;
     let found = state
         .store
-        .read(uuid, |tx, id| Box::pin(async move { tx.subscription(*id).await }))
+        .read_one(uuid, |tx, id| Box::pin(async move { tx.subscription(*id).await }))
         .await?;
     found
         .filter(|subscription| subscription.client == caller.client.id)
@@ -144,16 +146,7 @@ async fn enqueue_handshake(tx: &mut Tx, subscription: &Subscription, now: DateTi
     let number = subscription.event_count;
     let payload =
         json!({ "subscription": id, "handshake": true, "version": version, "number": number }).to_string();
-    let message_id = new_id(now);
-    let message = OutboxMessage {
-        id: message_id,
-        case: None,
-        kind: "notification",
-        recipient: &format!("subscription/{id}"),
-        payload: &payload,
-        dedupe_key: &format!("subscription/{id}/handshake/{message_id}"),
-    };
-    tx.enqueue_message(&message, now).await.map(drop)
+    tx.enqueue_handshake(subscription, payload, now).await
 }
 
 /// The resource as the client sent it, with the server's id and its status at this time.

@@ -149,7 +149,7 @@ async fn find_all_own(state: &State, caller: &BackendCaller) -> Result<Vec<Subsc
     let client = caller.client.id;
     state
         .store
-        .read(client, |tx, id| {
+        .read_one(client, |tx, id| {
             Box::pin(async move { tx.subscriptions_of(*id).await })
         })
         .await

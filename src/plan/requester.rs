@@ -63,11 +63,12 @@ pub fn requester_of_order<'a>(order: &'a Value, find: &dyn Fn(&str) -> Option<&'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fhir::reference::find;
+    use crate::fhir::reference::ByTypeAndId;
     use serde_json::json;
 
     fn npis(order: &Value, resources: &[&Value]) -> Vec<String> {
-        requester_of_order(order, &|reference| find(reference, order, resources)).npis
+        let index = ByTypeAndId::new(resources.iter().copied());
+        requester_of_order(order, &|reference| index.find(reference, order)).npis
     }
 
     fn practitioner(id: &str, npi: &str) -> Value {

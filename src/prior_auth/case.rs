@@ -3,7 +3,7 @@
 use super::denial::Denial;
 use super::event::{Event, EventBody, Received};
 use super::item::{Approval, Item, ItemDecision, ItemStatus, Outcome};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeZone, Utc};
 use uuid::Uuid;
 
 /// The state of a case, computed from its events.
@@ -59,7 +59,7 @@ impl PriorAuth {
                     by: event.actor.clone(),
                     outcome: outcome.as_ref().clone(),
                 };
-                if let Some(item) = self.items.iter_mut().find(|i| i.sequence == *sequence) {
+                if let Some(item) = self.item_mut(*sequence) {
                     item.status = match outcome.as_ref() {
                         Outcome::Approved(_) => ItemStatus::Approved,
                         Outcome::Denied(_) => ItemStatus::Denied,
@@ -70,11 +70,16 @@ impl PriorAuth {
                 }
             }
             EventBody::Referred { sequence, .. } => {
-                if let Some(item) = self.items.iter_mut().find(|i| i.sequence == *sequence) {
+                if let Some(item) = self.item_mut(*sequence) {
                     item.status = ItemStatus::PhysicianReview;
                 }
             }
         }
+    }
+
+    /// A decision of the software follows the evaluation of its item, so the search begins at the last item.
+    fn item_mut(&mut self, sequence: u32) -> Option<&mut Item> {
+        self.items.iter_mut().rev().find(|i| i.sequence == sequence)
     }
 
     /// The item with this sequence.
@@ -108,6 +113,21 @@ impl PriorAuth {
             .iter()
             .filter(|i| i.status.is_open())
             .find_map(|i| i.queue.as_deref())
+    }
+
+    /// When approvals end: at the start of the day after their last day, in the plan's time zone.
+    pub fn approval_ends(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        self.approvals().filter_map(|(_, approval)| {
+            let day_after = approval.end?.succ_opt()?;
+            // Some zones begin a day later than at midnight when their clocks change.
+            let start = (0..=3).find_map(|hour| {
+                self.received
+                    .zone
+                    .from_local_datetime(&day_after.and_hms_opt(hour, 0, 0)?)
+                    .earliest()
+            });
+            start.map(|start| start.with_timezone(&Utc))
+        })
     }
 
     /// The approvals with their items.

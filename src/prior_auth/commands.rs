@@ -4,6 +4,7 @@
 use super::case::PriorAuth;
 use super::event::{Event, EventBody, InternalNote, Received};
 use super::item::{Approval, Item, ItemStatus, Outcome};
+use super::item_verdict::SharedVerdicts;
 use super::reviewer::Actor;
 use crate::rules::{Decision, Verdict};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -62,8 +63,9 @@ impl PriorAuth {
             Actor::Client { id: client },
             EventBody::Received(Box::new(new.received)),
         )];
+        let mut verdicts = SharedVerdicts::default();
         for item in new.items {
-            let (item, outcome) = apply_verdict(item, today);
+            let (item, outcome) = apply_verdict(item, today, &mut verdicts);
             let sequence = item.sequence;
             bodies.push((Actor::Software, EventBody::Evaluated(Box::new(item))));
             if let Some(outcome) = outcome {
@@ -88,7 +90,7 @@ impl PriorAuth {
 
 /// Turns a verdict into the first status of an item. Approvals and items that need no authorization are decided at once
 /// and never enter a queue; everything else waits for staff.
-fn apply_verdict(new: NewItem, today: NaiveDate) -> (Item, Option<Outcome>) {
+fn apply_verdict(new: NewItem, today: NaiveDate, verdicts: &mut SharedVerdicts) -> (Item, Option<Outcome>) {
     // The approved period contains the days asked for, also when they are in the past.
     let start = new.serviced.unwrap_or(today);
     let (status, queue, outcome) = match &new.verdict.decision {
@@ -128,7 +130,7 @@ fn apply_verdict(new: NewItem, today: NaiveDate) -> (Item, Option<Outcome>) {
         reference_number: new.reference_number,
         status,
         queue,
-        verdict: new.verdict,
+        verdict: verdicts.share(new.sequence, new.verdict),
         gold_card: new.gold_card,
         shadow: new.shadow,
         decision: None,

@@ -75,7 +75,7 @@ impl Deny<'_> {
             self.reason.trim().to_owned(),
             self.note.trim().to_owned(),
         ]);
-        denial::digest(&parts)
+        denial::digest(parts.iter().map(String::as_str))
     }
 
     fn internal_note(&self) -> InternalNote {
@@ -282,7 +282,8 @@ impl PriorAuth {
     fn staff_event(&self, by: &Reviewer, at: DateTime<Utc>, body: EventBody) -> Event {
         Event {
             seq: self.version + 1,
-            at,
+            // The clocks of two servers may differ; the history of a case never goes back in time.
+            at: at.max(self.changed),
             actor: Actor::Staff(by.clone()),
             body,
         }

@@ -3,9 +3,9 @@
 use super::command_error::CommandError;
 use super::reviewer::Reviewer;
 use super::wording;
+use aws_lc_rs::digest::{Context, SHA256};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// The denial of an item: a coded reason, the specific reason for this member, and the physician who attests it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,13 +63,14 @@ impl Denial {
 }
 
 /// SHA-256 over texts and their lengths, as lower-case hex.
-pub(super) fn digest(parts: &[String]) -> String {
-    let mut hash = Sha256::new();
+pub(super) fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hash = Context::new(&SHA256);
     for part in parts {
-        hash.update(part.len().to_le_bytes());
+        hash.update(&part.len().to_le_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize()
+    hash.finish()
+        .as_ref()
         .iter()
         .fold(String::with_capacity(64), |mut text, byte| {
             use std::fmt::Write;

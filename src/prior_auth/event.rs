@@ -1,6 +1,7 @@
 //! Events: what happened to a case, when, who did it and why. Events are only added. Each stores the hash of the event
 //! before it, so that a later change to the history can be detected.
 
+use super::app_access::AppAccess;
 use super::denial::digest;
 use super::item::{Item, Outcome};
 use super::reviewer::Actor;
@@ -94,6 +95,9 @@ pub struct Received {
     /// on cases that were received before admissions were stored: everything in their requests decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admission: Option<Admission>,
+    /// Which member apps may read the case.
+    #[serde(default, skip_serializing_if = "AppAccess::is_all")]
+    pub app_access: AppAccess,
 }
 
 /// What a reviewer adds to a decision for internal use. It is never sent to members, providers or apps.
@@ -137,7 +141,7 @@ impl EventBody {
 
 /// The hash of an event, as lower-case hex: SHA-256 over the hash of the event before it and all its stored fields.
 pub fn chain_hash(previous: &str, event: &Event, body: &str) -> String {
-    let parts = [
+    digest([
         previous,
         &event.seq.to_string(),
         &crate::fhir::dates::instant_text(event.at),
@@ -145,6 +149,5 @@ pub fn chain_hash(previous: &str, event: &Event, body: &str) -> String {
         event.actor.name(),
         event.actor.role(),
         body,
-    ];
-    digest(&parts.map(str::to_owned))
+    ])
 }

@@ -1,8 +1,9 @@
 //! The items of a case: what was requested, the verdict of the policies, the status and the decision.
 
 use super::denial::Denial;
+use super::item_verdict::ItemVerdict;
 use super::reviewer::Actor;
-use crate::rules::{self, Verdict, VerdictSource};
+use crate::rules::{self, VerdictSource};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,14 +31,14 @@ pub struct Item {
     /// The queue of the item while it is open.
     pub queue: Option<String>,
     /// The verdict of the policies, with its trace.
-    pub verdict: Verdict,
+    pub verdict: ItemVerdict,
     /// NPIs of the requester that held a gold card for this item on the day of receipt. The policies were evaluated
     /// with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gold_card: Vec<String>,
     /// The verdicts of policies in state `shadow`, for the plan's own analysis. They affect nothing and are not sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub shadow: Vec<Verdict>,
+    pub shadow: Vec<rules::Verdict>,
     /// The decision, once there is one.
     pub decision: Option<ItemDecision>,
 }
@@ -86,6 +87,13 @@ impl ItemStatus {
     /// Whether the item waits for staff.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Intake | Self::ClinicalReview | Self::PhysicianReview)
+    }
+
+    /// The status of items that wait for staff with this stored value.
+    pub fn open(stored: &str) -> Option<Self> {
+        [Self::Intake, Self::ClinicalReview, Self::PhysicianReview]
+            .into_iter()
+            .find(|status| status.as_str() == stored)
     }
 
     /// The stored value.

@@ -8,6 +8,7 @@
 //! way to make one is [`Denial::attest`], which requires a named physician with a valid credential (42 CFR 422.566(d),
 //! 438.210(b)(3)).
 
+pub mod app_access;
 mod case;
 mod command_error;
 mod commands;
@@ -16,9 +17,11 @@ mod decisions;
 mod denial;
 mod event;
 mod item;
+mod item_verdict;
 mod reviewer;
 mod wording;
 
+pub use app_access::AppAccess;
 pub use case::PriorAuth;
 pub use command_error::CommandError;
 pub use commands::{NewCase, NewItem};
@@ -26,5 +29,6 @@ pub use decisions::{Approve, Confirmation, DenialPreview, Deny, Refer};
 pub use denial::Denial;
 pub use event::{Event, EventBody, GENESIS, InternalNote, Received, chain_hash};
 pub use item::{Approval, Item, ItemDecision, ItemStatus, Outcome};
+pub use item_verdict::{ItemVerdict, read_shared_verdicts};
 pub use reviewer::{Actor, Credential, CredentialKind, Reviewer, Role};
 pub use wording::{HardSentence, HardText, LONGEST_REASON, SHORTEST_REASON, reading_grade};

@@ -1,6 +1,7 @@
-//! The two folders of the plan, `rules/` and `questionnaires/`, read from disk as (path, text) pairs. Files and folders
-//! whose names begin with a dot belong to editors and tools and are ignored.
+//! The two folders of the plan, `rules/` and `questionnaires/`, read from disk as (path, text) pairs, or the files that are
+//! compiled into the program. Files and folders whose names begin with a dot belong to editors and tools and are ignored.
 
+use super::builtin::{builtin_forms, builtin_rules};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::rules::Finding;
@@ -21,11 +22,24 @@ pub fn read_folder(folder: &Path) -> Result<Vec<(String, String)>> {
     Ok(files)
 }
 
+/// The files of a folder of policies; without a folder, those that are compiled into the program.
+pub fn read_rules(folder: Option<&Path>) -> Result<Vec<(String, String)>> {
+    folder.map_or_else(|| Ok(builtin_rules()), read_folder)
+}
+
+/// The files of a folder of forms; without a folder, those that are compiled into the program.
+pub fn read_forms(folder: Option<&Path>) -> Result<Vec<(String, String)>> {
+    folder.map_or_else(|| Ok(builtin_forms()), read_folder)
+}
+
 /// The files of both folders that the settings name.
 pub(super) fn read_both(config: &Config) -> Result<PolicySetFiles, Vec<Finding>> {
-    let finding = |e: Error| vec![Finding::new("the folders", None, e.message())];
-    let rules = read_folder(&config.rules).map_err(finding)?;
-    let forms = read_folder(&config.forms).map_err(finding)?;
+    let finding = |setting: &str, e: &Error| {
+        let message = format!("{}. {}", e.message(), config.where_set(setting));
+        vec![Finding::new("the folders", None, message)]
+    };
+    let rules = read_rules(config.rules_folder()).map_err(|e| finding("rules", &e))?;
+    let forms = read_forms(config.forms_folder()).map_err(|e| finding("forms", &e))?;
     Ok(PolicySetFiles::new(&rules, &forms))
 }
 
@@ -33,7 +47,10 @@ pub(super) fn read_both(config: &Config) -> Result<PolicySetFiles, Vec<Finding>>
 /// added, changed or removed; a folder that cannot be read counts as empty.
 pub fn fingerprint(config: &Config) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
     let mut files = Vec::new();
-    for folder in [&config.rules, &config.forms] {
+    for folder in [config.rules_folder(), config.forms_folder()]
+        .into_iter()
+        .flatten()
+    {
         for path in paths(folder).unwrap_or_default() {
             let (size, modified) =
                 std::fs::metadata(&path).map_or((0, None), |m| (m.len(), m.modified().ok()));

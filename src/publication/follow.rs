@@ -10,7 +10,7 @@ use crate::state::State;
 pub async fn follow(state: &State) -> Result<usize> {
     let newest = state
         .store
-        .read((), |tx, ()| {
+        .read_one((), |tx, ()| {
             Box::pin(async move { tx.newest_publication_number().await })
         })
         .await?;
@@ -21,7 +21,7 @@ pub async fn follow(state: &State) -> Result<usize> {
     }
     let publication = state
         .store
-        .read((), |tx, ()| {
+        .read_one((), |tx, ()| {
             Box::pin(async move { tx.newest_publication().await })
         })
         .await?;

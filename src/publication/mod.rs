@@ -7,14 +7,16 @@
 //! reads the log again. Requests in progress keep the set that they started with. Checking is CPU-bound and runs on
 //! blocking threads, so it does not delay responses.
 
+mod builtin;
 mod changes;
 mod folders;
 mod follow;
 mod proposal;
 mod record;
 
+pub use builtin::{builtin_forms, builtin_rules};
 pub use changes::{Change, ChangeKind, Excerpt, changes, side_by_side};
-pub use folders::{fingerprint, read_folder};
+pub use folders::{fingerprint, read_folder, read_forms, read_rules};
 pub use follow::follow;
 pub use proposal::{ProposalOutcome, confirm, pending_proposal, propose, withdraw};
 pub use record::load_public_list;
@@ -112,7 +114,7 @@ pub async fn publish_at_start(clock: &Clock, store: &Store, policy_set: PolicySe
 /// The policy set of the newest publication; `None` when nothing was ever published.
 pub async fn current(clock: &Clock, store: &Store) -> Result<Option<PolicySet>> {
     let newest = store
-        .read((), |tx, ()| {
+        .read_one((), |tx, ()| {
             Box::pin(async move { tx.newest_publication().await })
         })
         .await?;

@@ -27,7 +27,7 @@ pub enum ProposalOutcome {
 pub async fn pending_proposal(state: &State) -> Result<Option<(Proposal, PolicySetFiles)>> {
     let pending = state
         .store
-        .read((), |tx, ()| Box::pin(async move { tx.pending_proposal().await }))
+        .read_one((), |tx, ()| Box::pin(async move { tx.pending_proposal().await }))
         .await?;
     let Some(proposal) = pending else { return Ok(None) };
     let files = load_files(&state.store, proposal.set_hash.clone()).await?;
@@ -182,7 +182,7 @@ fn require_policy_role(by: &Reviewer) -> Result<()> {
     ))
 }
 
-fn not_pending() -> Error {
+pub(super) fn not_pending() -> Error {
     Error::conflict(
         "This proposal was already confirmed, withdrawn or replaced. Reload the page to see the current state",
     )

@@ -98,8 +98,10 @@ async fn write_publication(tx: &mut Tx, new: &NewPublication) -> Result<(Publica
         Some((proposal, by)) => {
             let pending = tx.pending_proposal().await?;
             proposal::may_confirm(pending.as_ref(), proposal.id, by, number)?;
-            tx.close_proposal(proposal.id, ProposalResolution::Confirmed, Some(by.id), new.now)
-                .await?;
+            let closed = tx.close_proposal(proposal.id, ProposalResolution::Confirmed, Some(by.id), new.now);
+            if !closed.await? {
+                return Err(proposal::not_pending());
+            }
             (proposed_by, confirmed_by) = (Some(proposal.by.clone()), Some(named(by)));
         }
         None => {
@@ -156,7 +158,7 @@ pub(super) async fn load_stored(
 /// The files of a stored policy set.
 pub(super) async fn load_files(store: &Store, hash: String) -> Result<PolicySetFiles> {
     let stored = store
-        .read(hash.clone(), |tx, hash| {
+        .read_one(hash.clone(), |tx, hash| {
             Box::pin(async move { tx.policy_set(hash).await })
         })
         .await?;
@@ -172,7 +174,7 @@ pub async fn load_public_list(store: &Store, hash: &str) -> Result<Arc<PublicLis
 
 async fn public_list_text(store: &Store, hash: String) -> Result<String> {
     let stored = store
-        .read(hash.clone(), |tx, hash| {
+        .read_one(hash.clone(), |tx, hash| {
             Box::pin(async move { tx.public_list(hash).await })
         })
         .await?;

@@ -9,8 +9,8 @@ use crate::fhir::bundle::{BundleIndex, parse_stored_request};
 use crate::fhir::{self, dates, list};
 use crate::plan::{Coverage, Member};
 use crate::prior_auth::{Event, PriorAuth};
-use crate::rules::claim_item_facts;
-use crate::state::State;
+use crate::rules::ClaimParts;
+use crate::state::{PolicySet, State, WorkSize};
 use crate::store::fan_out::Recipients;
 use chrono::{Days, Months, NaiveDate};
 use serde_json::Value;
@@ -110,6 +110,11 @@ impl RequestedItem {
 }
 
 impl CaseView {
+    /// About how much work it is to build the page.
+    pub fn page_size(&self) -> WorkSize {
+        WorkSize::new(0, self.events.len())
+    }
+
     /// The item as requested; an empty one when the request has no item with this sequence.
     pub fn requested_item(&self, sequence: u32) -> RequestedItem {
         self.requested_items
@@ -160,35 +165,37 @@ pub(super) async fn read_case_view(state: &State, id: Uuid) -> Result<CaseView> 
             })
         })
         .await?;
-    let StoredCase {
-        case,
-        events,
-        member,
-        coverage,
-        client,
-        text,
-        recipients,
-    } = found.ok_or_else(|| Error::not_found("case", id))?;
-    let request = parse_stored_request(&text, id)?;
-    let day = case.received_at.with_timezone(&case.received.zone).date_naive();
+    let stored = found.ok_or_else(|| Error::not_found("case", id))?;
     let policy_set = state.policy_set();
-    Ok(CaseView {
-        plan_name: policy_set
-            .rules
-            .plan(&coverage.plan, day)
-            .map(|plan| plan.name.clone()),
-        client_names: client
-            .into_iter()
-            .map(|client| (client.id, client.name))
-            .collect(),
-        requested_items: requested_items(&request, case.received.zone),
-        evidence: CaseEvidence::collect(&request, case.received.admission.as_ref(), &policy_set.forms, day),
-        deliveries: recipients.into(),
-        case,
-        events,
-        member,
-        coverage,
-    })
+    let size = WorkSize::new(stored.text.len(), stored.case.items.len());
+    state.compute(size, || stored.into_view(&policy_set)).await
+}
+
+impl StoredCase {
+    fn into_view(self, policy_set: &PolicySet) -> Result<CaseView> {
+        let case = self.case;
+        let request = parse_stored_request(&self.text, case.id)?;
+        let day = case.received_at.with_timezone(&case.received.zone).date_naive();
+        let admission = case.received.admission.as_ref();
+        Ok(CaseView {
+            plan_name: policy_set
+                .rules
+                .plan(&self.coverage.plan, day)
+                .map(|plan| plan.name.clone()),
+            client_names: self
+                .client
+                .into_iter()
+                .map(|client| (client.id, client.name))
+                .collect(),
+            requested_items: requested_items(&request, case.received.zone),
+            evidence: CaseEvidence::collect(&request, admission, &policy_set.forms, day),
+            deliveries: self.recipients.into(),
+            case,
+            events: self.events,
+            member: self.member,
+            coverage: self.coverage,
+        })
+    }
 }
 
 /// The items of the Claim in a request. Dates without a time are days in `zone`.
@@ -200,10 +207,11 @@ pub(super) fn requested_items(request: &Value, zone: chrono_tz::Tz) -> Vec<Reque
     let Some(claim) = claim.map(|entry| entry.resource) else {
         return Vec::new();
     };
+    let parts = ClaimParts::new(claim);
     list(claim, "item")
         .filter_map(|item| {
             let sequence = u32::try_from(item.get("sequence")?.as_u64()?).ok()?;
-            let facts = claim_item_facts(claim, item);
+            let facts = parts.item_facts(item);
             let performer = facts
                 .get("performer")
                 .map(|r| serde_json::json!({ "reference": r }));

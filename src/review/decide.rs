@@ -1,20 +1,21 @@
-//! Decisions of reviewers: approve as requested, refer, deny. The case is read, checked by `prior_auth` and written in
-//! one unit of work together with the jobs that follow from the decision. A refused decision writes nothing, and so does
-//! a denial that the physician has not confirmed.
+//! Decisions of reviewers: approve as requested, refer, deny. The case is read and the decision checked by `prior_auth`;
+//! then the events and the messages that follow from them are written in one unit of work, if the case is still the one
+//! that was read. A refused decision writes nothing, and so does a denial that the physician has not confirmed.
 //!
 //! Approving less than requested is an adverse decision, like a denial (42 CFR 422.566(d)). This module does not
 //! support it.
 
 use super::case_view::{RequestedItem, requested_items};
 use crate::clock::new_number;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fhir::bundle::parse_stored_request;
 use crate::prior_auth::{
     Approve, CommandError, Confirmation, DenialPreview, Deny, Event, EventBody, Outcome, PriorAuth, Refer,
     Reviewer,
 };
 use crate::rules::DenialReason;
-use crate::state::State;
+use crate::state::{State, WorkSize};
+use crate::store::fan_out::{MailRecipients, StoredDecisions};
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
@@ -84,45 +85,101 @@ pub struct DenialToConfirm {
     pub hard_text_not_accepted: bool,
 }
 
+/// How often a decision is checked again because the case changed between its check and its unit of work.
+const MAX_ATTEMPTS: u32 = 3;
+
 /// Carries out a decision. The same decision a second time changes nothing.
 pub async fn decide(state: &State, by: &Reviewer, decision: ReviewDecision) -> Result<ReviewResult> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match decide_once(state, by, &decision).await {
+            Err(Attempt::CaseChanged(_)) if attempts < MAX_ATTEMPTS => {}
+            Err(Attempt::CaseChanged(error) | Attempt::Refused(error)) => return Err(error),
+            Ok(result) => return Ok(result),
+        }
+    }
+}
+
+/// Why an attempt recorded nothing.
+enum Attempt {
+    /// The case changed after it was read. A new attempt sees the change.
+    CaseChanged(Error),
+    /// The decision is refused, or it could not be stored.
+    Refused(Error),
+}
+
+impl From<Error> for Attempt {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// Reads the case, checks the decision, and writes what follows if the case has not changed since.
+async fn decide_once(
+    state: &State,
+    by: &Reviewer,
+    decision: &ReviewDecision,
+) -> Result<ReviewResult, Attempt> {
+    let (case, text, mail) = read_decided_case(state, decision.case).await?;
     let inputs = DecisionInputs {
         by: by.clone(),
         reasons: state.policy_set().rules.denial_reasons().to_vec(),
         numbers: decision.items.iter().map(|_| new_number("PA")).collect(),
         grade_limit: state.config.wording.reading_grade,
-        now: state.now(),
-        decision,
+        now: state.now().max(case.changed),
+        decision: decision.clone(),
     };
-    let (result, events) = state
+    let size = WorkSize::new(text.len(), decision.items.len());
+    let proposed = state.compute(size, || {
+        let request = parse_stored_request(&text, case.id)?;
+        let context = DecisionContext {
+            inputs: &inputs,
+            requested: requested_items(&request, case.received.zone),
+        };
+        context.events(&case)
+    });
+    let events = match proposed.await? {
+        Proposed::Events(events) if events.is_empty() => return Ok(ReviewResult::Unchanged(case)),
+        Proposed::Events(events) => events,
+        Proposed::Denial(denial) => return Ok(ReviewResult::ConfirmDenial(denial)),
+    };
+    let kinds: Vec<&'static str> = events.iter().map(|event| event.body.kind()).collect();
+    let unit = state
         .store
-        .write(inputs, |tx, inputs| {
+        .write((case, events, mail), |tx, (case, events, mail)| {
             Box::pin(async move {
-                let id = inputs.decision.case;
-                let case = tx.case(id).await?.ok_or_else(|| Error::not_found("case", id))?;
-                let text = tx.request_text(case.received.request).await?;
-                let request = parse_stored_request(&text, case.id)?;
-                let context = DecisionContext {
-                    inputs,
-                    requested: requested_items(&request, case.received.zone),
+                let after = tx.append(case, events).await?;
+                let decisions = StoredDecisions {
+                    case: &after,
+                    events,
+                    mail,
                 };
-                let events = match context.events(&case)? {
-                    Proposed::Events(events) => events,
-                    Proposed::Denial(denial) => return Ok((ReviewResult::ConfirmDenial(denial), Vec::new())),
-                };
-                if events.is_empty() {
-                    return Ok((ReviewResult::Unchanged(case), events));
-                }
-                let after = tx.append(&case, &events).await?;
-                tx.enqueue_fan_out(case.id, &events, false).await?;
-                Ok((ReviewResult::Recorded(after), events))
+                tx.fan_out(&decisions).await?;
+                Ok(after)
             })
-        })
-        .await?;
-    for event in events {
-        metrics::counter!("assent_reviews_total", "event" => event.body.kind()).increment(1);
+        });
+    let after = unit.await.map_err(|error| match error.kind() {
+        ErrorKind::Conflict => Attempt::CaseChanged(error),
+        _ => Attempt::Refused(error),
+    })?;
+    for kind in kinds {
+        metrics::counter!("assent_reviews_total", "event" => kind).increment(1);
     }
-    Ok(result)
+    Ok(ReviewResult::Recorded(after))
+}
+
+/// The case with its request as received, and who gets an email notice of a decision on it.
+async fn read_decided_case(state: &State, id: Uuid) -> Result<(PriorAuth, String, MailRecipients)> {
+    let unit = state.store.read(id, |tx, id| {
+        Box::pin(async move {
+            let case = tx.case(*id).await?.ok_or_else(|| Error::not_found("case", id))?;
+            let text = tx.request_text(case.received.request).await?;
+            let mail = tx.mail_recipients(&case).await?;
+            Ok((case, text, mail))
+        })
+    });
+    unit.await
 }
 
 /// A decision with everything that it is checked against, besides the case.
@@ -311,7 +368,6 @@ fn check_not_shortened(until: Option<NaiveDate>, requested_end: Option<NaiveDate
 mod tests {
     use super::super::samples::{self, nurse, physician};
     use super::*;
-    use crate::error::ErrorKind;
     use crate::prior_auth::{InternalNote, ItemStatus};
 
     fn decision(action: ReviewAction) -> ReviewDecision {

@@ -16,12 +16,13 @@ mod queue;
 pub(crate) mod samples;
 mod set_aside;
 
+pub use crate::rules::{CriteriaCounts, conditions, count_conditions};
 pub use access_log::{
     AccessFilters, AccessPage, Opener, check_may_see_access_log, open_case, read_access_log,
 };
 pub use case_view::{CaseView, Deliveries, RequestedItem};
-pub use criteria::{CriteriaCounts, NamedCriterion, conditions, count_conditions, named_criteria};
+pub use criteria::{NamedCriterion, named_criteria};
 pub use decide::{DenialToConfirm, ReviewAction, ReviewDecision, ReviewDenial, ReviewResult, decide};
 pub use evidence::{AnswerOrigin, CaseEvidence, ClinicalEntry, EvidenceLocation, FormAnswer, OrderDetail};
-pub use queue::{Queue, QueueEntry, QueueFilters, queue_version, read_queue};
+pub use queue::{Queue, QueueFilters, QueuePosition, queue_version, read_queue};
 pub use set_aside::SetAsideEvidence;

@@ -175,6 +175,7 @@ pub fn events() -> Vec<Event> {
             assertion: None,
             member_facts: None,
             admission: None,
+            app_access: crate::prior_auth::AppAccess::All,
         },
         items: vec![NewItem {
             sequence: 1,

@@ -6,6 +6,7 @@
 //! whole set. Each criterion is met, not met or unknown. The format cannot express a denial, and neither can this
 //! module.
 
+mod criteria_counts;
 mod evaluate;
 mod finding;
 mod form_question;
@@ -17,12 +18,15 @@ mod publish;
 mod rule_set;
 mod services;
 mod shown_trace;
+mod trace_hash;
 mod trace_text;
 mod units;
 mod verdict;
 
+pub use criteria_counts::{CriteriaCounts, conditions, count_conditions};
 pub use evaluate::case_document::{CaseDocument, CaseInput, CaseKind, MemberFacts};
-pub use evaluate::item::{claim_item_facts, order_item_facts, ordered_references};
+pub use evaluate::case_evidence::CaseEvidence;
+pub use evaluate::item::{ClaimParts, order_item_facts, ordered_references};
 pub use evaluate::request_limits::days_asked_for;
 pub use finding::Finding;
 pub use form_question::{FormQuestion, QuestionKind};
@@ -41,11 +45,12 @@ pub use policy::Policy;
 pub use publish::public_list::{PublicList, PublicListDetails, PublicListRow};
 pub use rule_set::RuleSet;
 pub use shown_trace::{ShownNode, ShownTest};
+pub use trace_hash::hash_trace;
 pub use trace_text::trace_text;
 pub use units::quantity_text;
 pub use verdict::{
-    ApprovalTerms, Code, CoverageAnswer, CoverageContact, CoverageDetail, CoverageReason, Decision, Leaf,
-    NeededDocument, Outcome, Pend, StatedValue, TraceNode, Verdict, VerdictSource, hash_trace, sha256,
+    ApprovalTerms, Code, CoverageAnswer, CoverageContact, CoverageDetail, CoverageReason, CoverageVerdict,
+    Decision, Leaf, NeededDocument, Outcome, Pend, StatedValue, TraceNode, Verdict, VerdictSource, sha256,
 };
 
 #[cfg(test)]

@@ -277,7 +277,7 @@ fn a_policy_applies_only_on_days_when_it_is_effective() {
 }
 
 /// The input for a request for oxygen equipment with these resources.
-fn oxygen<'a>(evidence: &'a Evidence<'a>) -> CaseInput<'a> {
+fn oxygen(evidence: &CaseEvidence) -> CaseInput<'_> {
     CaseInput {
         kind: CaseKind::Pas,
         received: "2026-10-01T14:05:00Z".parse().unwrap(),
@@ -303,7 +303,7 @@ fn a_case_document_has_the_answers_to_the_forms_of_its_policy() {
         "item": [{ "linkId": "oxygen.test-condition", "answer": [{ "valueString": "exercise" }] }] });
     let bundle =
         json!({ "resourceType": "Bundle", "entry": [{ "resource": response }, { "resource": other }] });
-    let evidence = Evidence::new(&Resources::of_bundle(&bundle), None);
+    let evidence = CaseEvidence::new(&Evidence::new(&Resources::of_bundle(&bundle), None));
     let document = rules.case_document(oxygen(&evidence));
     assert_eq!(
         document.as_json()["answers"],
@@ -457,7 +457,7 @@ proptest! {
 
     #[test]
     fn no_claim_or_order_makes_the_item_facts_panic(claim in any_json(), item in any_json()) {
-        prop_assert!(claim_item_facts(&claim, &item).is_object());
+        prop_assert!(ClaimParts::new(&claim).item_facts(&item).is_object());
         prop_assert!(order_item_facts(&item, &|_| None).is_object());
     }
 }
@@ -557,7 +557,7 @@ fn active_and_shadow_versions_each_read_the_answers_to_their_own_form() {
     let mut resources = Resources::default();
     resources.add_from_server("first", &first);
     resources.add_from_server("second", &second);
-    let evidence = Evidence::new(&resources, None);
+    let evidence = CaseEvidence::new(&Evidence::new(&resources, None));
     let document = rules.case_document(oxygen(&evidence));
     let edema = |verdict: &Verdict| {
         let text = trace_text(verdict);
@@ -616,4 +616,67 @@ fn the_answer_of_a_row_is_used_on_days_without_a_policy_version() {
         "{verdict:?}"
     );
     assert_eq!(verdict.error, None);
+}
+
+/// Two documents of one request that share the evidence of a fixture: one for its item, and one for another day.
+fn sharing_evidence(rules: &RuleSet, fixture: &Value) -> [CaseDocument; 2] {
+    let document = CaseDocument::from_json(fixture.clone()).unwrap();
+    let evidence = document.evidence().clone();
+    let mut own = fixture.clone();
+    for name in ["res", "admission", "answers"] {
+        own.as_object_mut().unwrap().remove(name);
+    }
+    let mut other = own.clone();
+    other["item"]["period"] = json!({ "start": "2027-03-01", "end": "2027-03-31" });
+    [own, other].map(|own| {
+        let document = CaseDocument::from_own(own, evidence.clone()).unwrap();
+        let forms = rules.policy_for(&document).map(Policy::forms).unwrap_or_default();
+        document.with_answers(&forms)
+    })
+}
+
+#[test]
+fn documents_that_share_evidence_have_the_verdicts_of_documents_of_their_own() {
+    let rules = shipped();
+    let mut differing = 0;
+    for (file, fixture) in &rules.fixtures {
+        let documents = sharing_evidence(&rules, fixture);
+        let verdicts = documents.each_ref().map(|document| rules.evaluate(document));
+        for (document, verdict) in documents.iter().zip(&verdicts) {
+            let alone = CaseDocument::from_json(document.as_json().clone()).unwrap();
+            assert_eq!(rules.evaluate(&alone), *verdict, "{file}");
+            assert_eq!(rules.evaluate(document), *verdict, "{file}, evaluated again");
+            assert_eq!(
+                rules.evaluate_coverage(document),
+                verdict.clone().into(),
+                "{file}"
+            );
+        }
+        differing += usize::from(verdicts[0].trace_hash != verdicts[1].trace_hash);
+    }
+    assert!(differing > 0, "no fixture depends on the day of service");
+}
+
+#[test]
+fn a_thousand_items_read_the_evidence_once() {
+    let rules = shipped();
+    let result = |n: usize| {
+        json!({ "resource": { "resourceType": "Observation", "id": n.to_string(), "status": "final",
+            "code": { "coding": [{ "system": "http://loinc.org", "code": "59408-5" }] },
+            "effectiveDateTime": "2026-09-24", "valueQuantity": { "value": 87, "code": "%" } } })
+    };
+    let entries: Vec<Value> = (0..2000).map(result).collect();
+    let bundle = json!({ "resourceType": "Bundle", "entry": entries });
+    let evidence = CaseEvidence::new(&Evidence::new(&Resources::of_bundle(&bundle), None));
+    let began = std::time::Instant::now();
+    let hashes: std::collections::HashSet<String> = (0..1000)
+        .map(|_| rules.evaluate(&rules.case_document(oxygen(&evidence))).trace_hash)
+        .collect();
+    assert_eq!(hashes.len(), 1);
+    // Reading the evidence for each item took minutes in this build.
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(30),
+        "{:?}",
+        began.elapsed()
+    );
 }

@@ -1,12 +1,13 @@
 //! The verdict on one item: coverage answer, decision, outcome of each criterion, and trace. These types are stored
-//! with the case and read back unchanged. They cannot express a denial: only a physician can deny.
+//! with the case and read back unchanged; what is empty is not written, because half of a trace would be empty members.
+//! They cannot express a denial: only a physician can deny.
 
 use crate::rules::evaluate::request_limits::limit_text;
 use crate::rules::period::Period;
+use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// The result of evaluating one item.
@@ -19,13 +20,37 @@ pub struct Verdict {
     /// The decision, for PAS.
     pub decision: Decision,
     /// The outcome of each criterion of the policy. Empty if the coverage answer decided alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub criteria: BTreeMap<String, Outcome>,
     /// The coverage rules up to the one that applied, then the condition `approve.when`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<TraceNode>,
     /// The hash of the trace, from `hash_trace`.
     pub trace_hash: String,
     /// Why the evaluation failed. The decision is then a pend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// The coverage answer for an order, without what only a request needs: decision, criteria and trace.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CoverageVerdict {
+    /// The policy or list row that was applied.
+    pub source: VerdictSource,
+    /// The coverage answer.
+    pub coverage: CoverageAnswer,
+    /// Why the evaluation failed.
+    pub error: Option<String>,
+}
+
+impl From<Verdict> for CoverageVerdict {
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            source: verdict.source,
+            coverage: verdict.coverage,
+            error: verdict.error,
+        }
+    }
 }
 
 /// The policy or list row that gave a verdict.
@@ -112,6 +137,7 @@ pub struct ApprovalTerms {
     /// Why, in one sentence.
     pub reason: String,
     /// How long the approval is valid, as the policy writes it: `12 months`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period: Option<String>,
 }
 
@@ -131,6 +157,7 @@ pub struct Pend {
     /// Why, as a code: `clinical-review`, `not-covered`, `detail-code`, `evaluation-error`, `service-in-the-past`, …
     pub reason: String,
     /// One document or form for each criterion that is unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub documents_needed: Vec<NeededDocument>,
 }
 
@@ -148,8 +175,10 @@ pub struct NeededDocument {
     /// The name of the criterion that is unknown.
     pub criterion: String,
     /// The type of document, as a LOINC code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loinc: Option<String>,
     /// The form, as `name|version`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub questionnaire: Option<String>,
     /// What to send, in words.
     pub text: String,
@@ -163,26 +192,37 @@ pub struct CoverageAnswer {
     /// `covered`, `not-covered`, `conditional` or `indeterminate`.
     pub covered: String,
     /// `pa-needed`: `no-auth`, `auth-needed`, `performpa`, `conditional`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pa: Option<String>,
     /// `doc-needed`: `clinical`, `admin`, `patient`, …
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub doc: Vec<String>,
     /// `doc-purpose`: `withpa`, `withclaim`, `withorder`, `retain-doc`, …
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub doc_purpose: Vec<String>,
     /// `info-needed`: `performer`, `location`, `timeframe`, …
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub info_needed: Vec<String>,
     /// Forms, as `name|version`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub questionnaires: Vec<String>,
     /// The reasons for the answer. The first one is the main reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reason: Vec<CoverageReason>,
     /// Limits, decisional and other details.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub detail: Vec<CoverageDetail>,
     /// Whom to contact about the answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub contact: Vec<CoverageContact>,
     /// How long the answer is valid: `90 days`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
     /// The billing codes that the answer is about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub billing_codes: Vec<Code>,
     /// Codes of other orders at the same hook that the answer depends on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dependency: Vec<Code>,
 }
 
@@ -247,6 +287,7 @@ impl CoverageAnswer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CoverageReason {
     /// A code of CRD's value set, if one fits: `gold-card`, `auth-out-network`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// The reason in one sentence.
     pub text: String,
@@ -271,6 +312,7 @@ pub struct CoverageDetail {
     /// An object with one member: `valueUrl`, `valueQuantity`, `valueString`, `valueBoolean` or `valuePeriod`.
     pub value: Value,
     /// When the detail applies, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qualification: Option<String>,
 }
 
@@ -280,8 +322,10 @@ pub struct CoverageContact {
     /// The name of the department.
     pub name: String,
     /// Its telephone number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
     /// Its web page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
 
@@ -291,16 +335,22 @@ pub struct TraceNode {
     /// The outcome.
     pub outcome: Outcome,
     /// The name, if this node is a criterion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub criterion: Option<String>,
     /// The criterion's text. For a coverage rule, its number: `coverage rule 1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// The criterion's citation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cite: Option<String>,
     /// How `of` is combined: `all`, `any`, `first_known`, `not` or `at_least 2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub combine: Option<String>,
     /// The nodes that are combined.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub of: Vec<TraceNode>,
     /// The test, if this node is a test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaf: Option<Leaf>,
 }
 
@@ -310,14 +360,19 @@ pub struct Leaf {
     /// The fact's name in the policy.
     pub fact: String,
     /// What people read instead of the name. Not part of the trace's hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The value found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
     /// The UCUM unit of the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
     /// The date of the value, as the source writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<String>,
     /// The normalized JSONPath of the value in the case document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// The test as the policy writes it: `at_most "88 %"`.
     pub test: String,
@@ -328,6 +383,7 @@ pub struct Leaf {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub negated: Option<String>,
     /// Why the test has this outcome, if value and requirement do not explain it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// The values that `note` is about: those that contradict each other, or one that is not plausible.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -340,46 +396,33 @@ pub struct StatedValue {
     /// The value.
     pub value: Value,
     /// The UCUM unit of the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
     /// The date of the value, as the source writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<String>,
     /// The normalized JSONPath of the value in the case document.
     pub path: String,
 }
 
-/// `sha256:…` of the canonical JSON of a trace: members sorted, no white space. `label`, `required` and `negated` of
-/// a leaf are left out, so that a change of words does not change the hash of a stored case.
-pub fn hash_trace(trace: &[TraceNode]) -> String {
-    let mut json = serde_json::to_value(trace).unwrap_or_default();
-    json.as_array_mut().into_iter().flatten().for_each(remove_words);
-    json.sort_all_objects();
-    sha256(json.to_string().as_bytes())
-}
-
-fn remove_words(node: &mut Value) {
-    if let Some(leaf) = node.get_mut("leaf").and_then(Value::as_object_mut) {
-        leaf.remove("label");
-        leaf.remove("required");
-        leaf.remove("negated");
-    }
-    let below = node.get_mut("of").and_then(Value::as_array_mut);
-    below.into_iter().flatten().for_each(remove_words);
-}
-
 /// `sha256:` and the digest in lowercase hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let digest = Sha256::digest(bytes);
-    digest.iter().fold(String::from("sha256:"), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    format!("sha256:{}", hex(digest(&SHA256, bytes).as_ref()))
+}
+
+/// Lowercase hexadecimal digits.
+pub(in crate::rules) fn hex(bytes: &[u8]) -> String {
+    let digit = |n: u8| char::from_digit(u32::from(n), 16).unwrap_or('0');
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::trace_hash::hash_trace;
 
     fn day(text: &str) -> NaiveDate {
         text.parse().unwrap()

@@ -101,18 +101,6 @@ impl Tx {
         row.map(ClientRow::into_client).transpose()
     }
 
-    /// A client by the issuer of its hook calls.
-    pub async fn client_by_issuer(&mut self, issuer: &str) -> Result<Option<Client>> {
-        let row = on!(self, c => sqlx::query_as::<_, ClientRow>(
-            "SELECT id, client_id, name, doc, disabled FROM client WHERE issuer = $1",
-        )
-        .bind(issuer)
-        .fetch_optional(c)
-        .await)
-        .map_err(database)?;
-        row.map(ClientRow::into_client).transpose()
-    }
-
     /// All clients, in the order of their `client_id`.
     pub async fn clients(&mut self) -> Result<Vec<Client>> {
         let rows = on!(self, c => sqlx::query_as::<_, ClientRow>(

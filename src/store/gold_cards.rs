@@ -1,15 +1,15 @@
 //! The table `gold_card`: entered and ended by the plan, read for every hook, form and request of a provider. Rows are
 //! never deleted.
 
-use super::{Tx, database, on};
+use super::{Tx, database, numbered, on, padded};
 use crate::error::Result;
 use crate::plan::{GoldCard, GoldCardEnd};
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-/// The number of NPIs in one query; a requester has one to three.
-const NPIS_PER_QUERY: usize = 8;
+/// The NPIs in one query; a requester has one to three.
+const MAX_NPIS: usize = 64;
 
 #[derive(FromRow)]
 struct Row {
@@ -90,14 +90,20 @@ impl Tx {
     /// Every gold card of these providers, including ended ones.
     pub async fn gold_cards_of(&mut self, npis: &[String]) -> Result<Vec<GoldCard>> {
         let mut cards = Vec::new();
-        for chunk in npis.chunks(NPIS_PER_QUERY) {
-            let npi = |n: usize| chunk.get(n).map(String::as_str);
-            let rows: Vec<Row> = on!(self, c => sqlx::query_as(
+        for some in npis.chunks(MAX_NPIS) {
+            let npis = padded(some);
+            let sql = format!(
                 "SELECT id, npi, system, code, line_of_business, starts, ends, evidence, added_by, added_at, ended_by, \
-                 ended_at, end_reason FROM gold_card WHERE npi IN ($1, $2, $3, $4, $5, $6, $7, $8) \
-                 ORDER BY npi, starts, id")
-                .bind(npi(0)).bind(npi(1)).bind(npi(2)).bind(npi(3)).bind(npi(4)).bind(npi(5))
-                .bind(npi(6)).bind(npi(7)).fetch_all(c).await)
+                 ended_at, end_reason FROM gold_card WHERE npi IN ({}) ORDER BY npi, starts, id",
+                numbered(1, npis.len())
+            );
+            let rows: Vec<Row> = on!(self, c => {
+                let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+                for npi in &npis {
+                    query = query.bind(npi);
+                }
+                query.fetch_all(c).await
+            })
             .map_err(database)?;
             cards.extend(rows.into_iter().map(GoldCard::from));
         }

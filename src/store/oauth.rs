@@ -201,14 +201,15 @@ impl Tx {
         Ok(row)
     }
 
-    /// Records that a token was issued for a grant.
-    pub async fn record_grant_use(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<()> {
-        on!(self, c => sqlx::query("UPDATE \"grant\" SET last_used = $1 WHERE id = $2")
+    /// Records that a token is issued for a grant. Returns false when the grant has ended. The row stays locked until the
+    /// unit of work ends, so that whoever ends the grant finds the new token too.
+    pub async fn record_grant_use(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<bool> {
+        on!(self, c => sqlx::query("UPDATE \"grant\" SET last_used = $1 WHERE id = $2 AND ended IS NULL")
             .bind(now)
             .bind(id)
             .execute(c)
             .await
-            .map(drop))
+            .map(|r| r.rows_affected() == 1))
         .map_err(database)
     }
 

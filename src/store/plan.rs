@@ -1,12 +1,15 @@
 //! The tables `member`, `coverage` and `provider`: written by the import, read by every API that has to find a member
 //! or provider.
 
-use super::{Tx, bad_row, database, on};
+use super::{Tx, bad_row, database, numbered, on, padded};
 use crate::error::Result;
 use crate::plan::{Coverage, Member, Provider, fold_number};
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
+
+/// The member ids in one query; a message names one to three.
+const MAX_NUMBERS: usize = 64;
 
 #[derive(FromRow)]
 struct MemberRow {
@@ -71,6 +74,75 @@ impl CoverageRow {
             ends: self.ends,
             doc,
         })
+    }
+}
+
+/// A member with one of its coverages, or without any.
+#[derive(FromRow)]
+struct FoundRow {
+    by_member_id: bool,
+    #[sqlx(flatten)]
+    member: MemberRow,
+    #[sqlx(flatten)]
+    coverage: JoinedCoverageRow,
+}
+
+/// The columns of a coverage beside those of its member.
+#[derive(FromRow)]
+struct JoinedCoverageRow {
+    #[sqlx(rename = "id")]
+    member: Uuid,
+    c_id: Option<Uuid>,
+    coverage_key: Option<String>,
+    plan: Option<String>,
+    line_of_business: Option<String>,
+    state: Option<String>,
+    zone: Option<String>,
+    subscriber_id: Option<String>,
+    status: Option<String>,
+    starts: Option<NaiveDate>,
+    ends: Option<NaiveDate>,
+    c_doc: Option<String>,
+}
+
+impl JoinedCoverageRow {
+    /// The coverage; none when the member has none.
+    fn into_coverage(self) -> Result<Option<Coverage>> {
+        let (
+            Some(id),
+            Some(coverage_key),
+            Some(plan),
+            Some(line_of_business),
+            Some(zone),
+            Some(status),
+            Some(doc),
+        ) = (
+            self.c_id,
+            self.coverage_key,
+            self.plan,
+            self.line_of_business,
+            self.zone,
+            self.status,
+            self.c_doc,
+        )
+        else {
+            return Ok(None);
+        };
+        let row = CoverageRow {
+            id,
+            coverage_key,
+            member: self.member,
+            plan,
+            line_of_business,
+            state: self.state,
+            zone,
+            subscriber_id: self.subscriber_id,
+            status,
+            starts: self.starts,
+            ends: self.ends,
+            doc,
+        };
+        row.into_coverage().map(Some)
     }
 }
 
@@ -173,32 +245,65 @@ impl Tx {
         numbers: &[String],
         subscriber: Option<&str>,
     ) -> Result<Vec<Member>> {
-        let mut found: Vec<Member> = Vec::new();
-        for number in numbers {
-            let rows: Vec<MemberRow> = on!(self, c => sqlx::query_as(
-                "SELECT id, member_id, family, given, birth_date, gender, doc FROM member \
-                 WHERE folded_member_id = $1 ORDER BY member_id")
-                .bind(number).fetch_all(c).await)
-            .map_err(database)?;
-            let rows = rows
-                .into_iter()
-                .filter(|row| !found.iter().any(|m| m.id == row.id));
-            let new = rows.map(MemberRow::into_member).collect::<Result<Vec<_>>>()?;
-            found.extend(new);
+        let found = self.members_and_coverages(numbers, subscriber).await?;
+        Ok(found.into_iter().map(|(member, _)| member).collect())
+    }
+
+    /// The members with one of these member ids and their coverages, newest first; if there are none, those with this
+    /// subscriber id. The numbers are folded with [`fold_number`].
+    pub async fn members_and_coverages(
+        &mut self,
+        numbers: &[String],
+        subscriber: Option<&str>,
+    ) -> Result<Vec<(Member, Vec<Coverage>)>> {
+        let mut rows: Vec<FoundRow> = Vec::new();
+        for some in numbers.chunks(MAX_NUMBERS) {
+            rows.extend(self.found_rows(some, subscriber).await?);
         }
-        if !found.is_empty() {
-            return Ok(found);
+        if numbers.is_empty() && subscriber.is_some() {
+            rows = self.found_rows(&[], subscriber).await?;
         }
-        let Some(subscriber) = subscriber else {
-            return Ok(found);
+        let by_member_id = rows.iter().any(|row| row.by_member_id);
+        let mut found: Vec<(Member, Vec<Coverage>)> = Vec::new();
+        for row in rows.into_iter().filter(|row| row.by_member_id == by_member_id) {
+            let coverage = row.coverage.into_coverage()?;
+            let known = found.iter_mut().find(|(member, _)| member.id == row.member.id);
+            match (known, coverage) {
+                (Some((_, coverages)), Some(new)) if !coverages.contains(&new) => coverages.push(new),
+                (Some(_), _) => {}
+                (None, coverage) => found.push((row.member.into_member()?, coverage.into_iter().collect())),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn found_rows(&mut self, numbers: &[String], subscriber: Option<&str>) -> Result<Vec<FoundRow>> {
+        let numbers = padded(numbers);
+        let own = if numbers.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "SELECT id, 0 AS place FROM member WHERE folded_member_id IN ({}) UNION ALL ",
+                numbered(2, numbers.len())
+            )
         };
-        let rows: Vec<MemberRow> = on!(self, c => sqlx::query_as(
-            "SELECT m.id, m.member_id, m.family, m.given, m.birth_date, m.gender, m.doc FROM member m \
-             WHERE m.id IN (SELECT id FROM member WHERE folded_member_id = $1 \
-             UNION SELECT member FROM coverage WHERE folded_subscriber_id = $1) ORDER BY m.member_id")
-            .bind(subscriber).fetch_all(c).await)
-        .map_err(database)?;
-        rows.into_iter().map(MemberRow::into_member).collect()
+        let sql = format!(
+            "WITH found AS ({own}SELECT member AS id, 1 AS place FROM coverage WHERE folded_subscriber_id = $1 \
+             UNION ALL SELECT id, 1 AS place FROM member WHERE folded_member_id = $1) \
+             SELECT f.place = 0 AS by_member_id, m.id, m.member_id, m.family, m.given, m.birth_date, m.gender, m.doc, \
+             c.id AS c_id, c.coverage_key, c.plan, c.line_of_business, c.state, c.zone, c.subscriber_id, c.status, \
+             c.starts, c.ends, c.doc AS c_doc \
+             FROM found f JOIN member m ON m.id = f.id LEFT JOIN coverage c ON c.member = m.id \
+             ORDER BY m.member_id, c.starts DESC, c.id"
+        );
+        on!(self, c => {
+            let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(subscriber);
+            for number in &numbers {
+                query = query.bind(number);
+            }
+            query.fetch_all(c).await
+        })
+        .map_err(database)
     }
 
     /// The members with this family name, folded with `fold_name`, and this birth date.

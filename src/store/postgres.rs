@@ -1,23 +1,33 @@
 //! PostgreSQL: a connection pool and one transaction per unit of work, which is retried after a serialization failure
 //! or deadlock.
 
-use super::{Open, Tx, database};
+use super::failure::{continued_after_failure, database, watched};
+use super::handoff::Handoff;
+use super::open_error;
+use super::pool::{Pool, Pooled};
+use super::tx::{Mode, Open, Shared, Tx, Usage};
 use crate::config;
-use crate::error::{Error, Result};
+use crate::error::{DatabaseFailure, Error, ErrorKind, Result};
 use futures_util::future::BoxFuture;
-use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use std::{str::FromStr, sync::Arc, time::Duration};
-use tokio::sync::Notify;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _};
+use std::{str::FromStr, time::Duration};
 
 /// How often a unit of work is tried after serialization failures and deadlocks.
 const MAX_ATTEMPTS: u32 = 4;
+/// The time limit for one unit of work.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// The time limit for the first connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// The channel on which a process wakes the workers of others.
+const CHANNEL: &str = "assent_outbox";
 
 /// A connection pool for one server.
 #[derive(Debug, Clone)]
 pub struct Postgres {
-    pool: PgPool,
-    wake: Arc<Notify>,
+    options: PgConnectOptions,
+    pool: Pool<sqlx::Postgres>,
+    shared: Shared,
 }
 
 impl Postgres {
@@ -29,71 +39,164 @@ impl Postgres {
             })?
             .application_name("assent")
             .statement_cache_capacity(settings.statement_cache);
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.connections)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options)
+        let mut connection = tokio::time::timeout(CONNECT_LIMIT, options.connect())
             .await
-            .map_err(database)?;
+            .map_err(|_| open_error::postgres_timeout(&options))?
+            .map_err(|e| open_error::postgres(&options, &e))?;
         sqlx::migrate!("migrations/postgres")
-            .run(&pool)
+            .run(&mut connection)
             .await
-            .map_err(Error::unavailable)?;
+            .map_err(|e| open_error::migration(&e))?;
+        connection.close().await.map_err(database)?;
+        let connections = usize::try_from(settings.connections).unwrap_or(1).max(1);
         Ok(Self {
-            pool,
-            wake: Arc::new(Notify::new()),
+            pool: Pool::new(options.clone(), connections),
+            options,
+            shared: Shared::default(),
         })
     }
 
-    pub(super) async fn write<C, T, F>(&self, input: &C, unit: &F) -> Result<T>
+    pub(super) async fn write<C, T, F>(&self, input: C, unit: F, mode: Mode) -> Result<T>
     where
-        F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>>,
+        C: Send + Sync + 'static,
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
     {
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            match self.attempt(input, unit).await {
-                Err(error) if attempts < MAX_ATTEMPTS && is_retryable(&error) => {}
-                other => return other,
+        let own = self.clone();
+        super::to_its_end(None, async move {
+            let mut attempts = 1;
+            loop {
+                match own.try_write(&input, &unit, mode).await {
+                    Err(e)
+                        if attempts < MAX_ATTEMPTS
+                            && e.database_failure() == Some(DatabaseFailure::Retryable) =>
+                    {
+                        attempts += 1;
+                    }
+                    other => return other,
+                }
             }
-        }
+        })
+        .await
     }
 
-    async fn attempt<C, T, F>(&self, input: &C, unit: &F) -> Result<T>
+    async fn try_write<C, T, F>(&self, input: &C, unit: &F, mode: Mode) -> Result<T>
     where
         F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>>,
     {
-        let mut tx = Tx::new(Open::Postgres(self.pool.begin().await.map_err(database)?));
-        let result = unit(&mut tx, input).await;
-        let Open::Postgres(open) = tx.open else {
+        let mut open = self.pool.get().await?;
+        if mode == Mode::Transaction {
+            let begun = run(&mut open.connection, "BEGIN").await;
+            // Nothing ran yet, so the unit of work can be tried on another connection.
+            begun.map_err(|e| self.lost(e).caused_by(DatabaseFailure::Retryable))?;
+            self.shared.counters.add(0, 2, 0);
+        }
+        let mut tx = Tx::new(Open::Postgres(open), mode, &self.shared);
+        let result = match tokio::time::timeout(TIME_LIMIT, watched(unit(&mut tx, input))).await {
+            Ok((Ok(_), true)) => Err(continued_after_failure()),
+            Ok((result, _)) => result,
+            // The connection is dropped, and with it the transaction.
+            Err(_) => return Err(Error::unavailable("a unit of work took too long")),
+        };
+        let Open::Postgres(mut open) = tx.open else {
             return result;
         };
-        if result.is_ok() {
-            open.commit().await.map_err(Error::unavailable)?;
-            if tx.added_work {
-                self.wake.notify_waiters();
+        if let Err(error) = result {
+            let usable = match mode {
+                Mode::Transaction => run(&mut open.connection, "ROLLBACK").await.is_ok(),
+                Mode::OneStatement | Mode::Separate => error.kind() != ErrorKind::Unavailable,
+            };
+            if usable {
+                open.give_back();
             }
-        } else {
-            open.rollback().await.map_err(database)?;
+            return Err(self.lost(error));
+        }
+        if mode == Mode::Transaction {
+            run(&mut open.connection, "COMMIT").await?;
+        }
+        self.shared.counters.add(0, 0, 1);
+        if self.shared.handoff.committed(tx.added) {
+            wake_other_processes(&mut open.connection).await;
+        }
+        open.give_back();
+        result
+    }
+
+    /// Drops the waiting connections when one was lost. Returns the error.
+    fn lost(&self, error: Error) -> Error {
+        if error.database_failure() == Some(DatabaseFailure::ConnectionLost) {
+            self.pool.forget_idle();
+        }
+        error
+    }
+
+    pub(super) async fn read<C, T, F>(self, input: C, unit: F, mode: Mode) -> Result<T>
+    where
+        C: Send + Sync + 'static,
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
+    {
+        super::to_its_end(super::PATIENCE, async move {
+            match self.try_read(&input, &unit, mode).await {
+                Err(e) if e.database_failure() == Some(DatabaseFailure::ConnectionLost) => {
+                    self.pool.forget_idle();
+                    self.try_read(&input, &unit, mode).await
+                }
+                other => other,
+            }
+        })
+        .await
+    }
+
+    async fn try_read<C, T, F>(&self, input: &C, unit: &F, mode: Mode) -> Result<T>
+    where
+        F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>>,
+    {
+        let mut open = self.pool.get().await?;
+        if mode == Mode::Transaction {
+            run(
+                &mut open.connection,
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            )
+            .await?;
+            self.shared.counters.add(0, 1, 0);
+        }
+        let mut tx = Tx::new(Open::Postgres(open), mode, &self.shared);
+        let result = tokio::time::timeout(TIME_LIMIT, unit(&mut tx, input))
+            .await
+            .map_err(|_| Error::unavailable("a unit of work took too long"))?;
+        match (tx.open, mode) {
+            (Open::Postgres(open), Mode::Transaction) => end_read(open),
+            (Open::Postgres(open), _) => match &result {
+                Err(e) if e.kind() == ErrorKind::Unavailable => drop(open),
+                _ => open.give_back(),
+            },
+            _ => {}
         }
         result
     }
 
-    pub(super) async fn read<C, T, F>(&self, input: &C, unit: &F) -> Result<T>
-    where
-        F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>>,
-    {
-        let open = self
-            .pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            .await
-            .map_err(database)?;
-        let mut tx = Tx::new(Open::Postgres(open));
-        unit(&mut tx, input).await
+    pub(super) fn usage(&self) -> Usage {
+        self.shared.counters.usage()
     }
 
-    pub(super) fn wake(&self) -> Arc<Notify> {
-        self.wake.clone()
+    pub(super) fn handoff(&self) -> &Handoff {
+        &self.shared.handoff
+    }
+
+    /// Wakes the workers of this process at each notification of another one, until the connection fails.
+    pub(super) async fn listen(&self) -> Result<()> {
+        let own = PgPoolOptions::new()
+            .max_connections(1)
+            .connect_with(self.options.clone())
+            .await
+            .map_err(database)?;
+        let mut listener = PgListener::connect_with(&own).await.map_err(database)?;
+        listener.listen(CHANNEL).await.map_err(database)?;
+        loop {
+            listener.recv().await.map_err(database)?;
+            self.shared.handoff.wake().notify_waiters();
+        }
     }
 
     pub(super) async fn close(&self) {
@@ -101,11 +204,35 @@ impl Postgres {
     }
 }
 
-/// Whether the error is a serialization failure (SQLSTATE 40001) or a deadlock (40P01).
-fn is_retryable(error: &Error) -> bool {
-    error.log_detail().is_some_and(|detail| {
-        detail.contains("40001") || detail.contains("40P01") || detail.contains("deadlock")
-    })
+/// Ends a transaction that only read. Its caller need not wait for this.
+fn end_read(mut open: Pooled<sqlx::Postgres>) {
+    #[expect(clippy::disallowed_methods, reason = "the task ends with one statement")]
+    tokio::spawn(async move {
+        let ended = run(&mut open.connection, "ROLLBACK");
+        if matches!(tokio::time::timeout(TIME_LIMIT, ended).await, Ok(Ok(()))) {
+            open.give_back();
+        }
+    });
+}
+
+/// Runs a statement that begins or ends a transaction.
+async fn run(connection: &mut PgConnection, sql: &'static str) -> Result<()> {
+    sqlx::raw_sql(sql)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(database)
+}
+
+/// Wakes the workers of other processes. They also look for work themselves, so a failure only costs time.
+async fn wake_other_processes(connection: &mut PgConnection) {
+    let sent = sqlx::query("SELECT pg_notify($1, '')")
+        .bind(CHANNEL)
+        .execute(connection)
+        .await;
+    if let Err(error) = sent {
+        tracing::debug!(cause = %error, "other processes could not be woken");
+    }
 }
 
 /// Creates a schema and returns the URL with `search_path` set to it.

@@ -1,10 +1,10 @@
 //! The stylesheet, the script and the icon, compiled into the program. Each URL contains a hash of the content, so a
 //! browser may cache it without limit and changed content gets a new URL.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::sync::LazyLock;
 
@@ -77,7 +77,8 @@ pub async fn serve(Path(file): Path<String>) -> Response {
 }
 
 fn asset(name: &'static str, media_type: &'static str, bytes: &'static [u8]) -> Asset {
-    let hash = Sha256::digest(bytes)
+    let hash = digest(&SHA256, bytes)
+        .as_ref()
         .iter()
         .take(8)
         .fold(String::new(), |mut hex, byte| {

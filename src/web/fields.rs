@@ -1,8 +1,10 @@
 //! The fields of forms and query strings. A name may occur more than once; unknown names are ignored.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::fhir::json::is_storable;
+use crate::state::State;
 use crate::web::reply::error_page;
-use axum::body::Bytes;
+use crate::wire::{FORM_BYTES, read_body};
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use axum::response::Response;
@@ -37,10 +39,20 @@ impl FormFields {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for FormFields {
+/// The largest form of a signed-in person, in bytes.
+const SIGNED_IN_FORM_BYTES: usize = 256 * 1024;
+/// The longest name that is typed into a form, in characters.
+const LONGEST_NAME: usize = 200;
+
+/// In the extensions of a request whose sender is signed in. The extractors of sessions add it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::web) struct IsSignedIn;
+
+impl FromRequest<State> for FormFields {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, _: &State) -> Result<Self, Response> {
+        let page = |error: Error| error_page(&error, "/");
         let content_type = request
             .headers()
             .get(header::CONTENT_TYPE)
@@ -48,19 +60,49 @@ impl<S: Send + Sync> FromRequest<S> for FormFields {
             .unwrap_or("");
         let media = content_type.split(';').next().unwrap_or("").trim();
         if !media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            let error = Error::new(
+            return Err(page(Error::new(
                 ErrorKind::UnsupportedMediaType,
                 "The request must be a submitted form",
-            );
-            return Err(error_page(&error, "/"));
+            )));
         }
-        let bytes = Bytes::from_request(request, state).await;
-        let bytes =
-            bytes.map_err(|_| error_page(&Error::new(ErrorKind::TooLarge, "The form is too large"), "/"))?;
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|_| error_page(&Error::malformed("The form is not valid text"), "/"))?;
-        Ok(Self::parse(text))
+        let limit = match request.extensions().get::<IsSignedIn>() {
+            Some(IsSignedIn) => SIGNED_IN_FORM_BYTES,
+            None => FORM_BYTES,
+        };
+        let bytes = read_body(request, limit).await.map_err(page)?;
+        let text =
+            std::str::from_utf8(&bytes).map_err(|_| page(Error::malformed("The form is not valid text")))?;
+        let fields = Self::parse(text);
+        fields.check().map_err(page)?;
+        Ok(fields)
     }
+}
+
+impl FormFields {
+    /// Refuses a text that cannot be stored, and a typed name that is too long to be one.
+    fn check(&self) -> Result<()> {
+        for (name, value) in &self.0 {
+            if !is_storable(name) || !is_storable(value) {
+                let field = if is_plain(name) { name } else { "of this form" };
+                let message =
+                    format!("The field {field} contains a character that cannot be stored (U+0000)");
+                return Err(Error::malformed(message));
+            }
+            if name == "login" && value.chars().count() > LONGEST_NAME {
+                let message = format!("A user name has at most {LONGEST_NAME} characters");
+                return Err(Error::malformed(message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a name is one that a form of this server could have.
+fn is_plain(name: &str) -> bool {
+    name.len() <= 32
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 /// `path?a=b&c=d`; only the path when there are no pairs.
@@ -127,6 +169,16 @@ mod tests {
         ] {
             assert_eq!(allowed_next_page(refused, &roots), None, "{refused}");
         }
+    }
+
+    #[test]
+    fn a_character_that_cannot_be_stored_and_a_name_that_is_too_long_are_refused() {
+        let problem = |text: &str| FormFields::parse(text).check().unwrap_err().message().to_owned();
+        assert!(problem("a=1&note=x%00y").starts_with("The field note contains a character"));
+        assert!(problem("a%00=1").starts_with("The field of this form contains"));
+        assert!(problem(&format!("login={}", "x".repeat(201))).contains("at most 200 characters"));
+        let longest = format!("login={}&note={}", "%C3%A9".repeat(200), "x".repeat(5000));
+        assert!(FormFields::parse(&longest).check().is_ok());
     }
 
     #[test]

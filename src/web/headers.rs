@@ -15,10 +15,14 @@ pub(in crate::web) fn content_security_policy(form_target: &str) -> String {
 
 /// Sets the headers of a page that may hold personal data: never cached.
 pub(in crate::web) async fn set_private_headers(mut response: Response) -> Response {
-    let headers = response.headers_mut();
+    add_private_headers(response.headers_mut());
+    response
+}
+
+/// Adds the headers of a page that may hold personal data.
+pub(in crate::web) fn add_private_headers(headers: &mut HeaderMap) {
     set_security_headers(headers);
     set(headers, header::CACHE_CONTROL, "no-store");
-    response
 }
 
 /// Sets the headers of a public page. Its handler may allow caching; without that it is not cached.
@@ -39,7 +43,8 @@ fn set_security_headers(headers: &mut HeaderMap) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(headers, header::REFERRER_POLICY, "no-referrer");
+    // With "no-referrer" a browser would send "Origin: null" with a form, and the origin could not be checked.
+    set(headers, header::REFERRER_POLICY, "same-origin");
     set(headers, header::X_FRAME_OPTIONS, "DENY");
 }
 

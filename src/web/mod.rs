@@ -5,7 +5,7 @@
 //! who may decide are in `prior_auth`, not here, so a request sent without the page meets the same checks as a click.
 
 pub mod assets;
-mod client_address;
+mod cookies;
 mod fields;
 mod headers;
 mod member;
@@ -18,11 +18,12 @@ mod sign_in;
 mod staff;
 pub mod views;
 
+pub use reply::error_page_for;
+
 use crate::state::State;
 use axum::routing::{get, post};
 use axum::{Extension, Router, middleware};
 use public::{front_page, public_list};
-use sign_in::FailedSignIns;
 use std::sync::Arc;
 
 /// The routes of all pages and assets.
@@ -60,7 +61,6 @@ pub fn routes() -> Router<State> {
             get(member::consent::show).post(member::consent::submit),
         )
         .layer(middleware::from_fn(reply::remember_request_id))
-        .layer(Extension(Arc::new(FailedSignIns::default())))
         .layer(middleware::map_response(headers::set_private_headers));
     let list = Router::new()
         .route("/prior-authorization-list", get(public_list::current_page))

@@ -2,12 +2,13 @@
 //! contains data of a case or a member.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::web::headers::add_private_headers;
 use crate::web::paths;
 use crate::web::render::{Page, Templates};
 use crate::web::views::{ErrorPage, PageFrame};
 use crate::{telemetry, wire};
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use std::sync::OnceLock;
@@ -101,6 +102,17 @@ pub(in crate::web) fn error_page(error: &Error, back: &str) -> Response {
         back_label: back_label(back).to_owned(),
     };
     render_page(status, &view).unwrap_or_else(|_| (status, error.message().to_owned()).into_response())
+}
+
+/// An error as a page of its own, for a request that no page handles.
+pub fn error_page_for(error: &Error, request: &HeaderMap) -> Response {
+    let id = request
+        .get(&telemetry::REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .unwrap_or("-");
+    let mut response = REQUEST_ID.sync_scope(id.to_owned(), || error_page(error, "/"));
+    add_private_headers(response.headers_mut());
+    response
 }
 
 /// The heading of an error page. `back` tells which part of the site the user was working in.

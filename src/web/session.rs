@@ -14,7 +14,8 @@ use crate::prior_auth::{Reviewer, Role};
 use crate::state::State;
 use crate::store::accounts::{MemberLogin, StaffMember};
 use crate::store::sessions::{Session, SessionKind};
-use crate::web::fields::{FormFields, url_with_query};
+use crate::web::cookies::{FORM_COOKIE, MEMBER_COOKIE, STAFF_COOKIE, session_cookie};
+use crate::web::fields::{FormFields, IsSignedIn, url_with_query};
 use crate::web::paths;
 use crate::web::reply::{MemberPageError, StaffPageError, redirect, render_page};
 use crate::web::views::{PageFrame, SignedInUser, SignedOutPage};
@@ -24,22 +25,8 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
-/// The cookie of a staff session.
-const STAFF_COOKIE: &str = "assent_session";
-/// The cookie of a member session. It is a separate cookie, so that one browser can hold both sessions.
-const MEMBER_COOKIE: &str = "assent_member";
-/// The cookie that ties a sign-in form to the browser that opened it.
-const FORM_COOKIE: &str = "assent_form";
 /// The longest time that a session lasts, in hours.
 const MAX_HOURS: i64 = 12;
-
-/// The name and the path of a session's cookie.
-fn cookie_name_and_path(kind: SessionKind) -> (&'static str, &'static str) {
-    match kind {
-        SessionKind::Staff => (STAFF_COOKIE, paths::STAFF),
-        SessionKind::Member => (MEMBER_COOKIE, "/"),
-    }
-}
 
 /// A member of staff with a session.
 #[derive(Debug)]
@@ -192,6 +179,7 @@ impl FromRequestParts<State> for AnyStaff {
         extend_session(state, &staff.session)
             .await
             .map_err(error_response)?;
+        parts.extensions.insert(IsSignedIn);
         Ok(Self(staff))
     }
 }
@@ -219,7 +207,9 @@ impl FromRequestParts<State> for SignedInMember {
         let found = signed_in_member(state, &parts.headers)
             .await
             .map_err(|e| MemberPageError::from(e).into_response())?;
-        found.ok_or_else(|| redirect_to_sign_in(parts, paths::MEMBER_SIGN_IN))
+        let member = found.ok_or_else(|| redirect_to_sign_in(parts, paths::MEMBER_SIGN_IN))?;
+        parts.extensions.insert(IsSignedIn);
+        Ok(member)
     }
 }
 
@@ -236,7 +226,7 @@ pub(in crate::web) async fn signed_in_staff(
     state: &State,
     headers: &HeaderMap,
 ) -> Result<Option<SignedInStaff>> {
-    let Some(secret) = cookie(headers, STAFF_COOKIE) else {
+    let Some(secret) = STAFF_COOKIE.value(state, headers) else {
         return Ok(None);
     };
     staff_of_session(state, fingerprint(secret)).await
@@ -268,7 +258,7 @@ pub(in crate::web) async fn signed_in_member(
     state: &State,
     headers: &HeaderMap,
 ) -> Result<Option<SignedInMember>> {
-    let Some(secret) = cookie(headers, MEMBER_COOKIE) else {
+    let Some(secret) = MEMBER_COOKIE.value(state, headers) else {
         return Ok(None);
     };
     let found = state
@@ -326,7 +316,6 @@ pub(in crate::web) async fn start_session(
     kind: SessionKind,
     subject: Uuid,
 ) -> Result<HeaderValue> {
-    let (name, path) = cookie_name_and_path(kind);
     let secret = new_secret();
     let now = state.now();
     let session = Session {
@@ -338,7 +327,7 @@ pub(in crate::web) async fn start_session(
         seen: now,
         expires: expiry(state, now, now),
     };
-    let previous = cookie(headers, name).map(fingerprint);
+    let previous = session_cookie(kind).value(state, headers).map(fingerprint);
     state
         .store
         .write((session, previous), |tx, (session, previous)| {
@@ -350,12 +339,12 @@ pub(in crate::web) async fn start_session(
             })
         })
         .await?;
-    set_cookie(state, name, &secret, path)
+    session_cookie(kind).header(state, &secret)
 }
 
 /// Ends a session. Responds with the signed-out page and removes the cookie.
 pub(in crate::web) async fn sign_out(state: &State, session: Session, sign_in: &str) -> Result<Response> {
-    let (name, path) = cookie_name_and_path(session.kind);
+    let removal = session_cookie(session.kind).header(state, "")?;
     state
         .store
         .write(session.hash, |tx, hash| {
@@ -368,8 +357,6 @@ pub(in crate::web) async fn sign_out(state: &State, session: Session, sign_in: &
         sign_in: sign_in.to_owned(),
     };
     let mut response = render_page(StatusCode::OK, &view)?;
-    let removal = format!("{name}=; Max-Age=0; HttpOnly; SameSite=Lax; Path={path}");
-    let removal = HeaderValue::from_str(&removal).map_err(Error::internal)?;
     response.headers_mut().append(header::SET_COOKIE, removal);
     Ok(response)
 }
@@ -389,41 +376,22 @@ pub(in crate::web) fn sign_in_form_token(
     state: &State,
     headers: &HeaderMap,
 ) -> Result<(String, Option<HeaderValue>)> {
-    if let Some(token) = cookie(headers, FORM_COOKIE).filter(|token| token.len() == 43) {
+    if let Some(token) = FORM_COOKIE
+        .value(state, headers)
+        .filter(|token| token.len() == 43)
+    {
         return Ok((token.to_owned(), None));
     }
     let token = new_secret();
-    let cookie = set_cookie(state, FORM_COOKIE, &token, "/")?;
+    let cookie = FORM_COOKIE.header(state, &token)?;
     Ok((token, Some(cookie)))
 }
 
 /// Whether a sign-in form comes from the browser that opened it: its token matches the cookie.
-pub(in crate::web) fn is_own_sign_in_form(headers: &HeaderMap, fields: &FormFields) -> bool {
-    cookie(headers, FORM_COOKIE).is_some_and(|token| constant_time_eq(token, fields.get("csrf")))
-}
-
-fn set_cookie(state: &State, name: &str, value: &str, path: &str) -> Result<HeaderValue> {
-    let secure = if state.config.public_url.starts_with("https://") {
-        "; Secure"
-    } else {
-        ""
-    };
-    HeaderValue::from_str(&format!(
-        "{name}={value}; HttpOnly; SameSite=Lax; Path={path}{secure}"
-    ))
-    .map_err(Error::internal)
-}
-
-/// The value of a cookie; `None` when it is missing or empty.
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|cookies| cookies.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(cookie, value)| *cookie == name && !value.is_empty())
-        .map(|(_, value)| value)
+pub(in crate::web) fn is_own_sign_in_form(state: &State, headers: &HeaderMap, fields: &FormFields) -> bool {
+    FORM_COOKIE
+        .value(state, headers)
+        .is_some_and(|token| constant_time_eq(token, fields.get("csrf")))
 }
 
 /// A request without a session: a page request is redirected to sign-in and returns to the page afterwards. A submitted
@@ -450,32 +418,6 @@ fn session_ended_page(sign_in: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(cookies: &[&'static str]) -> HeaderMap {
-        cookies
-            .iter()
-            .map(|cookies| (header::COOKIE, HeaderValue::from_static(cookies)))
-            .collect()
-    }
-
-    #[test]
-    fn a_cookie_is_found_by_its_whole_name() {
-        let headers = headers(&["xassent_session=a; assent_session=b; assent_member=", "other=1"]);
-        assert_eq!(cookie(&headers, STAFF_COOKIE), Some("b"));
-        assert_eq!(cookie(&headers, MEMBER_COOKIE), None);
-    }
-
-    #[test]
-    fn a_sign_in_form_of_another_browser_is_not_accepted() {
-        let headers = headers(&["assent_form=tok"]);
-        assert!(is_own_sign_in_form(&headers, &FormFields::parse("csrf=tok")));
-        assert!(!is_own_sign_in_form(&headers, &FormFields::parse("csrf=other")));
-        assert!(!is_own_sign_in_form(&headers, &FormFields::parse("")));
-        assert!(!is_own_sign_in_form(
-            &HeaderMap::new(),
-            &FormFields::parse("csrf=")
-        ));
-    }
 
     #[test]
     fn a_form_of_another_session_is_refused() {

@@ -1,14 +1,13 @@
-//! Checks user name and password. Whatever is wrong, the message is the same and takes the same time. After ten
-//! failures within 15 minutes a user name is blocked until the failures are older, whether or not the name exists.
+//! Checks user name and password. Whatever is wrong, the message is the same and takes the same time. The try is counted
+//! before the password is checked (`auth::throttle`), whether or not the name exists.
 
 use crate::auth::password;
-use crate::auth::registration::normalize_username;
-use crate::error::{Error, ErrorKind, Result};
+use crate::auth::registration::{MAX_PASSWORD_LENGTH, normalize_username};
+use crate::auth::throttle::{self, Guess, MAX_NAME_LENGTH};
+use crate::error::Result;
 use crate::state::State;
 use crate::store::sessions::SessionKind;
-use chrono::{DateTime, Duration, Utc};
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::net::IpAddr;
 use uuid::Uuid;
 
 /// The message after a failed attempt.
@@ -16,69 +15,58 @@ pub(in crate::web) const WRONG_CREDENTIALS: &str = "The user name or password is
 /// The message when a form was sent without a valid form token.
 pub(in crate::web) const STALE_FORM: &str = "This page was open too long. Please try again.";
 
-/// The number of failures within [`WINDOW_MINUTES`] after which a name is blocked.
-const MAX_FAILURES: usize = 10;
-/// How long a failure counts, in minutes.
-const WINDOW_MINUTES: i64 = 15;
-/// How many names are kept. Beyond this number, names without recent failures are removed.
-const MAX_NAMES: usize = 10_000;
-
-/// Failed attempts by kind of session and user name, in the memory of this process.
-#[derive(Debug, Default)]
-pub(in crate::web) struct FailedSignIns(Mutex<HashMap<String, Vec<DateTime<Utc>>>>);
-
-impl FailedSignIns {
-    fn is_allowed(&self, key: &str, now: DateTime<Utc>) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get_mut(key).is_none_or(|failures| {
-            failures.retain(|at| is_recent(*at, now));
-            failures.len() < MAX_FAILURES
-        })
-    }
-
-    fn record(&self, key: String, now: DateTime<Utc>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MAX_NAMES {
-            all.retain(|_, failures| failures.iter().any(|at| is_recent(*at, now)));
-        }
-        all.entry(key).or_default().push(now);
-    }
-
-    fn clear(&self, key: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-    }
-}
-
-fn is_recent(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    now - at < Duration::minutes(WINDOW_MINUTES)
-}
-
 /// The row id of the member of staff (`person`) or member login that the name and password belong to. `None` when they
-/// are wrong; an error when the name is blocked.
+/// are wrong; `TooManyRequests` when there were too many attempts.
 pub(in crate::web) async fn check_credentials(
     state: &State,
-    failed_sign_ins: &FailedSignIns,
     kind: SessionKind,
     name: &str,
     password: &str,
+    address: Option<IpAddr>,
 ) -> Result<Option<Uuid>> {
     let name = normalize_username(name);
-    let key = format!("{kind:?}/{name}");
-    let now = state.now();
-    if !failed_sign_ins.is_allowed(&key, now) {
-        let message = "Too many attempts. Try again in 15 minutes.";
-        return Err(Error::new(ErrorKind::TooManyRequests, message));
+    let guess = Guess {
+        kind: match kind {
+            SessionKind::Staff => "staff",
+            SessionKind::Member => "member",
+        },
+        name: &name,
+        address,
+        is_shared: false,
+    };
+    let reservation = throttle::reserve(state, &guess).await?;
+    // No account can have such a name or password.
+    if name.chars().count() > MAX_NAME_LENGTH || password.len() > MAX_PASSWORD_LENGTH {
+        metrics::counter!("assent_sign_in_failures_total").increment(1);
+        return Ok(None);
     }
+    match check_password(state, kind, name, password).await {
+        Ok(Some(id)) => {
+            reservation.succeed(state).await?;
+            Ok(Some(id))
+        }
+        Ok(None) => {
+            metrics::counter!("assent_sign_in_failures_total").increment(1);
+            Ok(None)
+        }
+        Err(error) => {
+            // The error of the check is the one to report, also when the try cannot be returned.
+            let _ = reservation.cancel(state).await;
+            Err(error)
+        }
+    }
+}
+
+async fn check_password(
+    state: &State,
+    kind: SessionKind,
+    name: String,
+    password: &str,
+) -> Result<Option<Uuid>> {
     let account = find_account(state, kind, name).await?;
     let stored_hash = account.as_ref().map(|(_, hash)| hash.clone());
     let matches = password::check(password.to_owned(), stored_hash, state.config.password_cost).await?;
-    let Some((id, _)) = account.filter(|_| matches) else {
-        failed_sign_ins.record(key, now);
-        metrics::counter!("assent_sign_in_failures_total").increment(1);
-        return Ok(None);
-    };
-    failed_sign_ins.clear(&key);
-    Ok(Some(id))
+    Ok(account.filter(|_| matches).map(|(id, _)| id))
 }
 
 /// The row id and password hash of a name that is not disabled.
@@ -100,36 +88,4 @@ async fn find_account(state: &State, kind: SessionKind, name: String) -> Result<
             })
         })
         .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(minutes: i64) -> DateTime<Utc> {
-        crate::review::samples::now() + Duration::minutes(minutes)
-    }
-
-    #[test]
-    fn ten_failures_block_a_name_and_no_other() {
-        let failures = FailedSignIns::default();
-        for n in 0..10 {
-            assert!(failures.is_allowed("staff/a", at(n)));
-            failures.record("staff/a".to_owned(), at(n));
-        }
-        assert!(!failures.is_allowed("staff/a", at(10)));
-        assert!(failures.is_allowed("staff/b", at(10)));
-        assert!(
-            failures.is_allowed("staff/a", at(16)),
-            "the first failures no longer count"
-        );
-    }
-
-    #[test]
-    fn a_successful_sign_in_clears_the_failures() {
-        let failures = FailedSignIns::default();
-        (0..10).for_each(|_| failures.record("staff/a".to_owned(), at(0)));
-        failures.clear("staff/a");
-        assert!(failures.is_allowed("staff/a", at(0)));
-    }
 }

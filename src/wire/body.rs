@@ -4,10 +4,12 @@ use super::failure::Failure;
 use crate::auth::fingerprint;
 use crate::error::{Error, ErrorKind};
 use crate::fhir;
-use axum::body::{Body, Bytes};
+use crate::state::{State, WorkSize};
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 use serde_json::Value;
 
 /// A JSON body, parsed once, with the text as received. `FORM` is the form of the errors (see `Failure`).
@@ -25,34 +27,89 @@ pub type FhirJson = JsonBody<0>;
 /// Some senders put it in front of UTF-8 text, where it means nothing.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-impl<S: Send + Sync, const FORM: u8> FromRequest<S> for JsonBody<FORM> {
+impl<const FORM: u8> FromRequest<State> for JsonBody<FORM> {
     type Rejection = Failure<FORM>;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        refuse_compressed(request.headers())?;
+    async fn from_request(request: Request, state: &State) -> Result<Self, Self::Rejection> {
         check_type(request.headers())?;
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Error::new(ErrorKind::TooLarge, "The body is larger than this server accepts")
-            } else {
-                Error::malformed("The body could not be read completely")
-            }
-        })?;
-        let mut text = String::from_utf8(bytes.into())
+        let bytes = read_body(request, state.config.limits.body_bytes).await?;
+        let mut text = String::from_utf8(bytes)
             .map_err(|_| Error::malformed("The body is not valid JSON: it is not UTF-8 text"))?;
         if text.starts_with(BYTE_ORDER_MARK) {
             text.remove(0);
         }
-        let value = serde_json::from_str(&text).map_err(|e| {
-            let message = format!(
-                "The body is not valid JSON: error at line {}, column {}",
-                e.line(),
-                e.column()
-            );
-            Error::malformed(message)
-        })?;
+        let size = WorkSize::new(text.len(), 0);
+        let value = state
+            .compute(size, || fhir::json::parse(&text, "The body"))
+            .await?;
         Ok(Self { text, value })
     }
+}
+
+/// The largest form of a request without a credential, in bytes.
+pub const FORM_BYTES: usize = 16 * 1024;
+/// How much memory is set aside for a body before it arrives. A larger body gets more as it arrives.
+const FIRST_BYTES: u64 = 64 * 1024;
+
+/// Why a body was not received to its end. `http` limits every body and reports this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyFault {
+    /// It did not arrive in time.
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    /// The bodies that are being received take all the memory for bodies.
+    #[error("too many bodies are being received")]
+    NoMemory,
+}
+
+/// Reads a body of at most `limit` bytes. Extractors of credentials come before those of bodies, so that nothing is read
+/// for a caller who is refused.
+///
+/// # Errors
+///
+/// `UnsupportedMediaType` for a compressed body, `TooLarge`, `TooSlow`, `Unavailable` when the memory for bodies is used
+/// up, `Malformed` when the connection broke.
+pub async fn read_body(request: Request, limit: usize) -> Result<Vec<u8>, Error> {
+    refuse_compressed(request.headers())?;
+    let too_large = || {
+        Error::new(
+            ErrorKind::TooLarge,
+            format!("The body is larger than this address accepts, which is {limit} bytes"),
+        )
+    };
+    let mut body = request.into_body();
+    let announced = body.size_hint().lower();
+    if announced > limit as u64 {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(announced.min(FIRST_BYTES)).unwrap_or(0));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| interrupted(&error))?;
+        if let Some(data) = frame.data_ref() {
+            if bytes.len() + data.len() > limit {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(data);
+        }
+    }
+    Ok(bytes)
+}
+
+fn interrupted(error: &axum::Error) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(one) = cause {
+        match one.downcast_ref::<BodyFault>() {
+            Some(BodyFault::TooSlow) => {
+                return Error::new(ErrorKind::TooSlow, "The body did not arrive in time");
+            }
+            Some(BodyFault::NoMemory) => {
+                let message = "The server is receiving too many large requests. Send the request again later";
+                return Error::new(ErrorKind::Unavailable, message);
+            }
+            None => cause = one.source(),
+        }
+    }
+    Error::malformed("The body could not be read completely")
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Error> {
@@ -83,7 +140,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Error> {
 /// # Errors
 ///
 /// `UnsupportedMediaType` if `Content-Encoding` names a compression.
-pub fn refuse_compressed(headers: &HeaderMap) -> Result<(), Error> {
+fn refuse_compressed(headers: &HeaderMap) -> Result<(), Error> {
     let encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     let is_plain =
         |value: &HeaderValue| value.is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity");

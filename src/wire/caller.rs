@@ -5,14 +5,18 @@
 //! `AppToken<ExplanationOfBenefit, Search>` a member's app's token with `patient/ExplanationOfBenefit.s`. A call
 //! without a valid token gets 401 and one without the scope 403, both before the body is read.
 
-use super::failure::{Failure, FhirFailure, HookFailure};
+use super::failure::{FhirFailure, HookFailure};
 use super::interaction::Interaction;
 use super::resource::ResourceType;
 use crate::auth::{self, AppCaller, BackendCaller, Client};
+use crate::error::Error;
 use crate::state::State;
 use axum::extract::FromRequestParts;
 use axum::http::{header, request::Parts};
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// A call by a partner's system whose token allows the interaction `I` on the resource type `R`.
 #[derive(Debug)]
@@ -35,9 +39,11 @@ pub struct AppToken<R, I> {
 #[derive(Debug)]
 pub struct HookCall {
     /// The client whose issuer signed the JWT.
-    pub client: Client,
+    pub client: Arc<Client>,
     /// The JWT's `jti` and its expiry.
     pub jti: auth::Jti,
+    /// When the headers of the call had arrived. The time limit of the call begins then.
+    pub received: Instant,
 }
 
 impl<R: ResourceType, I: Interaction> FromRequestParts<State> for BackendToken<R, I> {
@@ -66,11 +72,17 @@ impl FromRequestParts<State> for HookCall {
     type Rejection = HookFailure;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Self::Rejection> {
+        let received = Instant::now();
         let token = bearer_token(parts).ok_or_else(auth::missing_token)?;
-        let (client, jti) = auth::hook(state, token, parts.uri.path())
-            .await
-            .map_err(Failure)?;
-        Ok(Self { client, jti })
+        let limit = Duration::from_millis(state.config.limits.hook_ms);
+        let check = auth::hook(state, token, parts.uri.path());
+        let late = |_| Error::unavailable("the token of a hook call was not checked in time");
+        let (client, jti) = timeout_at(received + limit, check).await.map_err(late)??;
+        Ok(Self {
+            client,
+            jti,
+            received,
+        })
     }
 }
 

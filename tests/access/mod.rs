@@ -1,6 +1,7 @@
 //! The member API over HTTP: an app reads its member's prior authorizations in every status, always current, and never
 //! another member's.
 
+mod many_cases;
 mod reads;
 mod search;
 
@@ -11,13 +12,13 @@ use assent::prior_auth::{CommandError, Event, PriorAuth, Refer, Reviewer};
 use chrono::Duration;
 use serde_json::{Value, json};
 
-const EOB: &str = "/fhir/pdex/ExplanationOfBenefit";
+pub const EOB: &str = "/fhir/pdex/ExplanationOfBenefit";
 const FORM: &str = "http://127.0.0.1:8642/dtr/2.2/Questionnaire/home-oxygen|1.0.0";
 const DENIAL_REASON: &str =
     "Last week's oximetry shows a saturation of 91 percent at rest, which does not meet the policy.";
 
 /// An access token of the demo app for this member account.
-async fn access_token(app: &TestApp, username: &str) -> String {
+pub async fn access_token(app: &TestApp, username: &str) -> String {
     let scope =
         "patient/ExplanationOfBenefit.rs patient/Patient.rs patient/Coverage.rs patient/Organization.rs";
     app.tokens(username, scope).await["access_token"]

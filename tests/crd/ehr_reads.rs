@@ -45,7 +45,12 @@ pub async fn call(app: &TestApp, server: &str, change: impl FnOnce(&mut Value)) 
 }
 
 /// The same with a time limit for reads, in milliseconds. The call as a whole has two seconds.
-async fn call_within(app: &TestApp, fetch_ms: u64, server: &str, change: impl FnOnce(&mut Value)) -> Reply {
+pub async fn call_within(
+    app: &TestApp,
+    fetch_ms: u64,
+    server: &str,
+    change: impl FnOnce(&mut Value),
+) -> Reply {
     let hosts = vec![server.to_owned()];
     app.change_client(EHR, |client| client.doc.fhir_hosts = hosts)
         .await;
@@ -69,7 +74,7 @@ async fn call_within(app: &TestApp, fetch_ms: u64, server: &str, change: impl Fn
 }
 
 /// The same server with other settings.
-fn router_with(app: &TestApp, change: impl FnOnce(&mut Config)) -> Router {
+pub fn router_with(app: &TestApp, change: impl FnOnce(&mut Config)) -> Router {
     let state = &app.state;
     let mut config = state.config.clone();
     change(&mut config);
@@ -95,7 +100,7 @@ fn coverage_by_reference() -> Value {
         "beneficiary": { "reference": "Patient/p1" }, "payor": [{ "reference": "Organization/payer" }] })
 }
 
-fn complete_ehr_data(path: &str) -> Response {
+pub fn complete_ehr_data(path: &str) -> Response {
     let found = match path {
         "Patient/p1" => messages::patient(),
         "Coverage?patient=p1&status=active" => {

@@ -1,5 +1,5 @@
-//! What of a call may decide: results and answers that do not count are set aside, which is stored with the case document
-//! of each order.
+//! What of a call may decide: results and answers that do not count are set aside, which is stored with the call
+//! and is part of the case document of each order.
 
 use super::messages::{self, call_order_sign, oxygen_call};
 use crate::support::{TestApp, both};
@@ -12,8 +12,7 @@ const FORM: &str = "http://127.0.0.1:8642/dtr/2.2/Questionnaire/home-oxygen|1.0.
 async fn stored_document(app: &TestApp, resource: Value) -> Value {
     let call = oxygen_call(|call| call["prefetch"]["evidence"] = resource);
     let extension = messages::coverage_information(&call_order_sign(&app.ehr().await, &call).await, "oxygen");
-    let stored = messages::assertion(app, EHR, &extension).await.unwrap();
-    serde_json::from_str(&stored.case_document).unwrap()
+    messages::case_document(app, EHR, &extension).await
 }
 
 /// The codes of what was set aside of the resource in the prefetch.

@@ -1,6 +1,8 @@
 //! Hook calls, and functions that read the responses.
 
 use crate::support::{Ehr, Reply, TestApp};
+use assent::evidence::{Admission, Evidence, Resources};
+use assent::rules::{CaseDocument, CaseEvidence};
 use assent::store::assertions::Assertion;
 use serde_json::{Value, json};
 
@@ -154,4 +156,22 @@ pub fn summary(reply: &Reply, order: &str) -> String {
 pub fn reason(reply: &Reply, order: &str) -> String {
     let reasons = values(&coverage_information(reply, order), "reason");
     reasons[0]["text"].as_str().unwrap().to_owned()
+}
+
+/// The case document of an extension as it was evaluated: what is stored with the assertion, and the evidence of its call.
+pub async fn case_document(app: &TestApp, client_id: &str, extension: &Value) -> Value {
+    let own = assertion(app, client_id, extension).await.unwrap();
+    let key = (own.id.clone(), own.client);
+    let read = app.state.store.read(key, |tx, (id, client)| {
+        Box::pin(async move { tx.assertion_with_evidence(id, *client).await })
+    });
+    let (_, evidence) = read.await.unwrap().unwrap();
+    let call: Value = serde_json::from_str(&evidence.request).unwrap();
+    let fetched: Vec<(String, Value)> = serde_json::from_str(&evidence.fetched).unwrap();
+    let admission: Admission = serde_json::from_str(&evidence.admission).unwrap();
+    let resources =
+        Resources::of_hook_call(&call, fetched.iter().map(|(path, value)| (path.as_str(), value)));
+    let evidence = CaseEvidence::new(&Evidence::new(&resources, Some(&admission)));
+    let own = serde_json::from_str(&own.case_document).unwrap();
+    CaseDocument::from_own(own, evidence).unwrap().as_json().clone()
 }

@@ -4,7 +4,8 @@ mod coverages;
 mod ehr_reads;
 mod evidence;
 mod invalid_calls;
-mod messages;
+mod load;
+pub mod messages;
 mod orders;
 mod patients;
 mod references;
@@ -101,17 +102,37 @@ both! {
     async fn the_whole_call_is_stored_for_disputes_without_the_access_token(app: &TestApp) {
         let ehr = app.ehr().await;
         let reply = call_order_sign(&ehr, &oxygen_and_mammography_call()).await;
-        assert_eq!(app.number("SELECT COUNT(*) FROM blob WHERE kind = 'hook-call'").await, 1);
+        assert_eq!(app.number("SELECT COUNT(*) FROM hook_call").await, 1);
         let id = values(&coverage_information(&reply, "mammography"), "coverage-assertion-id")[0].clone();
-        let records_with = async |text: &str| {
+        let records_with = async |column: &str, text: &str| {
             let text = text.replace('\'', "''");
-            app.number(&format!("SELECT COUNT(*) FROM blob WHERE kind = 'hook-call' AND body LIKE '%{text}%'")).await
+            app.number(&format!("SELECT COUNT(*) FROM hook_call WHERE {column} LIKE '%{text}%'")).await
         };
-        assert_eq!(records_with(id.as_str().unwrap()).await, 1, "the assertion");
-        assert_eq!(records_with("3f0b6c52-6e0e-4a51-9a0e-6a5f0a4c1b77").await, 1, "the call");
-        assert_eq!(records_with("Coverage information added").await, 1, "the response");
-        assert_eq!(records_with("ehr-access-token").await, 0, "the EHR's access token is stored");
+        assert_eq!(records_with("response", id.as_str().unwrap()).await, 1, "the assertion");
+        assert_eq!(records_with("request", "3f0b6c52-6e0e-4a51-9a0e-6a5f0a4c1b77").await, 1, "the call");
+        assert_eq!(records_with("response", "Coverage information added").await, 1, "the response");
+        for column in ["request", "fetched", "admission", "response", "COALESCE(shadow, '')"] {
+            assert_eq!(records_with(column, "ehr-access-token").await, 0, "the EHR's access token is stored: {column}");
+        }
         assert_eq!(app.number("SELECT COUNT(*) FROM assertion WHERE case_document LIKE '%ehr-access-token%'").await, 0);
+    }
+
+    async fn the_prefetch_of_a_call_is_stored_once_for_all_its_orders(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let mut call = oxygen_and_mammography_call();
+        let mut oximetry = app.messages().oximetry(87);
+        oximetry["note"] = json!([{ "text": "only in the prefetch" }]);
+        call["prefetch"]["observations"] = oximetry;
+        let reply = call_order_sign(&ehr, &call).await;
+        let texts = "SELECT (SELECT COUNT(*) FROM hook_call WHERE request LIKE '%only in the prefetch%') \
+             + (SELECT COUNT(*) FROM hook_call WHERE fetched LIKE '%only in the prefetch%') \
+             + (SELECT COUNT(*) FROM assertion WHERE case_document LIKE '%only in the prefetch%') \
+             + (SELECT COUNT(*) FROM blob WHERE body LIKE '%only in the prefetch%')";
+        assert_eq!(app.number(texts).await, 1);
+        assert_eq!(app.number("SELECT COUNT(*) FROM assertion").await, 2);
+        let extension = coverage_information(&reply, "oxygen");
+        let document = messages::case_document(app, EHR, &extension).await;
+        assert_eq!(document["res"]["Observation"][0]["note"][0]["text"], "only in the prefetch");
     }
 
     async fn a_card_links_to_the_policy_unless_the_client_switches_it_off(app: &TestApp) {

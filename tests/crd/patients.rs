@@ -137,8 +137,7 @@ both! {
         for (subject, counted) in [("Patient/p1", true), ("Patient/p2", false)] {
             let call = oxygen_call(|call| call["prefetch"]["observations"] = oximetry(subject));
             let extension = messages::coverage_information(&call_order_sign(&ehr, &call).await, "oxygen");
-            let stored = messages::assertion(app, assent::demo::seed::EHR, &extension).await.unwrap();
-            let document: Value = serde_json::from_str(&stored.case_document).unwrap();
+            let document = messages::case_document(app, assent::demo::seed::EHR, &extension).await;
             assert_eq!(document["res"]["Observation"].is_array(), counted, "{subject}");
             let set_aside = document["admission"]["set_aside"].as_array().unwrap();
             let of_observation = set_aside.iter().filter(|s| s["path"] == "prefetch.observations").count();
@@ -152,8 +151,7 @@ both! {
         older["status"] = json!("active");
         let call = oxygen_call(|call| call["prefetch"]["service"] = older);
         let extension = messages::coverage_information(&call_order_sign(&ehr, &call).await, "oxygen");
-        let stored = messages::assertion(app, assent::demo::seed::EHR, &extension).await.unwrap();
-        let document: Value = serde_json::from_str(&stored.case_document).unwrap();
+        let document = messages::case_document(app, assent::demo::seed::EHR, &extension).await;
         assert_eq!(document["res"]["ServiceRequest"], json!([oxygen()]));
     }
 }

@@ -198,4 +198,19 @@ both! {
             assert_eq!(has_saturation, filled, "{subject}");
         }
     }
+    async fn a_request_may_have_as_many_orders_and_resources_as_the_limits_say(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let orders = |count: usize| -> Vec<Value> {
+            (0..count).map(|n| order(oxygen(json!({ "id": format!("oxygen-{n}") })))).collect()
+        };
+        let limits = &app.state.config.limits;
+        let output = ehr.package(&input(orders(limits.orders))).await.json(200);
+        assert_eq!(result(&output).0.len(), limits.orders, "a form for each order");
+        let reply = ehr.package(&input(orders(limits.orders + 1))).await;
+        assert_eq!(reply.places(422), ["Parameters.parameter"]);
+        assert!(reply.text.contains(&format!("at most {}", limits.orders)), "{}", reply.text);
+        let mut parameters = orders(1);
+        parameters.extend((0..limits.entries).map(|n| referenced(medication(&format!("m{n}")))));
+        assert_eq!(ehr.package(&input(parameters)).await.places(422), ["Parameters.parameter"]);
+    }
 }

@@ -1,8 +1,8 @@
 //! A member's app after consent: codes, tokens, refresh, revocation and introspection.
 
 use super::{ALL_SCOPES, oauth_error, read_patient, refresh, text};
-use crate::support::both;
 use crate::support::consent::{VERIFIER, authorize_query, parameter, redemption};
+use crate::support::{TestApp, both};
 use assent::auth::fingerprint;
 use assent::demo::seed::{APP, APP_REDIRECT};
 use assent::oauth::members;
@@ -11,6 +11,25 @@ use axum::http::Request;
 use chrono::Duration;
 
 const FORM: &str = "application/x-www-form-urlencoded";
+
+#[tokio::test]
+async fn no_token_is_issued_for_a_grant_that_the_member_ends_at_the_same_time() {
+    let Some(app) = TestApp::postgres().await else {
+        return;
+    };
+    let member = app.member("ruth").await;
+    let tokens = "SELECT COUNT(*) FROM token";
+    let before = app.number(tokens).await;
+    let ending = app.open_change("UPDATE \"grant\" SET ended = created").await;
+    let committed = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        ending.commit().await;
+    };
+    let (reply, ()) = tokio::join!(member.refresh(), committed);
+    assert_eq!(oauth_error(&reply, 400), "invalid_grant");
+    assert_eq!(app.number(tokens).await, before);
+    app.finish().await;
+}
 
 both! {
     async fn a_code_gives_access_to_one_member_for_an_hour(app: &TestApp) {

@@ -107,11 +107,11 @@ both! {
         let mut physician = app.staff("paul").await;
         let shown = decide(&mut physician, case, &denial()).await;
         assert_eq!(confirm(&mut physician, &shown).await.status, 303);
-        let jobs = "SELECT COUNT(*) FROM job WHERE kind = 'fan-out'";
-        let (history, before) = (events(app, case).await, app.number(jobs).await);
+        let messages = "SELECT COUNT(*) FROM outbox";
+        let (history, before) = (events(app, case).await, app.number(messages).await);
         assert_eq!(confirm(&mut physician, &shown).await.status, 303, "the same decision a second time");
         assert_eq!(events(app, case).await.len(), history.len());
-        assert_eq!(app.number(jobs).await, before);
+        assert_eq!(app.number(messages).await, before);
         app.run_jobs().await;
     }
 

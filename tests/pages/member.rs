@@ -23,6 +23,24 @@ both! {
         app.run_jobs().await;
     }
 
+    async fn the_page_shows_twenty_requests_and_links_to_the_older_ones(app: &TestApp) {
+        let model = pended(app, "normal").await;
+        app.clock.advance(chrono::Duration::seconds(1));
+        app.copy_open_case(model, 44, |_, _| ()).await;
+        let mut member = Browser::new(app);
+        let mut page = member.sign_in("/me", "ruth").await.text;
+        let mut shown = Vec::new();
+        loop {
+            shown.push(page.matches("<article class=\"panel request\">").count());
+            let Some((_, rest)) = page.split_once("rel=\"next\" href=\"") else { break };
+            let next = rest.split('"').next().unwrap().replace("&#x2f;", "/").replace("&#x3d;", "=");
+            page = member.page(next.split('#').next().unwrap()).await.text;
+            assert!(page.contains("Newest requests"));
+        }
+        assert_eq!(shown, [20, 20, 5]);
+        app.leaves_work();
+    }
+
     async fn a_proposed_denial_is_not_visible_to_the_member(app: &TestApp) {
         let case = pended(app, "normal").await;
         let mut nurse = app.staff("nora").await;

@@ -3,6 +3,7 @@
 mod access_log;
 mod decisions;
 mod member;
+mod queue;
 mod review;
 mod sessions;
 

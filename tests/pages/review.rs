@@ -86,4 +86,28 @@ both! {
             assert!(reply.text.contains("This page does not exist") && !reply.text.contains("no-such"));
         }
     }
+
+    async fn the_page_of_a_case_with_a_thousand_items_stays_small(app: &TestApp) {
+        let mut request = app.messages().oxygen_request(FORM, None, 91, "normal");
+        let claim = crate::pas::resource_mut(&mut request, "Claim");
+        let item = claim["item"][0].clone();
+        let items = (1..=1000).map(|sequence| {
+            let mut item = item.clone();
+            item["sequence"] = json!(sequence);
+            item
+        });
+        claim["item"] = items.collect();
+        let response = app.ehr().await.submitted(&request).await;
+        let path = format!("/staff/cases/{}", response["id"].as_str().unwrap());
+        let mut nurse = app.staff("nora").await;
+        let page = nurse.page(&path).await.text;
+        assert!(page.len() < 2_000_000, "{} bytes", page.len());
+        assert_eq!(page.matches("The same criteria and values as item 1.").count(), 999);
+        assert!(page.contains("801 older events are not shown"));
+        let whole = nurse.page(&format!("{path}?history=all")).await.text;
+        assert!(whole.contains("Request received") && !whole.contains("older events are not shown"));
+        let queue = nurse.page("/staff").await.text;
+        assert!(queue.contains("+ 999 more"), "{queue}");
+        app.leaves_work();
+    }
 }

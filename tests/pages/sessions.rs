@@ -110,7 +110,7 @@ both! {
             assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}");
             assert!(policy.contains("form-action 'self';"), "{path}: {policy}");
             assert_eq!(reply.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
-            assert_eq!(reply.headers[header::REFERRER_POLICY], "no-referrer", "{path}");
+            assert_eq!(reply.headers[header::REFERRER_POLICY], "same-origin", "{path}");
             assert_eq!(reply.headers[header::CACHE_CONTROL], "no-store", "{path}");
             assert!(!reply.text.contains("<script>") && !reply.text.contains(" style="), "{path}");
         }

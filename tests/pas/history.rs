@@ -23,6 +23,21 @@ both! {
         app.run_jobs().await;
     }
 
+    async fn events_never_go_back_in_time_when_the_clock_does(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let id = case_id(&ehr.submitted(&app.messages().oxygen_request(FORM, None, 91, "normal")).await);
+        app.clock.advance(Duration::minutes(1));
+        review_item(app, id, ReviewerAction::Refer("Does the sleep study count?")).await;
+        app.clock.advance(Duration::hours(-2));
+        review_item(app, id, ReviewerAction::Deny("A saturation of 91 percent does not meet the criteria.")).await;
+        let events = events(app, id).await;
+        assert_eq!(events.len(), 4);
+        assert!(events.is_sorted_by_key(|event| event.at), "{:?}", events.iter().map(|e| e.at).collect::<Vec<_>>());
+        assert_eq!(events[3].at, events[2].at);
+        app.clock.advance(Duration::hours(3));
+        app.run_jobs().await;
+    }
+
     async fn a_changed_event_is_detected_and_its_row_is_logged(app: &TestApp) {
         let ehr = app.ehr().await;
         let answer = ehr.submitted(&app.messages().oxygen_request(FORM, None, 91, "normal")).await;

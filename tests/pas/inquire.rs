@@ -108,6 +108,26 @@ both! {
         assert_eq!(ehr.inquire(&other_member).await.json(200), empty);
     }
 
+    async fn an_inquiry_that_matches_too_many_cases_is_refused(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let first = ehr.submitted(&app.messages().oxygen_request(FORM, None, 91, "normal")).await;
+        let model = case_id(&first);
+        let most = app.state.config.limits.inquiry_cases;
+        app.clock.advance(chrono::Duration::seconds(1));
+        app.copy_open_case(model, most - 1, |_, _| ()).await;
+        assert_eq!(inquired_cases(&ehr, &inquiry_for_all(app)).await.len(), most);
+        app.copy_open_case(model, 1, |_, _| ()).await;
+        let refused = ehr.inquire(&inquiry_for_all(app)).await;
+        let outcome = refused.json(422);
+        assert_eq!(outcome["issue"][0]["code"], "too-costly");
+        assert_eq!(refused.places(422), ["Bundle.entry[0].resource"]);
+        assert_eq!(inquired_cases(&ehr, &app.messages().inquiry(&reference_number(&first))).await, [model]);
+        // The other client may see none of them, so none counts.
+        let other = app.other_ehr().await;
+        assert_eq!(inquired_cases(&other, &inquiry_for_all(app)).await, Vec::<Uuid>::new());
+        app.leaves_work();
+    }
+
     async fn another_client_sees_a_case_only_if_its_registered_npi_is_the_requester(app: &TestApp) {
         let other = app.other_ehr().await;
         let claim_response = app.ehr().await.submitted(&app.messages().oxygen_request(FORM, None, 91, "normal")).await;

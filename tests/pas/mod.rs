@@ -14,13 +14,15 @@ mod read;
 mod refused;
 mod replay;
 mod service_days;
+mod size;
 mod submit;
-mod subscription_changes;
-mod subscriptions;
+pub mod subscription_changes;
+pub mod subscriptions;
 
 use crate::support::{TestApp, decisions};
 use assent::prior_auth::{Credential, CredentialKind, Event, PriorAuth, Refer, Reviewer, Role};
 use assent::store::Store;
+use assent::store::fan_out::StoredDecisions;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -47,7 +49,7 @@ pub fn physician() -> Reviewer {
         "paul",
         Role::Physician,
         CredentialKind::Physician,
-        Some("1720312345"),
+        Some("1720312341"),
     )
 }
 
@@ -68,7 +70,7 @@ fn reviewer(name: &str, role: Role, kind: CredentialKind, npi: Option<&str>) -> 
     }
 }
 
-/// Lets a reviewer act on item 1, in one unit of work with the fan-out jobs.
+/// Lets a reviewer act on item 1, in one unit of work with what follows from it.
 pub async fn review_item(app: &TestApp, id: Uuid, action: ReviewerAction<'_>) {
     let before = case(app, id).await;
     let (version_seen, now) = (before.version, app.clock.now());
@@ -94,7 +96,13 @@ pub async fn review_item(app: &TestApp, id: Uuid, action: ReviewerAction<'_>) {
         .write(unit, |tx, (before, events)| {
             Box::pin(async move {
                 tx.append(before, events).await?;
-                tx.enqueue_fan_out(before.id, events, false).await
+                let mail = tx.mail_recipients(before).await?;
+                let decisions = StoredDecisions {
+                    case: before,
+                    events,
+                    mail: &mail,
+                };
+                tx.fan_out(&decisions).await
             })
         })
         .await

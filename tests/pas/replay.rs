@@ -52,7 +52,8 @@ both! {
     }
 
     async fn the_same_request_from_another_client_opens_another_case(app: &TestApp) {
-        let request = app.messages().oxygen_request(FORM, None, 91, "normal");
+        let mut request = app.messages().oxygen_request(FORM, None, 91, "normal");
+        resource_mut(&mut request, "Claim").as_object_mut().unwrap().remove("extension");
         let first = case_id(&app.ehr().await.submitted(&request).await);
         let second = case_id(&app.other_ehr().await.submitted(&request).await);
         assert_ne!(first, second);
@@ -75,6 +76,35 @@ both! {
         assert_eq!(row_count(app, "prior_auth").await, 2);
         // A further repetition gets the newer case.
         assert_eq!(case_id(&app.ehr().await.submitted(&request).await), second);
+    }
+
+    async fn two_equal_requests_after_the_replay_window_open_one_new_case(app: &TestApp) {
+        let request = app.messages().oxygen_request(FORM, None, 91, "normal");
+        let first = case_id(&app.ehr().await.submitted(&request).await);
+        app.clock.advance(Duration::days(8));
+        let ehr = app.ehr().await;
+        let replies = futures_util::future::join_all((0..4).map(|_| ehr.submit(&request))).await;
+        for reply in &replies {
+            assert_eq!((reply.status.as_u16(), &reply.text), (200, &replies[0].text));
+        }
+        assert_ne!(case_id(&replies[0].json(200)["entry"][0]["resource"]), first);
+        assert_eq!((row_count(app, "prior_auth").await, row_count(app, "submission").await), (2, 1));
+        app.run_jobs().await;
+    }
+
+    async fn the_response_to_a_repetition_keeps_numbers_as_they_were_sent(app: &TestApp) {
+        let ehr = app.ehr().await;
+        let request = app.messages().oxygen_request(FORM, None, 91, "normal");
+        let mut text = request.to_string();
+        text = text.replacen("\"resourceType\":\"Patient\"", "\"multipleBirthInteger\":2,\"resourceType\":\"Patient\"", 1);
+        let spelled = text.replacen("\"multipleBirthInteger\":2", "\"multipleBirthInteger\":2.0e0", 1);
+        assert_ne!(spelled, text);
+        let token = ehr.token_for(assent::demo::seed::EHR, "system/Claim.cruds").await;
+        let send = || app.post("/pas/2.2/Claim/$submit", Some(&token), "application/fhir+json", spelled.clone());
+        let (first, second) = (send().await, send().await);
+        assert_eq!(first.status, 200, "{}", first.text);
+        assert!(first.text.contains("2.0e0"), "{}", first.text);
+        assert_eq!(second.text, first.text);
     }
 
     async fn a_failed_commit_gets_503_and_stores_nothing(app: &TestApp) {
@@ -106,14 +136,15 @@ both! {
     }
 }
 
-/// Makes every commit with an event fail: a trigger violates a deferred constraint, which is checked at the commit.
+/// Makes every commit with an event fail. On SQLite a trigger violates a deferred constraint, which is checked at the
+/// commit; on PostgreSQL a deferred trigger reports a full disk.
 const FAILING_COMMIT: &str = "CREATE TABLE broken (id INTEGER PRIMARY KEY, other INTEGER REFERENCES broken (id) \
     DEFERRABLE INITIALLY DEFERRED); CREATE TRIGGER fail_commit AFTER INSERT ON event BEGIN \
     INSERT INTO broken (other) VALUES (-1); END;";
-const FAILING_COMMIT_ON_POSTGRES: &str = "CREATE TABLE broken (id BIGSERIAL PRIMARY KEY, other BIGINT REFERENCES broken (id) \
-    DEFERRABLE INITIALLY DEFERRED); CREATE FUNCTION fail_commit() RETURNS trigger AS $$ BEGIN \
-    INSERT INTO broken (other) VALUES (-1); RETURN NEW; END $$ LANGUAGE plpgsql; \
-    CREATE TRIGGER fail_commit AFTER INSERT ON event FOR EACH ROW EXECUTE FUNCTION fail_commit();";
+const FAILING_COMMIT_ON_POSTGRES: &str = "CREATE FUNCTION fail_commit() RETURNS trigger AS $$ BEGIN \
+    RAISE EXCEPTION 'the disk is full' USING ERRCODE = 'disk_full'; END $$ LANGUAGE plpgsql; \
+    CREATE CONSTRAINT TRIGGER fail_commit AFTER INSERT ON event DEFERRABLE INITIALLY DEFERRED \
+    FOR EACH ROW EXECUTE FUNCTION fail_commit();";
 
 /// The tables whose number of rows changed.
 fn changed_tables<'a>(before: &'a [(String, i64)], after: &[(String, i64)]) -> Vec<&'a str> {

@@ -27,7 +27,7 @@ both! {
         let reviewed = extension(claim_response, "extension-claimResponseReviewer").unwrap();
         assert_eq!(reviewed["extension"][0]["valueBoolean"], json!(false));
         // The member gets an email notice. The provider has the decision in the response.
-        assert_eq!(app.run_jobs().await, 2);
+        assert_eq!(app.run_jobs().await, 1);
         assert_eq!(app.mails().len(), 1);
     }
 

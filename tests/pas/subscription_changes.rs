@@ -17,15 +17,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// A receiver that holds back its first response until the test releases it.
-struct HeldReceiver {
-    url: String,
+pub struct HeldReceiver {
+    pub url: String,
     calls: Arc<AtomicUsize>,
-    arrived: Arc<Notify>,
-    release: Arc<Notify>,
+    pub arrived: Arc<Notify>,
+    pub release: Arc<Notify>,
 }
 
 impl HeldReceiver {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let (calls, arrived, release) = (
             Arc::new(AtomicUsize::new(0)),
             Arc::new(Notify::new()),
@@ -53,7 +53,7 @@ impl HeldReceiver {
         }
     }
 
-    fn calls(&self) -> usize {
+    pub fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use uuid::Uuid;
 
-pub(super) const PATH: &str = "/pas/2.2/Subscription";
+pub const PATH: &str = "/pas/2.2/Subscription";
 
 /// Creates a subscription, sends its handshake and returns its id.
 async fn subscribe(app: &TestApp, ehr: &Ehr<'_>, endpoint: &str) -> String {
@@ -28,7 +28,7 @@ async fn subscribe(app: &TestApp, ehr: &Ehr<'_>, endpoint: &str) -> String {
 }
 
 /// Submits a request that is pended and returns the case.
-pub(super) async fn submit_pended(app: &TestApp, ehr: &Ehr<'_>) -> Uuid {
+pub async fn submit_pended(app: &TestApp, ehr: &Ehr<'_>) -> Uuid {
     let claim_response = ehr
         .submitted(&app.messages().oxygen_request(FORM, None, 91, "normal"))
         .await;
@@ -37,7 +37,7 @@ pub(super) async fn submit_pended(app: &TestApp, ehr: &Ehr<'_>) -> Uuid {
 }
 
 /// Status and number of events from `$status`.
-pub(super) async fn status(app: &TestApp, ehr: &Ehr<'_>, id: &str) -> (String, String) {
+pub async fn status(app: &TestApp, ehr: &Ehr<'_>, id: &str) -> (String, String) {
     let response = app
         .get(&format!("{PATH}/{id}/$status"), Some(&ehr.token))
         .await
@@ -101,7 +101,7 @@ fn read_notification(bundle: &Value) -> (String, Option<String>, Value) {
 }
 
 /// The notifications that the receiver accepted, as (type, event number).
-pub(super) fn accepted(receiver: &Receiver) -> Vec<(String, Option<String>)> {
+pub fn accepted(receiver: &Receiver) -> Vec<(String, Option<String>)> {
     let bodies = receiver
         .received()
         .into_iter()
@@ -112,11 +112,11 @@ pub(super) fn accepted(receiver: &Receiver) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-pub(super) fn event(number: u32) -> (String, Option<String>) {
+pub fn event(number: u32) -> (String, Option<String>) {
     ("event-notification".to_owned(), Some(number.to_string()))
 }
 
-pub(super) fn handshake() -> (String, Option<String>) {
+pub fn handshake() -> (String, Option<String>) {
     ("handshake".to_owned(), None)
 }
 
@@ -259,7 +259,8 @@ both! {
         for _ in 0..4 {
             cases.push(submit_pended(app, &ehr).await);
         }
-        let other_clients_case = case_id(&other.submitted(&app.messages().oxygen_request(FORM, None, 91, "normal")).await);
+        let request = app.messages().oxygen_request(FORM, None, 91, "normal").to_string().replace(seed::SENDER, "CLINIC02");
+        let other_clients_case = case_id(&other.submitted(&serde_json::from_str(&request).unwrap()).await);
         review_item(app, other_clients_case, ReviewerAction::Approve).await;
         review_item(app, cases[0], ReviewerAction::Approve).await;
         app.run_jobs().await;
@@ -421,7 +422,7 @@ fn with_end(valid: &Value, value: Value) -> Value {
     changed
 }
 
-pub(super) async fn put(app: &TestApp, ehr: &Ehr<'_>, path: &str, body: &Value) -> crate::support::Reply {
+pub async fn put(app: &TestApp, ehr: &Ehr<'_>, path: &str, body: &Value) -> crate::support::Reply {
     let request = axum::http::Request::put(path)
         .header(header::AUTHORIZATION, format!("Bearer {}", ehr.token))
         .header(header::CONTENT_TYPE, "application/fhir+json")
@@ -429,7 +430,7 @@ pub(super) async fn put(app: &TestApp, ehr: &Ehr<'_>, path: &str, body: &Value) 
     app.call(request.unwrap()).await
 }
 
-pub(super) async fn delete(app: &TestApp, ehr: &Ehr<'_>, path: &str) -> StatusCode {
+pub async fn delete(app: &TestApp, ehr: &Ehr<'_>, path: &str) -> StatusCode {
     let request =
         axum::http::Request::delete(path).header(header::AUTHORIZATION, format!("Bearer {}", ehr.token));
     app.call(request.body(axum::body::Body::empty()).unwrap())

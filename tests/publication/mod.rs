@@ -195,15 +195,17 @@ async fn a_request_in_progress_keeps_the_policy_set_that_it_started_with() {
     busy.unwrap();
     drop(submitted);
     assert_ne!(after, before);
-    let cases = app
-        .state
-        .store
-        .read((), |tx, ()| Box::pin(async move { tx.open_cases().await }));
+    let cases = app.state.store.read((), |tx, ()| {
+        Box::pin(async move {
+            tx.stored_cases(uuid::Uuid::nil(), chrono::DateTime::UNIX_EPOCH, 10)
+                .await
+        })
+    });
     let policy_sets: Vec<String> = cases
         .await
         .unwrap()
         .into_iter()
-        .map(|c| c.received.policy_set)
+        .map(|(_, stored)| stored.unwrap().0.received.policy_set)
         .collect();
     assert_eq!(policy_sets, [before]);
     app.leaves_work();

@@ -1,7 +1,7 @@
 //! One person proposes the files in the folders, another publishes them: the pages of both, and who may not see them.
 
 use super::{OXYGEN, TITLE, log};
-use crate::support::{Browser, Reply, both};
+use crate::support::{Browser, Reply, TestApp, both};
 use assent::publication;
 use assent::store::policy_sets::{PublicationMethod, StaffName};
 
@@ -19,6 +19,31 @@ async fn pending_proposal(browser: &mut Browser<'_>) -> String {
     let form = browser.form(PAGE, "proposal").await;
     let field = form.fields.iter().find(|(name, _)| name == "proposal");
     field.unwrap().1.clone()
+}
+
+#[tokio::test]
+async fn a_proposal_that_is_withdrawn_while_it_is_confirmed_is_not_published() {
+    let Some(app) = TestApp::postgres().await else {
+        return;
+    };
+    app.folders.make_editable();
+    let (mut alma, mut otto) = (app.staff("alma").await, app.staff("otto").await);
+    app.folders
+        .edit(OXYGEN, TITLE, "title: Withdrawn in the meantime");
+    assert_eq!(submit(&mut alma, "propose", &[]).await.status, 303);
+    let proposal = pending_proposal(&mut otto).await;
+    let mut form = otto.form(PAGE, "csrf").await;
+    form.action = format!("{PAGE}/confirm");
+    let withdrawal = app.open_change("UPDATE proposal SET state = 'withdrawn'").await;
+    let committed = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        withdrawal.commit().await;
+    };
+    let fields = [("proposal", proposal.as_str())];
+    let (reply, ()) = tokio::join!(otto.send(&form, &fields), committed);
+    assert_eq!(reply.status, 409, "{}", reply.text);
+    assert_eq!(log(&app).await.len(), 1, "nothing was published");
+    app.finish().await;
 }
 
 both! {

@@ -215,7 +215,7 @@ fn is_form(row: &Row) -> bool {
 }
 
 /// An access token of the demo app for a member, stored directly without the consent pages.
-async fn app_token(app: &TestApp, username: &str, scope: &str) -> (Uuid, String) {
+pub async fn app_token(app: &TestApp, username: &str, scope: &str) -> (Uuid, String) {
     let secret = assent::clock::new_secret();
     let now = app.clock.now();
     let input = (

@@ -44,6 +44,13 @@ impl<'a> Browser<'a> {
 
     /// POST of a page's form with more fields. Does not follow a redirect.
     pub async fn send(&mut self, form: &Form, more: &[(&str, &str)]) -> Reply {
+        let reply = self.app.call(self.post(form, more)).await;
+        self.store_cookies(&reply);
+        reply
+    }
+
+    /// The request that sends a page's form with more fields.
+    pub fn post(&self, form: &Form, more: &[(&str, &str)]) -> Request<Body> {
         let mut fields: Vec<(&str, &str)> = form
             .fields
             .iter()
@@ -51,15 +58,11 @@ impl<'a> Browser<'a> {
             .collect();
         fields.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
         fields.extend_from_slice(more);
-        let request = self
-            .with_cookies(Request::post(&form.action))
+        self.with_cookies(Request::post(&form.action))
             .header(header::ORIGIN, PUBLIC_URL)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Body::from(form_body(&fields)))
-            .unwrap();
-        let reply = self.app.call(request).await;
-        self.store_cookies(&reply);
-        reply
+            .unwrap()
     }
 
     /// The form with this field on a page.

@@ -4,16 +4,16 @@ use super::ehr::form_body;
 use super::{PUBLIC_URL, Reply, TestApp};
 use assent::demo::seed::{APP, APP_REDIRECT};
 use assent::oauth::authorize::{self, AuthorizeError};
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// The PKCE code verifier of the demo app.
 pub const VERIFIER: &str = "a-verifier-of-more-than-forty-three-letters-in-all";
 
 /// The query of `/oauth/authorize` for these scopes. `changes` replaces parameters, or removes them (`None`).
 pub fn authorize_query(scope: &str, changes: &[(&str, Option<&str>)]) -> String {
-    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
+    let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, VERIFIER.as_bytes()));
     let audience = format!("{PUBLIC_URL}/fhir/pdex");
     let usual = [
         ("response_type", "code"),

@@ -5,7 +5,9 @@ use super::{config, start, unique};
 use assent::app::App;
 use assent::clock::Clock;
 use assent::demo::seed;
-use sqlx::{Connection, PgConnection, SqliteConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection, SqliteConnection};
 use std::path::Path;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -14,6 +16,16 @@ use tokio::sync::OnceCell;
 pub struct Database {
     pub url: String,
     server: Option<(String, String)>,
+}
+
+/// A change that is not committed yet.
+pub struct OpenChange(PgConnection);
+
+impl OpenChange {
+    pub async fn commit(mut self) {
+        sqlx::raw_sql("COMMIT").execute(&mut self.0).await.unwrap();
+        self.0.close().await.unwrap();
+    }
 }
 
 /// The folder with the seeded database, and with the keys and sign-ins that all copies share.
@@ -80,7 +92,7 @@ fn database_url(server: &str, name: &str) -> String {
 }
 
 async fn run_as_admin(server: &str, statement: &str) {
-    let mut connection = PgConnection::connect(server).await.unwrap();
+    let mut connection = pg_connection(server).await;
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()))
         .execute(&mut connection)
         .await
@@ -127,8 +139,8 @@ const TABLES: [&str; 26] = [
     "event",
     "gold_card",
     "\"grant\"",
+    "hook_call",
     "item",
-    "job",
     "member",
     "member_login",
     "number_alias",
@@ -147,7 +159,17 @@ const TABLES: [&str; 26] = [
     "token",
 ];
 
+/// A connection of the test itself. Its statements are not logged, so that their plans are not checked.
+async fn pg_connection(url: &str) -> PgConnection {
+    let options: PgConnectOptions = url.parse().unwrap();
+    options.disable_statement_logging().connect().await.unwrap()
+}
+
 impl Database {
+    pub fn is_postgres(&self) -> bool {
+        self.server.is_some()
+    }
+
     pub async fn row_counts(&self) -> Vec<(String, i64)> {
         let mut counts = Vec::new();
         for table in TABLES {
@@ -162,7 +184,7 @@ impl Database {
     pub async fn number(&self, query: &str) -> i64 {
         let query = sqlx::AssertSqlSafe(query.to_owned());
         if self.server.is_some() {
-            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            let mut connection = pg_connection(&self.url).await;
             let number = sqlx::query_scalar(query)
                 .fetch_one(&mut connection)
                 .await
@@ -181,7 +203,7 @@ impl Database {
     pub async fn execute(&self, statement: &str) {
         let statement = sqlx::AssertSqlSafe(statement.to_owned());
         if self.server.is_some() {
-            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            let mut connection = pg_connection(&self.url).await;
             sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
         } else {
             let mut connection = self.sqlite_connection().await;
@@ -189,11 +211,18 @@ impl Database {
         }
     }
 
-    async fn sqlite_connection(&self) -> SqliteConnection {
+    /// Runs a statement on PostgreSQL and leaves its transaction open: the rows that it changed are locked.
+    pub async fn open_change(&self, statement: &str) -> OpenChange {
+        let mut connection = pg_connection(&self.url).await;
+        let text = sqlx::AssertSqlSafe(format!("BEGIN; {statement}"));
+        sqlx::raw_sql(text).execute(&mut connection).await.unwrap();
+        OpenChange(connection)
+    }
+
+    pub async fn sqlite_connection(&self) -> SqliteConnection {
         let path = self.url.strip_prefix("sqlite:").unwrap();
-        SqliteConnection::connect(&format!("sqlite://{path}"))
-            .await
-            .unwrap()
+        let options = SqliteConnectOptions::new().filename(path);
+        options.disable_statement_logging().connect().await.unwrap()
     }
 
     pub async fn remove(self) {

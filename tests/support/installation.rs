@@ -94,8 +94,23 @@ impl Installation {
         self.start(&["serve"])
     }
 
+    /// Removes a setting that [`Installation::new`] made.
+    pub fn unset(&mut self, name: &str) {
+        self.settings
+            .retain(|(other, _)| other != &format!("ASSENT_{name}"));
+    }
+
     /// Starts `serve` or `demo` with these arguments and waits until the server is ready.
     pub fn start(&self, arguments: &[&str]) -> Server {
+        self.start_and_wait_for(arguments, "GET /readyz HTTP/1.1")
+    }
+
+    /// Starts `serve` and waits until it answers, also when it is not ready.
+    pub fn serve_without_being_ready(&self) -> Server {
+        self.start_and_wait_for(&["serve"], "GET /healthz HTTP/1.1")
+    }
+
+    fn start_and_wait_for(&self, arguments: &[&str], probe: &str) -> Server {
         let log = self.folder.path().join(format!("log-{}", self.port));
         let file = std::fs::File::create(&log).unwrap();
         let child = self
@@ -111,7 +126,7 @@ impl Installation {
         };
         let began = Instant::now();
         while server
-            .try_request("GET /readyz HTTP/1.1", "")
+            .try_request(probe, "")
             .is_none_or(|reply| !reply.starts_with("HTTP/1.1 200"))
         {
             let exited = server.child.try_wait().unwrap();
@@ -144,6 +159,27 @@ pub struct Server {
 }
 
 impl Server {
+    /// A process that was started in another way, on this port and without a log file.
+    pub fn of(child: Child, installation: &Installation) -> Self {
+        Self {
+            child,
+            port: installation.port,
+            log: PathBuf::new(),
+        }
+    }
+
+    /// Waits until the server answers a request.
+    pub fn wait_for_answer(&self) {
+        let began = Instant::now();
+        while self.try_request("GET /healthz HTTP/1.1", "").is_none() {
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "no answer after 60 seconds"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Sends a request, given as request line and header lines; returns the whole response.
     pub fn request(&self, line: &str, headers: &str) -> String {
         self.try_request(line, headers).expect("a response")

@@ -2,11 +2,12 @@
 //! installs for its own thread can lose lines when another thread reaches a call site first. All tests therefore share
 //! one global subscriber that asks, line by line, whether somebody captures.
 
+use super::query_plans::Recorder;
 use std::cell::RefCell;
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
-use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::filter::{dynamic_filter_fn, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 
@@ -21,23 +22,30 @@ thread_local! {
     static OWN: RefCell<Option<Lines>> = const { RefCell::new(None) };
 }
 
+/// Installs the subscriber of the process, which also records the statements that the server runs.
+pub fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let capturing = dynamic_filter_fn(|metadata, _| {
+            *metadata.level() <= tracing::Level::DEBUG && ACTIVE.load(Ordering::Relaxed) > 0
+        })
+        .with_max_level_hint(tracing::level_filters::LevelFilter::DEBUG);
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(Router)
+            .with_filter(capturing);
+        let recorder = Recorder.with_filter(filter_fn(|metadata| metadata.target() == "sqlx::query"));
+        let subscriber = tracing_subscriber::registry().with(lines).with(recorder);
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+}
+
 /// Captures what the current thread logs, at every level down to debug, until it is dropped.
 pub struct CapturedLogs(Lines);
 
 impl CapturedLogs {
     /// Starts the capture. Tests run on one thread each, with their tasks.
     pub fn start() -> Self {
-        static INSTALLED: Once = Once::new();
-        INSTALLED.call_once(|| {
-            let capturing = dynamic_filter_fn(|metadata, _| {
-                *metadata.level() <= tracing::Level::DEBUG && ACTIVE.load(Ordering::Relaxed) > 0
-            })
-            .with_max_level_hint(tracing::level_filters::LevelFilter::DEBUG);
-            let lines = tracing_subscriber::fmt::layer()
-                .with_writer(Router)
-                .with_filter(capturing);
-            tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines)).unwrap();
-        });
+        install();
         let own = Lines::default();
         OWN.with_borrow_mut(|slot| *slot = Some(own.clone()));
         ACTIVE.fetch_add(1, Ordering::Relaxed);

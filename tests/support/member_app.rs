@@ -5,9 +5,9 @@ use super::ehr::form_body;
 use super::{Browser, PUBLIC_URL, Reply, TestApp};
 use assent::demo::seed::{APP, APP_REDIRECT};
 use assent::demo::walk::http::form_with_field;
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// The scopes that the app requests.
 pub const SCOPE: &str =
@@ -78,7 +78,7 @@ impl<'a> MemberApp<'a> {
 
 /// The path to which the app sends the member's browser.
 pub fn authorize_path(verifier: &str, scope: &str) -> String {
-    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
+    let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
     let query = form_body(&[
         ("response_type", "code"),
         ("client_id", APP),

@@ -13,6 +13,8 @@ mod folders;
 mod installation;
 mod logs;
 mod member_app;
+mod open_cases;
+pub mod query_plans;
 pub mod receiver;
 mod reevaluate;
 pub mod validator;
@@ -22,7 +24,7 @@ pub use database::server_url;
 pub use ehr::Ehr;
 pub use environment::{chromedriver, free_port, setting};
 pub use folders::Folders;
-pub use installation::Installation;
+pub use installation::{Installation, Server};
 pub use logs::CapturedLogs;
 pub use member_app::{MemberApp, SCOPE, authorize_path};
 pub use reevaluate::evaluate_again;
@@ -32,7 +34,9 @@ use assent::clock::Clock;
 use assent::config::{Config, MailTransport, PasswordCost};
 use assent::demo::keys::SignIns;
 use assent::demo::{keys, walk::messages::Messages};
+use assent::prior_auth::PriorAuth;
 use assent::state::{PolicySet, State};
+use assent::store::fan_out::{MailRecipients, StoredDecisions};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -45,6 +49,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 use tower::ServiceExt;
+use uuid::Uuid;
 
 /// The time that the test clock shows at first.
 pub const START: &str = "2026-11-20T15:04:05.123456Z";
@@ -139,6 +144,7 @@ impl TestApp {
     }
 
     async fn on(data: TempDir, database: database::Database) -> Self {
+        logs::install();
         validator::forget();
         let mut config = config(&data);
         config.database.clone_from(&database.url);
@@ -162,7 +168,7 @@ impl TestApp {
         }
     }
 
-    /// Sends one request through the router, from [`CLIENT_ADDRESS`].
+    /// Sends one request through the router, from [`CLIENT_ADDRESS`] unless it names another peer.
     pub async fn call(&self, request: Request<Body>) -> Reply {
         self.call_at(self.router.clone(), request).await
     }
@@ -170,7 +176,10 @@ impl TestApp {
     /// Sends one request through another router with this database, from [`CLIENT_ADDRESS`].
     pub async fn call_at(&self, router: Router, mut request: Request<Body>) -> Reply {
         let peer: SocketAddr = CLIENT_ADDRESS.parse().unwrap();
-        request.extensions_mut().insert(ConnectInfo(peer));
+        let extensions = request.extensions_mut();
+        if extensions.get::<ConnectInfo<SocketAddr>>().is_none() {
+            extensions.insert(ConnectInfo(peer));
+        }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = router.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -231,7 +240,7 @@ impl TestApp {
         Messages::new(self.clock.now())
     }
 
-    /// Runs all jobs and sends all outbox messages that are due; returns how many.
+    /// Sends all outbox messages that are due; returns how many.
     pub async fn run_jobs(&self) -> usize {
         assent::jobs::run_all_due(&self.state).await.unwrap()
     }
@@ -251,12 +260,17 @@ impl TestApp {
         self.database.execute(statement).await;
     }
 
+    /// Runs one SQL statement on PostgreSQL and keeps its transaction open.
+    pub async fn open_change(&self, statement: &str) -> database::OpenChange {
+        self.database.open_change(statement).await
+    }
+
     /// The number that an SQL query returns.
     pub async fn number(&self, query: &str) -> i64 {
         self.database.number(query).await
     }
 
-    /// Declares that the test leaves jobs or outbox messages unfinished on purpose.
+    /// Declares that the test leaves outbox messages unfinished on purpose.
     pub fn leaves_work(&self) {
         self.leaves_work.set(true);
     }
@@ -271,19 +285,45 @@ impl TestApp {
     /// reports an error in what was sent; removes the database.
     pub async fn finish(self) {
         let left = self
-            .number("SELECT COUNT(*) FROM job WHERE state <> 'done'")
-            .await
-            + self
-                .number("SELECT COUNT(*) FROM outbox WHERE state <> 'sent'")
-                .await;
+            .number("SELECT COUNT(*) FROM outbox WHERE state <> 'sent'")
+            .await;
         assert!(
             left == 0 || self.leaves_work.get(),
-            "{left} jobs or outbox messages are unfinished or failed"
+            "{left} outbox messages are unfinished or failed"
         );
         evaluate_again(&self).await;
+        let whole = query_plans::whole_table_reads(&self.database).await;
+        assert!(whole.is_empty(), "whole tables are read:\n{}", whole.join("\n"));
         self.state.store.close().await;
         self.database.remove().await;
         validator::validate().await;
+    }
+}
+
+/// Stores what follows from the decision on a case, as often as `count` says: each time an event for every
+/// subscription, and no mail.
+pub async fn queue_events(app: &TestApp, case: Uuid, count: usize) {
+    // In small units of work, because each has a time limit.
+    let mut left = count;
+    while left > 0 {
+        let some = left.min(50);
+        left -= some;
+        let unit = app.state.store.write((case, some), |tx, (case, count)| {
+            Box::pin(async move {
+                let events = tx.events(*case).await?;
+                let case = PriorAuth::replay(*case, &events).unwrap();
+                let decisions = StoredDecisions {
+                    case: &case,
+                    events: &events,
+                    mail: &MailRecipients::default(),
+                };
+                for _ in 0..*count {
+                    tx.fan_out(&decisions).await?;
+                }
+                Ok(())
+            })
+        });
+        unit.await.unwrap();
     }
 }
 

@@ -39,6 +39,11 @@ impl Receiver {
         Self { url, exchange }
     }
 
+    /// How many bodies were received.
+    pub fn count(&self) -> usize {
+        self.exchange.lock().unwrap().received.len()
+    }
+
     /// The received bodies, each with the status of the response.
     pub fn received(&self) -> Vec<(u16, Value)> {
         self.exchange.lock().unwrap().received.clone()

@@ -4,6 +4,7 @@
 pub mod backtest;
 mod check;
 pub mod explain;
+mod export;
 mod list;
 mod new;
 mod report;
@@ -17,7 +18,7 @@ use crate::publication;
 use crate::rules::{EmbeddedTests, Finding, LoadOptions};
 use crate::state::{PolicySet, PolicySetFiles, findings_text};
 use clap::Subcommand;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Subcommands of `policy`.
@@ -31,6 +32,8 @@ pub enum PolicyCommand {
     List(list::List),
     /// Create a draft policy that passes 'check', with its form, fixture and first tests
     New(new::New),
+    /// Write the policies and forms that are compiled into assent into a folder, to change them there
+    Export(export::Export),
     /// Explain a verdict: print the trace of a case document or of a stored case
     Explain(explain::Explain),
     /// Evaluate every stored case under a candidate policy set and report what would change
@@ -44,6 +47,7 @@ pub async fn run(command: PolicyCommand, config: &Config) -> Result<ExitCode> {
         PolicyCommand::Test(command) => test::run(&command, config),
         PolicyCommand::List(command) => list::run(&command, config),
         PolicyCommand::New(command) => new::run(&command, config),
+        PolicyCommand::Export(command) => export::run(&command),
         PolicyCommand::Explain(command) => explain::run(command, config).await,
         PolicyCommand::Backtest(command) => backtest::run(command, config).await,
     }
@@ -61,12 +65,14 @@ pub struct Folders {
 }
 
 impl Folders {
-    fn rules<'a>(&'a self, config: &'a Config) -> &'a PathBuf {
-        self.rules.as_ref().unwrap_or(&config.rules)
+    /// The folder of rules; none for those that are compiled into the program.
+    fn rules<'a>(&'a self, config: &'a Config) -> Option<&'a Path> {
+        self.rules.as_deref().or_else(|| config.rules_folder())
     }
 
-    fn forms<'a>(&'a self, config: &'a Config) -> &'a PathBuf {
-        self.forms.as_ref().unwrap_or(&config.forms)
+    /// The folder of forms; none for those that are compiled into the program.
+    fn forms<'a>(&'a self, config: &'a Config) -> Option<&'a Path> {
+        self.forms.as_deref().or_else(|| config.forms_folder())
     }
 
     /// Reads and checks the folders as a server does before it publishes them.
@@ -80,8 +86,8 @@ impl Folders {
             embedded_tests,
             ..LoadOptions::default()
         };
-        let rules = publication::read_folder(self.rules(config))?;
-        let forms = publication::read_folder(self.forms(config))?;
+        let rules = publication::read_rules(self.rules(config))?;
+        let forms = publication::read_forms(self.forms(config))?;
         Ok(PolicySet::from_files(
             PolicySetFiles::new(&rules, &forms),
             &options,

@@ -56,7 +56,12 @@ pub fn run(command: &New, config: &Config) -> Result<ExitCode> {
     {
         return Err(Error::malformed(reason));
     }
-    let (rules, forms) = (command.folders.rules(config), command.folders.forms(config));
+    let (Some(rules), Some(forms)) = (command.folders.rules(config), command.folders.forms(config)) else {
+        return Err(Error::malformed(
+            "There are no folders of rules and forms here. Write the shipped ones into a folder with \
+             'assent policy export FOLDER' and name them with --rules FOLDER/rules --forms FOLDER/questionnaires",
+        ));
+    };
     let policy = rules.join("policies").join(names.area).join(names.short);
     let form = forms.join(names.short).join("1.0.0");
     let files: Vec<(PathBuf, String)> = vec![

@@ -192,8 +192,20 @@ impl CookieJar {
     }
 }
 
+/// The innermost cause of an error, such as "Connection refused".
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(inner) = innermost.source() {
+        innermost = inner;
+    }
+    innermost.to_string()
+}
+
 async fn send(request: reqwest::RequestBuilder) -> Result<Reply, String> {
-    let response = request.send().await.map_err(|e| format!("no reply: {e}"))?;
+    let response = request
+        .send()
+        .await
+        .map_err(|e| format!("no reply: {}", cause(&e)))?;
     let text_of = |name| {
         response
             .headers()

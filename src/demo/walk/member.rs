@@ -4,9 +4,9 @@
 use super::http::{CookieJar, Form, form_with_field};
 use super::{Check, Outcome, require, text_at};
 use crate::demo::seed::{APP, APP_REDIRECT};
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// An app's tokens for one member, and the member's id in the Patient Access API.
 struct AppTokens {
@@ -176,7 +176,7 @@ fn authorize_url(
     verifier: &str,
     state: &str,
 ) -> Result<url::Url, String> {
-    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
+    let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
     let mut url =
         url::Url::parse(text_at(configuration, "/authorization_endpoint")?).map_err(|e| e.to_string())?;
     url.query_pairs_mut()

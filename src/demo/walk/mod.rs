@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{Config, MailTransport};
 use crate::demo::{keys, seed};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::publication;
 use crate::state::PolicySet;
 use crate::store;
@@ -85,6 +85,13 @@ struct Check {
 /// Checks a running server. `data` is the demo's data folder with its keys and sign-ins; `on_step` is called after each
 /// step. `Malformed` when the folder has no sign-ins.
 pub async fn check_server(server: &str, data: &Path, on_step: impl Fn(&Step)) -> Result<Report> {
+    let http = Http::new(server)?;
+    http.get("/healthz", None).await.map_err(|problem| {
+        Error::new(
+            ErrorKind::Unavailable,
+            format!("No server responds at {server}: {problem}. Start one with the command demo, or change --server"),
+        )
+    })?;
     let sign_ins = keys::read_sign_ins(data).ok_or_else(|| {
         Error::malformed(format!(
             "{} contains no sign-ins.json. Pass the data folder of the running demo with --data",
@@ -92,7 +99,7 @@ pub async fn check_server(server: &str, data: &Path, on_step: impl Fn(&Step)) ->
         ))
     })?;
     let mut check = Check {
-        http: Http::new(server)?,
+        http,
         data: data.to_owned(),
         sign_ins,
         subscriber: Subscriber::start().await?,

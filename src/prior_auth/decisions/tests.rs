@@ -86,6 +86,7 @@ fn pended_with(verdicts: Vec<Verdict>) -> PriorAuth {
         assertion: None,
         member_facts: None,
         admission: None,
+        app_access: crate::prior_auth::AppAccess::All,
     };
     let item = |(sequence, verdict)| NewItem {
         sequence,

@@ -1,22 +1,22 @@
-//! The case document: everything that policies evaluate, as one JSON object, with an index of resources by type and
-//! code. Hooks, requests and stored cases have the same shape, so a policy can be evaluated again over the same data.
-//! This module does not read the clock; callers pass the time of receipt.
+//! The case document: everything that policies evaluate, as one JSON object. Hooks, requests and stored cases have the
+//! same shape, so a policy can be evaluated again over the same data. This module does not read the clock; callers pass
+//! the time of receipt.
 
-use crate::evidence::{Evidence, SetAsideCode};
-use crate::fhir::coding::{codings, normal_system};
+use crate::fhir::coding::normal_system;
 use crate::fhir::dates::{self, DateRange, instant_text};
-use crate::fhir::{list, resource_type, text};
-use crate::rules::evaluate::facts::StepBudget;
+use crate::fhir::{get, list, text};
+use crate::rules::evaluate::case_evidence::{
+    ANSWER_MEMBERS, Answers, CaseEvidence, EVIDENCE_MEMBERS, weight,
+};
 use crate::rules::evaluate::request_limits::days_asked_for;
-use crate::rules::evaluate::responses;
-use crate::rules::format::code_set::CodeSet;
-use crate::rules::format::codes::code_key;
+use crate::rules::evaluate::shared_facts::FactsOfPolicy;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 /// What a case document was built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +49,10 @@ pub struct CaseInput<'a> {
     pub priority: &'a str,
     /// The facts about the member.
     pub member: MemberFacts,
-    /// The item or order, from `claim_item_facts` or `order_item_facts`.
+    /// The item or order, from `ClaimParts` or `order_item_facts`.
     pub item: Value,
     /// The resources and answers that may decide.
-    pub evidence: &'a Evidence<'a>,
+    pub evidence: &'a CaseEvidence,
 }
 
 /// What policies may know about the member. It has no name, no member number and no birth date.
@@ -82,24 +82,28 @@ pub struct MemberFacts {
     pub gold_card: Vec<String>,
 }
 
-/// One case as a JSON object, with its index: `kind, received, zone, today, priority, member, item, res, answers`, and
-/// `admission`, `answers_set_aside` and `responses_set_aside` for what may not decide.
+/// One case as a JSON object: `kind, received, zone, today, priority, member, item, res, answers`, and `admission`,
+/// `answers_set_aside` and `responses_set_aside` for what may not decide. The evidence and the answers are shared with the
+/// documents of the other items of the same request.
 #[derive(Clone)]
 pub struct CaseDocument {
-    json: Value,
-    /// Places in `res[type]`, by resource type and by the key of a code.
-    by_code: HashMap<String, HashMap<String, Vec<usize>>>,
+    /// The members that are not shared.
+    own: Value,
+    own_weight: usize,
+    evidence: CaseEvidence,
+    answers: Arc<Answers>,
+    /// All members in one object, made when somebody asks for it.
+    whole: OnceLock<Value>,
     zone: Tz,
     received_day: NaiveDate,
     service: Option<DateRange>,
-    weight: usize,
 }
 
 impl fmt::Debug for CaseDocument {
     // The content is PHI and must not appear in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CaseDocument")
-            .field("weight", &self.weight)
+            .field("weight", &self.weight())
             .finish_non_exhaustive()
     }
 }
@@ -107,14 +111,6 @@ impl fmt::Debug for CaseDocument {
 impl CaseDocument {
     /// Builds the document without answers: which forms count depends on the policy that applies.
     pub(in crate::rules) fn build(input: CaseInput<'_>) -> Self {
-        let mut res: Map<String, Value> = Map::new();
-        for resource in input.evidence.resources() {
-            if let Some(kind) = resource_type(resource)
-                && let Value::Array(all) = res.entry(kind).or_insert_with(|| json!([]))
-            {
-                all.push(resource.clone());
-            }
-        }
         let received_day = input.received.with_timezone(&input.zone).date_naive();
         let members = [
             ("kind", json!(input.kind.code())),
@@ -124,38 +120,17 @@ impl CaseDocument {
             ("priority", json!(input.priority)),
             ("member", json!(input.member)),
             ("item", input.item),
-            ("res", Value::Object(res)),
-            ("answers", json!({})),
         ];
-        let mut json: Map<String, Value> = members
-            .map(|(name, value)| (name.to_owned(), value))
-            .into_iter()
-            .collect();
-        if let Some(admission) = input.evidence.admission() {
-            json.insert("admission".into(), json!(admission));
-        }
-        Self::indexed(Value::Object(json), input.zone, received_day)
+        let own = members.map(|(name, value)| (name.to_owned(), value));
+        let own = Value::Object(own.into_iter().collect());
+        let answers = Arc::new(Answers::stored(json!({ "answers": {} })));
+        Self::assembled(own, (input.evidence.clone(), answers), input.zone, received_day)
     }
 
     /// The document with the answers from its responses to these forms (`name|version`), and no other answers.
     pub(in crate::rules) fn with_answers(mut self, forms: &[&str]) -> Self {
-        let responses: Vec<&Value> = self.of_type("QuestionnaireResponse").iter().collect();
-        let read = responses::answers(&responses, forms);
-        let without_response = self
-            .resource_set_aside("QuestionnaireResponse", &[])
-            .map(Value::from);
-        let without_response = without_response.filter(|_| !read.has_response);
-        let replaced = self.json.get("answers").map_or(0, weight);
-        self.weight = self.weight + weight(&read.answers) - replaced;
-        if let Value::Object(members) = &mut self.json {
-            members.insert("answers".into(), read.answers);
-            members.remove(ANSWERS_SET_ASIDE);
-            if !read.set_aside.is_empty() {
-                members.insert(ANSWERS_SET_ASIDE.into(), Value::Object(read.set_aside));
-            }
-            members.remove(RESPONSES_SET_ASIDE);
-            members.extend(without_response.map(|reason| (RESPONSES_SET_ASIDE.to_owned(), reason)));
-        }
+        self.answers = self.evidence.answers(forms);
+        self.whole = OnceLock::new();
         self
     }
 
@@ -177,47 +152,97 @@ impl CaseDocument {
                 .entry("today")
                 .or_insert_with(|| json!(received_day.to_string()));
         }
-        Ok(Self::indexed(json, zone, received_day))
+        let evidence = CaseEvidence::indexed(taken(&mut json, &EVIDENCE_MEMBERS));
+        let answers = Arc::new(Answers::stored(taken(&mut json, &ANSWER_MEMBERS)));
+        Ok(Self::assembled(json, (evidence, answers), zone, received_day))
     }
 
-    /// The document as it is stored.
-    pub fn as_json(&self) -> &Value {
-        &self.json
-    }
-
-    fn indexed(json: Value, zone: Tz, received_day: NaiveDate) -> Self {
-        let mut by_code: HashMap<String, HashMap<String, Vec<usize>>> = HashMap::new();
-        for (kind, resources) in json.get("res").and_then(Value::as_object).into_iter().flatten() {
-            let codes = by_code.entry(kind.clone()).or_default();
-            for (n, resource) in resources.as_array().into_iter().flatten().enumerate() {
-                for coding in ["code", "codeCodeableConcept", "medicationCodeableConcept"]
-                    .iter()
-                    .filter_map(|name| resource.get(*name))
-                    .flat_map(codings)
-                {
-                    let places = codes.entry(code_key(&coding.system, coding.code)).or_default();
-                    if places.last() != Some(&n) {
-                        places.push(n);
-                    }
-                }
-            }
-        }
-        let service = json
-            .get("item")
-            .and_then(|i| i.get("period"))
-            .and_then(|p| dates::period_days(p, zone));
+    fn assembled(
+        own: Value,
+        (evidence, answers): (CaseEvidence, Arc<Answers>),
+        zone: Tz,
+        received_day: NaiveDate,
+    ) -> Self {
+        let period = own.get("item").and_then(|item| item.get("period"));
         Self {
-            weight: weight(&json),
-            json,
-            by_code,
+            service: period.and_then(|period| dates::period_days(period, zone)),
+            own_weight: weight(&own),
+            own,
+            evidence,
+            answers,
+            whole: OnceLock::new(),
             zone,
             received_day,
-            service,
         }
+    }
+
+    /// The whole document in one value. It copies the evidence when it is called first; policies do not need it.
+    pub fn as_json(&self) -> &Value {
+        self.whole.get_or_init(|| {
+            let mut whole = self.own.clone();
+            if let Value::Object(members) = &mut whole {
+                let shared = [self.evidence.as_json(), self.answers.as_json()];
+                let shared = shared.into_iter().filter_map(Value::as_object).flatten();
+                members.extend(shared.map(|(name, value)| (name.clone(), value.clone())));
+            }
+            whole
+        })
+    }
+
+    /// The document without the evidence, as it is stored beside the evidence.
+    pub fn own_text(&self) -> String {
+        let parts = [&self.own, self.answers.as_json()];
+        let members = parts.into_iter().filter_map(Value::as_object).flatten();
+        let members: BTreeMap<&String, &Value> = members.collect();
+        // Texts as names and JSON values can always be written.
+        serde_json::to_string(&members).unwrap_or_default()
+    }
+
+    /// Reads a document that was stored without its evidence.
+    pub fn from_own(own: Value, evidence: CaseEvidence) -> Result<Self, String> {
+        Ok(Self {
+            evidence,
+            ..Self::from_json(own)?
+        })
+    }
+
+    /// The resources and what was set aside.
+    pub fn evidence(&self) -> &CaseEvidence {
+        &self.evidence
+    }
+
+    /// The answers to the forms of the policy.
+    pub(in crate::rules) fn shared_answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// The facts of a policy that all items of the request share; none for a document that was not built from a request.
+    pub(in crate::rules) fn facts_of(&self, policy_hash: &str) -> Option<Arc<FactsOfPolicy>> {
+        Some(self.answers.facts()?.of_policy(policy_hash, self.zone))
+    }
+
+    /// The part of the document in which a path finds its nodes, given the name of the path's first step.
+    pub(in crate::rules) fn part(&self, first_step: Option<&str>) -> &Value {
+        match first_step {
+            Some(name) if EVIDENCE_MEMBERS.contains(&name) => self.evidence.as_json(),
+            Some(name) if ANSWER_MEMBERS.contains(&name) => self.answers.as_json(),
+            Some(_) => &self.own,
+            None => self.as_json(),
+        }
+    }
+
+    /// The facts of the item or order.
+    pub fn item(&self) -> Option<&Value> {
+        self.own.get("item")
+    }
+
+    /// How many days before the day of receipt a requested service may be, if the plan allows any.
+    pub(in crate::rules) fn retrospective_days(&self) -> Option<u64> {
+        get(&self.own, &["member", "retrospective_days"]).and_then(Value::as_u64)
     }
 
     /// The plan's time zone.
-    pub(in crate::rules) fn zone(&self) -> Tz {
+    pub fn zone(&self) -> Tz {
         self.zone
     }
 
@@ -228,7 +253,7 @@ impl CaseDocument {
 
     /// What the document was built from; `None` if it does not say.
     pub(in crate::rules) fn kind(&self) -> Option<CaseKind> {
-        let kind = text(&self.json, &["kind"])?;
+        let kind = text(&self.own, &["kind"])?;
         [CaseKind::Hook, CaseKind::Pas]
             .into_iter()
             .find(|own| own.code() == kind)
@@ -236,7 +261,7 @@ impl CaseDocument {
 
     /// The days of service that the item asks for.
     pub(in crate::rules) fn days_asked_for(&self) -> Option<DateRange> {
-        days_asked_for(self.json.get("item")?, self.zone, self.received_day)
+        days_asked_for(self.item()?, self.zone, self.received_day)
     }
 
     /// The first day of service, if the item has one.
@@ -246,115 +271,33 @@ impl CaseDocument {
 
     /// The number of JSON values in the document: an upper limit for the cost of a path with one filter.
     pub(in crate::rules) fn weight(&self) -> usize {
-        self.weight
+        // Each of the three parts counts the object itself.
+        (self.own_weight + self.evidence.weight() + self.answers.weight()).saturating_sub(2)
     }
 
     /// The line of business, or an empty text if the document has none.
     pub(in crate::rules) fn line_of_business(&self) -> &str {
-        text(&self.json, &["member", "line_of_business"]).unwrap_or("")
+        text(&self.own, &["member", "line_of_business"]).unwrap_or("")
     }
 
     /// The state of the plan.
     pub(in crate::rules) fn state(&self) -> Option<&str> {
-        text(&self.json, &["member", "state"])
+        text(&self.own, &["member", "state"])
     }
 
     /// The (system, code) pairs of the item, systems in their stored spelling.
     pub(in crate::rules) fn codes(&self) -> Vec<(String, String)> {
-        item_codes(self.json.get("item").unwrap_or(&Value::Null))
-    }
-
-    /// The resources of one type, in order.
-    pub(in crate::rules) fn of_type(&self, kind: &str) -> &[Value] {
-        let all = self
-            .json
-            .get("res")
-            .and_then(|r| r.get(kind))
-            .and_then(Value::as_array);
-        all.map_or(&[], Vec::as_slice)
-    }
-
-    /// The places of the resources of one type that have a code of the set.
-    pub(in crate::rules) fn places_of(
-        &self,
-        kind: &str,
-        set: &CodeSet,
-        budget: &mut StepBudget,
-    ) -> Result<Vec<usize>, String> {
-        let Some(codes) = self.by_code.get(kind) else {
-            return Ok(Vec::new());
-        };
-        let mut places: Vec<usize> = match set.single_codes().filter(|keys| keys.len() < codes.len()) {
-            Some(keys) => {
-                budget.spend(keys.len())?;
-                keys.iter()
-                    .filter_map(|key| codes.get(key))
-                    .flatten()
-                    .copied()
-                    .collect()
-            }
-            None => {
-                budget.spend(codes.len())?;
-                let in_set = codes.iter().filter(|(key, _)| set.holds_key(key));
-                in_set.flat_map(|(_, places)| places).copied().collect()
-            }
-        };
-        places.sort_unstable();
-        places.dedup();
-        Ok(places)
-    }
-
-    /// The answers to the question with a link id.
-    pub(in crate::rules) fn answers(&self, link_id: &str) -> &[Value] {
-        let all = self
-            .json
-            .get("answers")
-            .and_then(|a| a.get(link_id))
-            .and_then(Value::as_array);
-        all.map_or(&[], Vec::as_slice)
+        item_codes(self.item().unwrap_or(&Value::Null))
     }
 }
 
-/// The member of the document with the link ids of the answers that may not decide, and the reasons.
-const ANSWERS_SET_ASIDE: &str = "answers_set_aside";
-/// The member of the document with the reason why no response decides, although there is one.
-const RESPONSES_SET_ASIDE: &str = "responses_set_aside";
-
-impl CaseDocument {
-    /// Why the answers to a question may not decide; `None` if they may, or if there are none.
-    pub(in crate::rules) fn answer_set_aside(&self, link_id: &str) -> Option<&str> {
-        self.json.get(ANSWERS_SET_ASIDE)?.get(link_id)?.as_str()
+/// An object with these members of a document, which are removed from it.
+fn taken(json: &mut Value, names: &[&str]) -> Value {
+    let mut taken = Map::new();
+    if let Value::Object(members) = json {
+        taken.extend(names.iter().filter_map(|name| members.remove_entry(*name)));
     }
-
-    /// Why no response to a form may decide, although one was sent.
-    pub(in crate::rules) fn responses_set_aside(&self) -> Option<&str> {
-        text(&self.json, &[RESPONSES_SET_ASIDE])
-    }
-
-    /// Why something that a fact could be read from may not decide: the first resource of this type that was set aside
-    /// although it exists. With `sets`, it must have a code of each set.
-    pub(in crate::rules) fn resource_set_aside(&self, kind: &str, sets: &[&CodeSet]) -> Option<&str> {
-        let admission = self.json.get("admission")?;
-        let of_type = list(admission, "set_aside")
-            .filter(|one| text(one, &["resource_type"]) == Some(kind) && one.get("link_id").is_none());
-        let leaves_unknown = |one: &&Value| {
-            let code = one
-                .get("code")
-                .and_then(|code| SetAsideCode::deserialize(code).ok());
-            code.is_some_and(SetAsideCode::leaves_facts_unknown)
-        };
-        let has_codes = |one: &&Value| {
-            let keys: Vec<String> = list(one, "codes")
-                .filter_map(|code| code.as_str()?.split_once('|'))
-                .map(|(system, code)| code_key(system, code))
-                .collect();
-            sets.iter().all(|set| keys.iter().any(|key| set.holds_key(key)))
-        };
-        of_type
-            .filter(leaves_unknown)
-            .find(has_codes)
-            .and_then(|one| text(one, &["reason"]))
-    }
+    Value::Object(taken)
 }
 
 /// The (system, code) pairs in an item's facts.
@@ -370,20 +313,12 @@ pub(in crate::rules) fn item_codes(item: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::Array(all) => 1 + all.iter().map(weight).sum::<usize>(),
-        Value::Object(all) => 1 + all.values().map(weight).sum::<usize>(),
-        _ => 1,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::Resources;
+    use crate::evidence::{Evidence, Resources};
 
-    fn input<'a>(evidence: &'a Evidence<'a>) -> CaseInput<'a> {
+    fn input(evidence: &CaseEvidence) -> CaseInput<'_> {
         CaseInput {
             kind: CaseKind::Pas,
             received: "2026-10-01T03:30:00Z".parse().unwrap(),
@@ -399,8 +334,8 @@ mod tests {
         }
     }
 
-    fn nothing() -> Evidence<'static> {
-        Evidence::new(&Resources::default(), None)
+    fn nothing() -> CaseEvidence {
+        CaseEvidence::new(&Evidence::new(&Resources::default(), None))
     }
 
     #[test]
@@ -415,11 +350,10 @@ mod tests {
             { "resource": { "resourceType": "Bundle", "entry": [{ "resource": { "resourceType": "Observation", "id": "o" } }] } },
             { "resource": { "resourceType": "Condition", "id": "c" } }
         ]});
-        let evidence = Evidence::new(&Resources::of_bundle(&bundle), None);
-        let document = CaseDocument::build(input(&evidence));
-        assert_eq!(document.of_type("Observation").len(), 1);
-        assert_eq!(document.of_type("Condition").len(), 1);
-        assert_eq!(document.of_type("Bundle").len(), 0);
+        let evidence = CaseEvidence::new(&Evidence::new(&Resources::of_bundle(&bundle), None));
+        assert_eq!(evidence.of_type("Observation").len(), 1);
+        assert_eq!(evidence.of_type("Condition").len(), 1);
+        assert_eq!(evidence.of_type("Bundle").len(), 0);
     }
 
     #[test]

@@ -122,6 +122,11 @@ impl Fact {
             .map_or(FactLookup::NotFound, FactLookup::Unusable))
     }
 
+    /// Whether the fact is the same for all items of a request.
+    pub(in crate::rules) fn is_shared(&self) -> bool {
+        self.sources.iter().all(FactSource::is_shared)
+    }
+
     /// Whether the fact is a date, or a source dates its value.
     pub(in crate::rules) fn is_dated(&self) -> bool {
         let dates = |source: &FactSource| source.dated.is_some() || source.dated_by.is_some();

@@ -2,6 +2,7 @@
 
 use crate::fhir::{coding, extension, extensions, get, list, quantity, reference, resource_type, text};
 use serde_json::{Map, Value, json};
+use std::collections::{HashMap, HashSet};
 
 const REQUESTED_SERVICE: &str =
     "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/extension-requestedService";
@@ -19,38 +20,66 @@ const ORDERED_CONCEPTS: [&str; 4] = [
 ];
 const BILLING_OPTIONS: &str = "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-billing-options";
 
-/// The facts of a `Claim.item`. The codes are those of `productOrService`, their systems in the stored spelling. X12
-/// units become UCUM units where a UCUM unit exists.
-pub fn claim_item_facts(claim: &Value, item: &Value) -> Value {
-    let mut facts = Map::new();
-    put(&mut facts, "sequence", item.get("sequence").cloned());
-    let codes = item
-        .get("productOrService")
-        .into_iter()
-        .flat_map(codes_of)
-        .collect();
-    put(&mut facts, "codes", Some(Value::Array(distinct(codes))));
-    put(&mut facts, "modifiers", claim_modifiers(item));
-    let end_of_range = extension(item, CODE_END).and_then(|e| e.get("valueCodeableConcept"));
-    let code_end = end_of_range.and_then(|concept| codes_of(concept).into_iter().next());
-    put(&mut facts, "code_end", code_end);
-    put(&mut facts, "quantity", item.get("quantity").and_then(quantity_of));
-    let period = period_of(item, "serviced").or_else(|| period_of_claim(claim));
-    put(&mut facts, "period", period);
-    put(
-        &mut facts,
-        "place",
-        place_in(item.get("locationCodeableConcept").into_iter()),
-    );
-    put(
-        &mut facts,
-        "performer",
-        performer_of(claim, item).map(Value::from),
-    );
-    let requested =
-        extension(item, REQUESTED_SERVICE).and_then(|e| text(e, &["valueReference", "reference"]));
-    put(&mut facts, "request_ref", requested.map(Value::from));
-    Value::Object(facts)
+/// What the items of a claim share, read once for all of them.
+#[derive(Debug)]
+pub struct ClaimParts<'a> {
+    /// The provider of each care-team member, by sequence.
+    providers: HashMap<u64, &'a str>,
+    /// The days of the whole claim, for items without their own.
+    period: Option<Value>,
+}
+
+impl<'a> ClaimParts<'a> {
+    /// Reads the claim.
+    pub fn new(claim: &'a Value) -> Self {
+        let mut providers = HashMap::new();
+        for member in list(claim, "careTeam") {
+            let sequence = member.get("sequence").and_then(Value::as_u64);
+            if let Some((sequence, provider)) = sequence.zip(text(member, &["provider", "reference"])) {
+                providers.entry(sequence).or_insert(provider);
+            }
+        }
+        Self {
+            providers,
+            period: period_of_claim(claim),
+        }
+    }
+
+    /// The facts of a `Claim.item`. The codes are those of `productOrService`, their systems in the stored spelling. X12
+    /// units become UCUM units where a UCUM unit exists.
+    pub fn item_facts(&self, item: &Value) -> Value {
+        let mut facts = Map::new();
+        put(&mut facts, "sequence", item.get("sequence").cloned());
+        let codes = item
+            .get("productOrService")
+            .into_iter()
+            .flat_map(codes_of)
+            .collect();
+        put(&mut facts, "codes", Some(Value::Array(distinct(codes))));
+        put(&mut facts, "modifiers", claim_modifiers(item));
+        let end_of_range = extension(item, CODE_END).and_then(|e| e.get("valueCodeableConcept"));
+        let code_end = end_of_range.and_then(|concept| codes_of(concept).into_iter().next());
+        put(&mut facts, "code_end", code_end);
+        put(&mut facts, "quantity", item.get("quantity").and_then(quantity_of));
+        let period = period_of(item, "serviced").or_else(|| self.period.clone());
+        put(&mut facts, "period", period);
+        put(
+            &mut facts,
+            "place",
+            place_in(item.get("locationCodeableConcept").into_iter()),
+        );
+        put(&mut facts, "performer", self.performer(item).map(Value::from));
+        let requested =
+            extension(item, REQUESTED_SERVICE).and_then(|e| text(e, &["valueReference", "reference"]));
+        put(&mut facts, "request_ref", requested.map(Value::from));
+        Value::Object(facts)
+    }
+
+    /// The reference to the provider of the first care-team member that the item names.
+    fn performer(&self, item: &Value) -> Option<&'a str> {
+        let sequence = list(item, "careTeamSequence").next()?.as_u64()?;
+        self.providers.get(&sequence).copied()
+    }
 }
 
 /// The facts of an order (`ServiceRequest`, `DeviceRequest`, `MedicationRequest`, `NutritionOrder`,
@@ -93,14 +122,19 @@ fn codes_of(concept: &Value) -> Vec<Value> {
         .collect()
 }
 
+/// Each code once. A list may be as long as a sender likes.
 fn distinct(codes: Vec<Value>) -> Vec<Value> {
-    let mut seen: Vec<Value> = Vec::with_capacity(codes.len());
-    for code in codes {
-        if !seen.contains(&code) {
-            seen.push(code);
-        }
+    if codes.len() < 2 {
+        return codes;
     }
-    seen
+    let mut seen = HashSet::with_capacity(codes.len());
+    codes
+        .into_iter()
+        .filter(|code| {
+            let part = |name| text(code, &[name]).unwrap_or("").to_owned();
+            seen.insert((part("system"), part("code")))
+        })
+        .collect()
 }
 
 /// The references of an order to the resource that says what is ordered, a Medication or a Device.
@@ -247,17 +281,14 @@ fn place_in<'a>(concepts: impl Iterator<Item = &'a Value>) -> Option<Value> {
     listed.or_else(first).map(Value::from)
 }
 
-/// The reference to the provider of the first care-team member that the item names.
-fn performer_of<'a>(claim: &'a Value, item: &Value) -> Option<&'a str> {
-    let sequence = list(item, "careTeamSequence").next()?;
-    let member = list(claim, "careTeam").find(|member| member.get("sequence") == Some(sequence))?;
-    text(member, &["provider", "reference"])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fhir::coding::{CPT, HCPCS};
+
+    fn claim_item_facts(claim: &Value, item: &Value) -> Value {
+        ClaimParts::new(claim).item_facts(item)
+    }
 
     #[test]
     fn a_claim_item_and_an_order_have_the_same_facts() {

@@ -41,22 +41,31 @@ impl Path {
         Ok(found.into_iter().map(|node| (node.val, node.path)).collect())
     }
 
+    /// The name of the path's first step; none if it is no name.
+    pub(in crate::rules) fn first_step(&self) -> Option<&str> {
+        self.query.segments.first().and_then(name_of)
+    }
+
     /// The type of the resources that the path finds: `Condition` of `$.res.Condition[*]`.
     pub(in crate::rules) fn resource_type(&self) -> Option<&str> {
         let [first, second, ..] = self.query.segments.as_slice() else {
             return None;
         };
-        let names = [first, second].map(|segment| match segment {
-            Segment::Selector(Selector::Name(name)) => name.trim_matches(['\'', '"']),
-            _ => "",
-        });
-        let [root, resource_type] = names;
+        let [root, resource_type] = [first, second].map(|segment| name_of(segment).unwrap_or(""));
         (root == "res" && !resource_type.is_empty()).then_some(resource_type)
     }
 
     /// How many wildcards, slices and filters the path has. The cost of a search grows with it.
     pub(in crate::rules) fn fan_out(&self) -> usize {
         self.fan_out
+    }
+}
+
+/// The name that a step selects, without quotes.
+fn name_of(segment: &Segment) -> Option<&str> {
+    match segment {
+        Segment::Selector(Selector::Name(name)) => Some(name.trim_matches(['\'', '"'])),
+        _ => None,
     }
 }
 

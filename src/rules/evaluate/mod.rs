@@ -2,6 +2,7 @@
 
 mod agreement;
 pub mod case_document;
+pub mod case_evidence;
 pub mod comparison;
 pub mod facts;
 pub mod index;
@@ -12,18 +13,22 @@ pub mod policy;
 pub mod request_limits;
 pub mod requirement;
 pub mod responses;
+mod shared_facts;
 pub mod source;
 pub mod values;
 
 use crate::rules::evaluate::case_document::{CaseDocument, CaseInput};
 use crate::rules::evaluate::facts::StepBudget;
 use crate::rules::evaluate::index::ApplicableRule;
-use crate::rules::evaluate::policy::{decision_by_coverage, evaluate_policy, failed_verdict, pend};
+use crate::rules::evaluate::policy::{
+    decision_by_coverage, evaluate_coverage, evaluate_policy, failed_verdict, pend,
+};
 use crate::rules::evaluate::request_limits::within_limits;
 use crate::rules::load::tables::ListRow;
 use crate::rules::policy::Policy;
 use crate::rules::rule_set::RuleSet;
-use crate::rules::verdict::{CoverageAnswer, Decision, Verdict, VerdictSource, hash_trace};
+use crate::rules::trace_hash::hash_trace;
+use crate::rules::verdict::{CoverageAnswer, CoverageVerdict, Decision, Verdict, VerdictSource};
 use std::collections::BTreeMap;
 
 impl RuleSet {
@@ -41,8 +46,23 @@ impl RuleSet {
         within_limits(self.verdict_of_rule(document), document)
     }
 
-    fn verdict_of_rule(&self, document: &CaseDocument) -> Verdict {
+    /// The coverage answer of the same rule, without the criteria that only a request needs.
+    pub fn evaluate_coverage(&self, document: &CaseDocument) -> CoverageVerdict {
         match self.applicable_rule(document) {
+            ApplicableRule::Policy(policy) => {
+                let work = || evaluate_coverage(policy, document, StepBudget(StepBudget::DEFAULT));
+                safely(work).unwrap_or_else(|| failed_verdict(policy).into())
+            }
+            other => self.verdict_of(other, document).into(),
+        }
+    }
+
+    fn verdict_of_rule(&self, document: &CaseDocument) -> Verdict {
+        self.verdict_of(self.applicable_rule(document), document)
+    }
+
+    fn verdict_of(&self, rule: ApplicableRule<'_>, document: &CaseDocument) -> Verdict {
+        match rule {
             ApplicableRule::Policy(policy) => evaluate_safely(policy, document),
             ApplicableRule::Row(row) => self.verdict_of_row(row),
             ApplicableRule::NoBillingCode => verdict_without_criteria(
@@ -100,7 +120,12 @@ impl RuleSet {
 /// The verdict of a policy. If the evaluator panics, the item is pended, so that every item gets a verdict.
 fn evaluate_safely(policy: &Policy, document: &CaseDocument) -> Verdict {
     let work = || evaluate_policy(policy, document, StepBudget(StepBudget::DEFAULT));
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| failed_verdict(policy))
+    safely(work).unwrap_or_else(|| failed_verdict(policy))
+}
+
+/// The result of the evaluator; none if it panics.
+fn safely<T>(work: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
 }
 
 /// No list row applies to the line of business: the item is pended for manual review.

@@ -3,17 +3,20 @@
 
 use crate::rules::evaluate::case_document::CaseDocument;
 use crate::rules::evaluate::comparison::compare;
-use crate::rules::evaluate::facts::StepBudget;
+use crate::rules::evaluate::facts::{Fact, StepBudget};
 use crate::rules::evaluate::outcomes::{NOTHING_FOUND, at_least, combined, node_with};
 use crate::rules::evaluate::requirement::{negated_text, requirement_text};
+use crate::rules::evaluate::shared_facts::{FactsOfPolicy, shared_or};
 use crate::rules::evaluate::values::{FactLookup, FoundValue};
 use crate::rules::format::conditions::{Condition, FactTest, IfMissing};
 use crate::rules::policy::Policy;
+use crate::rules::trace_hash::hash_trace;
 use crate::rules::verdict::{
-    ApprovalTerms, CoverageAnswer, Decision, Leaf, NeededDocument, Outcome, Pend, TraceNode, Verdict,
-    VerdictSource, hash_trace,
+    ApprovalTerms, CoverageAnswer, CoverageVerdict, Decision, Leaf, NeededDocument, Outcome, Pend, TraceNode,
+    Verdict, VerdictSource,
 };
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// The verdict of a policy. An error while evaluating becomes a pend, with the error in `Verdict::error`.
 pub(in crate::rules) fn evaluate_policy(
@@ -21,57 +24,71 @@ pub(in crate::rules) fn evaluate_policy(
     document: &CaseDocument,
     budget: StepBudget,
 ) -> Verdict {
-    let mut evaluation = Evaluation {
-        policy,
-        document,
-        budget,
-        facts: HashMap::new(),
-        criteria: BTreeMap::new(),
-        trace: Vec::new(),
+    let mut evaluation = Evaluation::new(policy, document, budget);
+    let (coverage, decision, error) = match evaluation.run() {
+        Ok((coverage, decision)) => (coverage, decision, None),
+        Err(error) => (failed_coverage(), failed_decision(policy), Some(error)),
     };
-    let result = evaluation.run();
-    let trace_hash = hash_trace(&evaluation.trace);
-    let criteria = evaluation
-        .criteria
-        .iter()
-        .map(|(name, node)| ((*name).to_owned(), node.outcome))
-        .collect();
-    let verdict = Verdict {
-        criteria,
+    let criteria = evaluation.criteria.iter();
+    Verdict {
+        source: source_of(policy),
+        coverage,
+        decision,
+        criteria: criteria
+            .map(|(name, node)| ((*name).to_owned(), node.outcome))
+            .collect(),
+        trace_hash: hash_trace(&evaluation.trace),
         trace: evaluation.trace,
-        trace_hash,
-        ..failed_verdict(policy)
+        error,
+    }
+}
+
+/// The coverage answer of a policy alone. Criteria are evaluated as far as the coverage rules name them.
+pub(in crate::rules) fn evaluate_coverage(
+    policy: &Policy,
+    document: &CaseDocument,
+    budget: StepBudget,
+) -> CoverageVerdict {
+    let answer = Evaluation::new(policy, document, budget).coverage();
+    let (coverage, error) = match answer {
+        Ok(coverage) => (coverage, None),
+        Err(error) => (failed_coverage(), Some(error)),
     };
-    match result {
-        Ok((coverage, decision)) => Verdict {
-            coverage,
-            decision,
-            error: None,
-            ..verdict
-        },
-        Err(error) => Verdict {
-            error: Some(error),
-            ..verdict
-        },
+    CoverageVerdict {
+        source: source_of(policy),
+        coverage,
+        error,
     }
 }
 
 /// The verdict when the evaluation failed: a reviewer decides, and the provider reads that no answer can be given.
 pub(in crate::rules) fn failed_verdict(policy: &Policy) -> Verdict {
     Verdict {
-        source: VerdictSource::Policy {
-            policy: policy.name().to_owned(),
-            version: policy.version().to_owned(),
-            hash: policy.hash().to_owned(),
-            title: policy.title().to_owned(),
-        },
-        coverage: CoverageAnswer::indeterminate("The rule could not be evaluated"),
-        decision: pend(policy.queue(), "evaluation-error", Vec::new()),
+        source: source_of(policy),
+        coverage: failed_coverage(),
+        decision: failed_decision(policy),
         criteria: BTreeMap::new(),
         trace: Vec::new(),
         trace_hash: hash_trace(&[]),
         error: Some("the evaluation failed unexpectedly".into()),
     }
+}
+
+fn source_of(policy: &Policy) -> VerdictSource {
+    VerdictSource::Policy {
+        policy: policy.name().to_owned(),
+        version: policy.version().to_owned(),
+        hash: policy.hash().to_owned(),
+        title: policy.title().to_owned(),
+    }
+}
+
+fn failed_coverage() -> CoverageAnswer {
+    CoverageAnswer::indeterminate("The rule could not be evaluated")
+}
+
+fn failed_decision(policy: &Policy) -> Decision {
+    pend(policy.queue(), "evaluation-error", Vec::new())
 }
 
 pub(in crate::rules) fn pend(queue: &str, reason: &str, documents_needed: Vec<NeededDocument>) -> Decision {
@@ -98,12 +115,26 @@ struct Evaluation<'a> {
     policy: &'a Policy,
     document: &'a CaseDocument,
     budget: StepBudget,
-    facts: HashMap<&'a str, FactLookup>,
+    facts: HashMap<&'a str, Arc<FactLookup>>,
+    /// The facts of the policy that all items of the request share.
+    shared_facts: Option<Arc<FactsOfPolicy>>,
     criteria: BTreeMap<&'a str, TraceNode>,
     trace: Vec<TraceNode>,
 }
 
 impl<'a> Evaluation<'a> {
+    fn new(policy: &'a Policy, document: &'a CaseDocument, budget: StepBudget) -> Self {
+        Self {
+            policy,
+            document,
+            budget,
+            facts: HashMap::new(),
+            shared_facts: document.facts_of(&policy.tests_hash),
+            criteria: BTreeMap::new(),
+            trace: Vec::new(),
+        }
+    }
+
     fn run(&mut self) -> Result<(CoverageAnswer, Decision), String> {
         let policy = self.policy;
         let coverage = self.coverage()?;
@@ -227,13 +258,11 @@ impl<'a> Evaluation<'a> {
         let policy = self.policy;
         let fact = policy.facts.get(&test.fact).ok_or("a fact is missing")?;
         if !self.facts.contains_key(test.fact.as_str()) {
-            let lookup = fact.look_up(self.document, &policy.sets, &mut self.budget)?;
+            let lookup = self.look_up(&test.fact, fact)?;
             self.facts.insert(&test.fact, lookup);
         }
-        let lookup = self
-            .facts
-            .get(test.fact.as_str())
-            .unwrap_or(&FactLookup::NotFound);
+        let lookup = self.facts.get(test.fact.as_str());
+        let lookup = lookup.map_or(&FactLookup::NotFound, AsRef::as_ref);
         let (outcome, note) = self.outcome(test, lookup);
         let (found, path, stated) = match lookup {
             FactLookup::Found(found) => (Some(found), Some(found.path.clone()), found.others.as_slice()),
@@ -256,6 +285,15 @@ impl<'a> Evaluation<'a> {
             }),
             ..node_with(outcome)
         })
+    }
+
+    /// A fact; one that all items of the request share is read once for all of them.
+    fn look_up(&mut self, name: &str, fact: &Fact) -> Result<Arc<FactLookup>, String> {
+        let read = |budget: &mut StepBudget| fact.look_up(self.document, &self.policy.sets, budget);
+        match &self.shared_facts {
+            Some(shared) if fact.is_shared() => shared_or(shared, name, &mut self.budget, read),
+            _ => read(&mut self.budget).map(Arc::new),
+        }
     }
 
     /// The outcome of a test, and a note if value and requirement do not explain it.

@@ -4,7 +4,7 @@
 
 use crate::fhir::coding::{CPT, HCPCS};
 use crate::fhir::dates::{DateRange, period_days};
-use crate::fhir::{get, text};
+use crate::fhir::text;
 use crate::rules::evaluate::case_document::{CaseDocument, CaseKind};
 use crate::rules::evaluate::policy::pend;
 use crate::rules::format::codes::code_key;
@@ -57,18 +57,16 @@ pub(in crate::rules) fn within_limits(verdict: Verdict, document: &CaseDocument)
 
 /// The queue and the reason of an item that neither a policy nor a list row may decide.
 fn limit(document: &CaseDocument) -> Option<(&'static str, &'static str)> {
-    let item = document.as_json().get("item")?;
-    if item.get("code_end").is_some() {
+    if document.item()?.get("code_end").is_some() {
         return Some(("intake", "range-of-codes"));
     }
     if has_several_services(document) {
         return Some(("intake", "several-services"));
     }
     let days = document.days_asked_for()?;
-    let retrospective = get(document.as_json(), &["member", "retrospective_days"]).and_then(Value::as_u64);
     let earliest = document
         .received_day()
-        .checked_sub_days(Days::new(retrospective.unwrap_or(0)))?;
+        .checked_sub_days(Days::new(document.retrospective_days().unwrap_or(0)))?;
     (days.first < earliest).then_some(("administrative", "service-in-the-past"))
 }
 

@@ -5,7 +5,7 @@ use crate::evidence::SET_ASIDE;
 use crate::fhir::{dates, list, resource_type, text};
 use chrono::{DateTime, FixedOffset};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// The answers of several responses.
 #[derive(Debug)]
@@ -36,16 +36,25 @@ pub(in crate::rules) fn answers(resources: &[&Value], forms: &[&str]) -> Answers
             latest.insert(form, (authored, response));
         }
     }
-    let (mut found, mut set_aside) = (Map::new(), Map::new());
+    let mut collected = Collected::default();
     let has_response = !latest.is_empty();
     for (_, response) in latest.into_values() {
-        collect(response, &mut found, &mut set_aside);
+        collected.add(response);
     }
     Answers {
-        answers: Value::Object(found),
-        set_aside,
+        answers: Value::Object(collected.found),
+        set_aside: collected.set_aside,
         has_response,
     }
+}
+
+/// The answers that were collected so far.
+#[derive(Default)]
+struct Collected {
+    found: Map<String, Value>,
+    set_aside: Map<String, Value>,
+    /// Link id and value of each answer, because equal answers count once.
+    known: HashSet<(String, String)>,
 }
 
 /// Which of `forms` a response answers. An adaptive response contains its questionnaire, whose `derivedFrom` names the
@@ -72,21 +81,31 @@ fn form_of_canonical<'f>(canonical: &str, forms: &[&'f str]) -> Option<&'f str> 
     })
 }
 
-fn collect(parent: &Value, found: &mut Map<String, Value>, set_aside: &mut Map<String, Value>) {
-    for item in list(parent, "item") {
-        if let (Some(link_id), Some(reason)) = (text(item, &["linkId"]), text(item, &[SET_ASIDE])) {
-            set_aside.insert(link_id.to_owned(), Value::from(reason));
-        }
-        for answer in list(item, "answer") {
-            if let (Some(link_id), Some(value)) = (text(item, &["linkId"]), value_of(answer))
-                && let Value::Array(all) = found.entry(link_id).or_insert_with(|| Value::Array(Vec::new()))
-                && !all.contains(&value)
-            {
-                all.push(value);
+impl Collected {
+    /// Adds the answers of the items below a response, an item or an answer.
+    fn add(&mut self, parent: &Value) {
+        for item in list(parent, "item") {
+            if let (Some(link_id), Some(reason)) = (text(item, &["linkId"]), text(item, &[SET_ASIDE])) {
+                self.set_aside.insert(link_id.to_owned(), Value::from(reason));
             }
-            collect(answer, found, set_aside);
+            for answer in list(item, "answer") {
+                if let (Some(link_id), Some(value)) = (text(item, &["linkId"]), value_of(answer)) {
+                    self.add_value(link_id, value);
+                }
+                self.add(answer);
+            }
+            self.add(item);
         }
-        collect(item, found, set_aside);
+    }
+
+    fn add_value(&mut self, link_id: &str, value: Value) {
+        let is_new = self.known.insert((link_id.to_owned(), value.to_string()));
+        let empty = || Value::Array(Vec::new());
+        if let Value::Array(all) = self.found.entry(link_id).or_insert_with(empty)
+            && is_new
+        {
+            all.push(value);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::evidence::{Admission, AdmissionInput, Evidence, Patient, Resources, admit};
 use crate::forms::tests::shipped as shipped_forms;
 use crate::rules::evaluate::case_document::{CaseDocument, CaseInput, CaseKind, MemberFacts};
+use crate::rules::evaluate::case_evidence::CaseEvidence;
 use crate::rules::evaluate::facts::StepBudget;
 use crate::rules::evaluate::policy::evaluate_policy;
 use crate::rules::evaluate::tests::one_policy;
@@ -42,7 +43,7 @@ fn document(resources: &[Value], admitted: bool) -> CaseDocument {
         priority: "normal",
         member: MemberFacts::default(),
         item: json!({ "codes": [] }),
-        evidence: &Evidence::new(&resources, admission.as_ref()),
+        evidence: &CaseEvidence::new(&Evidence::new(&resources, admission.as_ref())),
     })
     .with_answers(&[FORM])
 }

@@ -6,6 +6,7 @@ use crate::fhir::dates::{self, DateRange};
 use crate::fhir::{list, text};
 use crate::rules::evaluate::agreement;
 use crate::rules::evaluate::case_document::CaseDocument;
+use crate::rules::evaluate::case_evidence::{ANSWER_MEMBERS, EVIDENCE_MEMBERS};
 use crate::rules::evaluate::facts::{Fact, Sets, StepBudget};
 use crate::rules::evaluate::jsonpath::{FoundNode, Path};
 use crate::rules::evaluate::values::{
@@ -79,12 +80,22 @@ impl FactSource {
         }
     }
 
+    /// Whether the source reads only what all items of a request share.
+    pub(in crate::rules) fn is_shared(&self) -> bool {
+        match &self.found_in {
+            FoundIn::Search(_) | FoundIn::Answer(_) => true,
+            FoundIn::Path(path) => path
+                .first_step()
+                .is_some_and(|name| EVIDENCE_MEMBERS.contains(&name) || ANSWER_MEMBERS.contains(&name)),
+        }
+    }
+
     /// Why the answer that the source reads may not decide.
     fn answer_set_aside(&self, document: &CaseDocument) -> Option<Unusable> {
         let FoundIn::Answer(link_id) = &self.found_in else {
             return None;
         };
-        let reason = document.answer_set_aside(link_id)?;
+        let reason = document.shared_answers().set_aside(link_id)?;
         Some(Unusable::set_aside("the answer", reason))
     }
 
@@ -97,14 +108,14 @@ impl FactSource {
         let of_keep = self.keep.iter().map(|(_, set)| set);
         let (kind, names): (&str, Vec<&String>) = match &self.found_in {
             FoundIn::Answer(_) => {
-                let reason = document.responses_set_aside()?;
+                let reason = document.shared_answers().responses_set_aside()?;
                 return Some(Unusable::set_aside("the response to the form", reason));
             }
             FoundIn::Search(search) => (&search.resource, of_keep.chain(&search.code_in).collect()),
             FoundIn::Path(path) => (path.resource_type()?, of_keep.collect()),
         };
         let sets: Vec<&CodeSet> = names.into_iter().filter_map(|name| sets.get(name)).collect();
-        let reason = document.resource_set_aside(kind, &sets)?;
+        let reason = document.evidence().resource_set_aside(kind, &sets)?;
         Some(Unusable::set_aside(kind, reason))
     }
 
@@ -113,21 +124,23 @@ impl FactSource {
         match &self.found_in {
             FoundIn::Path(path) => {
                 reader.budget.spend(1 + path.fan_out() * document.weight())?;
-                path.find(document.as_json())
+                path.find(document.part(path.first_step()))
             }
             FoundIn::Answer(link_id) => {
-                let answers = document.answers(link_id);
+                let answers = document.shared_answers().to(link_id);
                 reader.budget.spend(1 + answers.len())?;
                 let place = |n| format!("$['answers']['{}'][{n}]", link_id.replace('\'', "\\'"));
                 Ok(answers.iter().enumerate().map(|(n, a)| (a, place(n))).collect())
             }
             FoundIn::Search(search) => {
-                let all = document.of_type(&search.resource);
+                let all = document.evidence().of_type(&search.resource);
                 let places: Vec<usize> = match &search.code_in {
                     None => (0..all.len()).collect(),
                     Some(set) => {
                         let set = reader.sets.get(set).ok_or("a set is missing")?;
-                        document.places_of(&search.resource, set, reader.budget)?
+                        document
+                            .evidence()
+                            .places_of(&search.resource, set, reader.budget)?
                     }
                 };
                 reader.budget.spend(1 + places.len())?;
@@ -236,7 +249,7 @@ impl FactSource {
     fn date(&self, node: &Value, reader: &Reader<'_>) -> Result<Option<(String, DateRange)>, String> {
         let zone = reader.document.zone();
         if let Some(link_id) = &self.dated_by {
-            let [Value::String(text)] = reader.document.answers(link_id) else {
+            let [Value::String(text)] = reader.document.shared_answers().to(link_id) else {
                 return Ok(None);
             };
             return Ok(DateRange::read(text, zone).map(|days| (text.clone(), days)));

@@ -17,13 +17,13 @@ use crate::web::member::views::{
 use crate::web::public::front_page::plan_contact;
 use crate::web::reply::{MemberPageError, redirect, render_page};
 use crate::web::session::{self, SignedInMember};
-use crate::web::sign_in::{FailedSignIns, STALE_FORM, WRONG_CREDENTIALS, check_credentials};
+use crate::web::sign_in::{STALE_FORM, WRONG_CREDENTIALS, check_credentials};
 use crate::web::views::{Badge, BadgeStyle, PageFrame};
-use axum::Extension;
+use crate::wire::ClientAddress;
 use axum::extract::{Path, RawQuery, State as AppState};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use std::sync::Arc;
+use uuid::Uuid;
 
 /// The pages that sign-in may redirect a member to, with all pages below them.
 pub(in crate::web) const NEXT_PAGE_ROOTS: [&str; 2] = ["/me", "/oauth/authorize"];
@@ -53,7 +53,7 @@ pub(in crate::web) async fn sign_in_page(
 /// `POST /me/sign-in`.
 pub(in crate::web) async fn sign_in(
     AppState(state): AppState<State>,
-    Extension(tries): Extension<Arc<FailedSignIns>>,
+    ClientAddress(address): ClientAddress,
     headers: HeaderMap,
     fields: FormFields,
 ) -> PageResult {
@@ -62,15 +62,15 @@ pub(in crate::web) async fn sign_in(
         next: fields.get("next"),
         app: None,
     };
-    if !session::is_own_sign_in_form(&headers, &fields) {
+    if !session::is_own_sign_in_form(&state, &headers, &fields) {
         return form.page(&state, &headers, StatusCode::FORBIDDEN, Some(STALE_FORM));
     }
     let login = match check_credentials(
         &state,
-        &tries,
         SessionKind::Member,
         form.login,
         fields.get("password"),
+        address,
     )
     .await
     {
@@ -148,12 +148,13 @@ pub(in crate::web) async fn home(
     member: SignedInMember,
     RawQuery(query): RawQuery,
 ) -> PageResult {
-    let removed = FormFields::parse(query.as_deref().unwrap_or("")).get("removed") == "1";
+    let query = FormFields::parse(query.as_deref().unwrap_or(""));
+    let removed = query.get("removed") == "1";
     let message = removed.then(|| Message {
         done: true,
         text: "The app can no longer read your data. It keeps the data it has already copied.".to_owned(),
     });
-    home_page(&state, &member, message).await
+    home_page(&state, &member, query.get("before").parse().ok(), message).await
 }
 
 /// `POST /me/apps/{grant}/remove`.
@@ -171,8 +172,15 @@ pub(in crate::web) async fn remove_app(
     Ok(redirect("/me?removed=1#apps")?)
 }
 
-async fn home_page(state: &State, member: &SignedInMember, message: Option<Message>) -> PageResult {
-    let summaries = summary::load_for_member(state, member.member.id).await?;
+/// The member's page; `before` is the last case of the page of newer requests.
+async fn home_page(
+    state: &State,
+    member: &SignedInMember,
+    before: Option<Uuid>,
+    message: Option<Message>,
+) -> PageResult {
+    let page = summary::load_for_member(state, member.member.id, before).await?;
+    let summaries = page.requests;
     let grants = members::list_grants(state, member.member.id).await?;
     let zone = summaries.first().map_or(chrono_tz::UTC, |first| first.zone);
     let view = MemberHomePage {
@@ -180,6 +188,8 @@ async fn home_page(state: &State, member: &SignedInMember, message: Option<Messa
         zone: zone.name().to_owned(),
         message,
         requests: summaries.into_iter().map(request_view).collect(),
+        older: page.older_than.map(|case| format!("/me?before={case}#requests")),
+        newest: before.map(|_| "/me#requests".to_owned()),
         apps: grants.iter().map(connected_app).collect(),
         csrf: member.session.csrf.clone(),
         contact: plan_contact(state),

@@ -41,6 +41,10 @@ pub struct MemberHomePage {
     pub message: Option<Message>,
     /// The member's requests, newest first.
     pub requests: Vec<MemberRequest>,
+    /// The page with older requests, if there are any.
+    pub older: Option<String>,
+    /// The page with the newest requests, if this is another one.
+    pub newest: Option<String>,
     /// The apps that can read the member's data.
     pub apps: Vec<ConnectedApp>,
     /// The CSRF token of the session.

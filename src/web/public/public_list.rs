@@ -147,7 +147,7 @@ async fn find_publication(state: &State, name: &str) -> Result<Publication> {
     let found = if let Ok(id) = name.parse() {
         let read = state
             .store
-            .read(id, |tx, id| Box::pin(async move { tx.publication(*id).await }));
+            .read_one(id, |tx, id| Box::pin(async move { tx.publication(*id).await }));
         read.await?
     } else {
         let day: NaiveDate = name.parse().map_err(|_| not_found())?;
@@ -161,7 +161,7 @@ async fn find_publication(state: &State, name: &str) -> Result<Publication> {
             .and_then(|next| next.and_hms_opt(0, 0, 0));
         let end = midnight.and_then(|at| zone.from_local_datetime(&at).earliest());
         let end = end.ok_or_else(not_found)?.with_timezone(&Utc);
-        let read = state.store.read(end, |tx, end| {
+        let read = state.store.read_one(end, |tx, end| {
             Box::pin(async move { tx.publication_before(*end).await })
         });
         read.await?
@@ -218,7 +218,7 @@ async fn page_response(
     query: &FormFields,
 ) -> Result<Response> {
     let prepared = lists.prepared_list(state, list.publication.as_ref()).await?;
-    let publications = state.store.read((), |tx, ()| {
+    let publications = state.store.read_one((), |tx, ()| {
         Box::pin(async move { tx.publications(LINKED_PUBLICATIONS).await })
     });
     let view = list_view(

@@ -15,6 +15,7 @@ use crate::web::staff::views::{
     AppliedPolicy, ClinicalEntryRow, CriterionNode, EvidenceLink, EvidenceTables, FactTest, FormAnswerRow,
     NeededDocument, OrderDetailRow, StatedRow,
 };
+use std::collections::HashMap;
 
 /// The policy of the first item that has one, with the counts of all items.
 pub(in crate::web) fn applied_policy(items: &[Item]) -> Option<AppliedPolicy> {
@@ -38,7 +39,8 @@ pub(in crate::web) fn applied_policy(items: &[Item]) -> Option<AppliedPolicy> {
     })
 }
 
-/// The conditions of the item. When the case has several items, one branch for each item.
+/// The conditions of the item. When the case has several items, one branch for each item; conditions that are the same as
+/// those of an item before are shown once.
 pub(in crate::web) fn criteria_tree(view: &CaseView, rules: &RuleSet) -> Vec<CriterionNode> {
     let items = view.case.items.as_slice();
     let conditions = |item: &Item| -> Vec<CriterionNode> {
@@ -51,16 +53,23 @@ pub(in crate::web) fn criteria_tree(view: &CaseView, rules: &RuleSet) -> Vec<Cri
     if let [only] = items {
         return conditions(only);
     }
+    let mut shown: HashMap<(&str, Option<String>), u32> = HashMap::new();
     items
         .iter()
         .filter(|item| !item.verdict.trace.is_empty())
-        .map(|item| CriterionNode {
-            status: status_badge(item.status),
-            text: Some(format!("Item {}, {}", item.sequence, service_text(rules, item))),
-            combine: None,
-            cite: source_text(&item.verdict),
-            test: None,
-            parts: conditions(item),
+        .map(|item| {
+            let source = source_text(&item.verdict);
+            let same = (item.verdict.trace_hash.as_str(), source.clone());
+            let first = *shown.entry(same).or_insert(item.sequence);
+            let is_first = first == item.sequence || item.verdict.trace_hash.is_empty();
+            CriterionNode {
+                status: status_badge(item.status),
+                text: Some(format!("Item {}, {}", item.sequence, service_text(rules, item))),
+                combine: (!is_first).then(|| format!("The same criteria and values as item {first}.")),
+                cite: source,
+                test: None,
+                parts: if is_first { conditions(item) } else { Vec::new() },
+            }
         })
         .collect()
 }
@@ -314,6 +323,25 @@ mod tests {
         let node = criterion_node(&case_view(), &[], &not.shown());
         assert_eq!(node.combine.as_deref(), Some("Not:"));
         assert_eq!(node.parts[0].combine.as_deref(), Some("All of:"));
+    }
+
+    #[test]
+    fn conditions_that_items_share_are_shown_once() {
+        let mut view = case_view();
+        view.case.items[0].verdict.trace_hash = "sha256:1".to_owned();
+        let mut second = view.case.items[0].clone();
+        second.sequence = 2;
+        let mut third = second.clone();
+        third.sequence = 3;
+        third.verdict.trace_hash = "sha256:2".to_owned();
+        view.case.items.extend([second, third]);
+        let tree = criteria_tree(&view, &no_rules());
+        let parts: Vec<usize> = tree.iter().map(|node| node.parts.len()).collect();
+        assert_eq!(parts, [3, 0, 3]);
+        assert_eq!(
+            tree[1].combine.as_deref(),
+            Some("The same criteria and values as item 1.")
+        );
     }
 
     #[test]

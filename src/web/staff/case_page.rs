@@ -9,7 +9,7 @@ use crate::web::session::SignedInStaff;
 use crate::web::staff::case_actions::{SubmittedForm, actions};
 use crate::web::staff::case_criteria::{applied_policy, criteria_tree, evidence_tables, needed_documents};
 use crate::web::staff::decision_notices::{recorded_decision, rejection};
-use crate::web::staff::history::history_rows;
+use crate::web::staff::history::history;
 use crate::web::staff::labels::{case_status_badge, escalation_badge, service_name, status_badge};
 use crate::web::staff::views::{CaseDeadline, CaseItem, CasePage, CaseParty};
 use crate::web::views::{Badge, BadgeStyle};
@@ -19,6 +19,8 @@ use crate::web::views::{Badge, BadgeStyle};
 pub(in crate::web) enum Before<'a> {
     /// Nothing.
     Nothing,
+    /// The person asked for all events of a long history.
+    WholeHistory,
     /// The person recorded a decision; the number of its last event.
     Recorded(u32),
     /// The person submitted a form that was not recorded.
@@ -84,7 +86,7 @@ pub(in crate::web) fn case_page(
         actions: case
             .is_open()
             .then(|| actions(view, staff, rules, today, submitted)),
-        history: history_rows(view, rules),
+        history: history(view, rules, matches!(before, Before::WholeHistory)),
     }
 }
 
@@ -179,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_history_names_people_clients_and_policies() {
-        let history = history_rows(&case_view(), &no_rules());
+        let history = history(&case_view(), &no_rules(), false).rows;
         assert_eq!(history[0].actor, "Demo EHR");
         assert_eq!(history[1].credential.as_deref(), Some("dme.home-oxygen 2026.2"));
         assert!(history[1].detail.as_deref().unwrap().contains("1 not met"));

@@ -5,14 +5,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::prior_auth::Reviewer;
 use crate::review::{self, CaseView, Opener, ReviewAction, ReviewDecision, ReviewDenial, ReviewResult};
 use crate::state::State;
-use crate::web::client_address::ClientAddress;
 use crate::web::fields::FormFields;
 use crate::web::reply::{StaffPageError, redirect, render_page};
 use crate::web::session::{self, CaseStaff, SignedInStaff};
 use crate::web::staff::case_actions::SubmittedForm;
 use crate::web::staff::case_page::{Before, case_page};
 use crate::web::staff::confirm_denial::confirm_denial_page;
-use crate::wire;
+use crate::wire::{self, ClientAddress};
 use axum::extract::{Path, RawQuery, State as AppState};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -21,7 +20,8 @@ use uuid::Uuid;
 
 type PageResult = Result<Response, StaffPageError>;
 
-/// `GET /staff/cases/{case}`. The query parameter `recorded` is the number of the event that the person just caused.
+/// `GET /staff/cases/{case}`. The query parameter `recorded` is the number of the event that the person just caused;
+/// `history=all` shows all events of a long history.
 pub(in crate::web) async fn show(
     AppState(state): AppState<State>,
     CaseStaff(staff): CaseStaff,
@@ -36,10 +36,11 @@ pub(in crate::web) async fn show(
         case: parse_case_id(&case)?,
     };
     let query = FormFields::parse(query.as_deref().unwrap_or(""));
-    let before = query
-        .get("recorded")
-        .parse()
-        .map_or(Before::Nothing, Before::Recorded);
+    let before = match query.get("recorded").parse() {
+        Ok(last) => Before::Recorded(last),
+        Err(_) if query.get("history") == "all" => Before::WholeHistory,
+        Err(_) => Before::Nothing,
+    };
     visit.page(StatusCode::OK, before).await
 }
 
@@ -113,10 +114,8 @@ impl Visit<'_> {
     /// The case as it is now.
     async fn page(&self, status: StatusCode, before: Before<'_>) -> PageResult {
         let view = self.open(&self.staff.reviewer()).await?;
-        Ok(render_page(
-            status,
-            &case_page(self.state, self.staff, &view, before),
-        )?)
+        let page = || render_page(status, &case_page(self.state, self.staff, &view, before));
+        Ok(self.state.compute(view.page_size(), page).await?)
     }
 
     /// What a denial will send, to be confirmed.
@@ -125,13 +124,16 @@ impl Visit<'_> {
             return Err(Error::internal("only a denial is confirmed").into());
         };
         let view = self.open(&self.staff.reviewer()).await?;
-        let page = confirm_denial_page(self.state, self.staff, &view, decision, words, denial);
         let status = if denial.hard_text_not_accepted {
             StatusCode::UNPROCESSABLE_ENTITY
         } else {
             StatusCode::OK
         };
-        Ok(render_page(status, &page)?)
+        let page = || {
+            let page = confirm_denial_page(self.state, self.staff, &view, decision, words, denial);
+            render_page(status, &page)
+        };
+        Ok(self.state.compute(view.page_size(), page).await?)
     }
 }
 

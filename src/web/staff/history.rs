@@ -4,14 +4,25 @@ use crate::prior_auth::{Actor, Event, EventBody, InternalNote, Item, Outcome, Re
 use crate::review::{CaseView, count_conditions, named_criteria};
 use crate::rules::RuleSet;
 use crate::web::staff::labels::{credential_text, service_text, source_text, verdict_text};
-use crate::web::staff::views::HistoryRow;
+use crate::web::staff::views::{CaseHistory, HistoryRow};
 
-/// One row for each event, oldest first.
-pub(in crate::web) fn history_rows(view: &CaseView, rules: &RuleSet) -> Vec<HistoryRow> {
-    view.events
-        .iter()
-        .map(|event| history_row(view, rules, event))
-        .collect()
+/// The most events that the page shows unless the person asks for all.
+const MAX_SHOWN: usize = 200;
+
+/// One row for each event, oldest first. Of a long history only the newest ones, unless `whole`.
+pub(in crate::web) fn history(view: &CaseView, rules: &RuleSet, whole: bool) -> CaseHistory {
+    let most = if whole { view.events.len() } else { MAX_SHOWN };
+    let omitted = view.events.len().saturating_sub(most);
+    CaseHistory {
+        rows: view
+            .events
+            .iter()
+            .skip(omitted)
+            .map(|event| history_row(view, rules, event))
+            .collect(),
+        omitted,
+        whole_url: format!("/staff/cases/{}?history=all#history", view.case.id),
+    }
 }
 
 /// One event as text.
@@ -126,4 +137,22 @@ fn decision_detail(outcome: &Outcome, note: &InternalNote, item: Option<&Item>) 
     }));
     parts.extend(note.text.as_ref().map(|text| format!("note: {text}")));
     parts.join(" · ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::staff::samples::{case_view, no_rules};
+
+    #[test]
+    fn a_long_history_shows_its_newest_events_unless_all_are_asked_for() {
+        let mut view = case_view();
+        let last = view.events.last().unwrap().clone();
+        view.events.resize(MAX_SHOWN + 50, last);
+        let newest = history(&view, &no_rules(), false);
+        assert_eq!((newest.rows.len(), newest.omitted), (MAX_SHOWN, 50));
+        let whole = history(&view, &no_rules(), true);
+        assert_eq!((whole.rows.len(), whole.omitted), (MAX_SHOWN + 50, 0));
+        assert_eq!(whole.rows[0].summary, "Request received");
+    }
 }

@@ -14,9 +14,19 @@ pub(in crate::web) fn service_name(rules: &RuleSet, item: &Item) -> ServiceName 
         VerdictSource::Policy { title, .. } => Some(title.as_str()),
         _ => None,
     };
-    let name = rules.service_name(&item.system, &item.code).or(policy_title);
+    code_name(rules, &item.system, &item.code, policy_title)
+}
+
+/// The service of a code: its plain name from the plan's list of services, or else the title of a policy.
+pub(in crate::web) fn code_name(
+    rules: &RuleSet,
+    system: &str,
+    code: &str,
+    policy_title: Option<&str>,
+) -> ServiceName {
+    let name = rules.service_name(system, code).or(policy_title);
     ServiceName {
-        code: item.code.clone(),
+        code: code.to_owned(),
         name: name.map(str::to_owned),
         more: 0,
     }

@@ -6,12 +6,12 @@ pub mod case_actions;
 pub mod case_criteria;
 pub mod case_page;
 pub mod cases;
+#[cfg(test)]
+mod combination_tests;
 pub mod confirm_denial;
 pub mod decision_notices;
 pub mod history;
 pub mod labels;
-#[cfg(test)]
-mod operator_tests;
 pub mod policies;
 pub mod policies_page;
 pub mod queue;

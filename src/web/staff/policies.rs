@@ -4,6 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::publication::{self, ProposalOutcome, ReloadOutcome};
+use crate::rules::Finding;
 use crate::state::State;
 use crate::web::fields::FormFields;
 use crate::web::paths::POLICIES;
@@ -55,17 +56,13 @@ pub(in crate::web) async fn propose(
     fields: FormFields,
 ) -> Response {
     let response = async {
-        session::check_csrf_token(&staff.session, &fields)?;
-        check_may_see_policies(&staff)?;
+        check_form(&staff, &fields)?;
         match publication::propose(&state, &staff.reviewer()).await? {
             ProposalOutcome::Pending => redirect(POLICIES),
             ProposalOutcome::Unchanged => {
                 policies_page(&state, &staff, StatusCode::OK, 1, Notice::NothingToPropose).await
             }
-            ProposalOutcome::Refused(findings) => {
-                let notice = Notice::Findings(findings);
-                policies_page(&state, &staff, StatusCode::UNPROCESSABLE_ENTITY, 1, notice).await
-            }
+            ProposalOutcome::Refused(findings) => refusal_page(&state, &staff, findings).await,
         }
     };
     or_error_page(response.await)
@@ -78,14 +75,10 @@ pub(in crate::web) async fn confirm(
     fields: FormFields,
 ) -> Response {
     let response = async {
-        session::check_csrf_token(&staff.session, &fields)?;
-        check_may_see_policies(&staff)?;
+        check_form(&staff, &fields)?;
         match publication::confirm(&state, &staff.reviewer(), proposal_id(&fields)?).await? {
             ReloadOutcome::Published(_) | ReloadOutcome::Unchanged => redirect(POLICIES),
-            ReloadOutcome::Refused(findings) => {
-                let notice = Notice::Findings(findings);
-                policies_page(&state, &staff, StatusCode::UNPROCESSABLE_ENTITY, 1, notice).await
-            }
+            ReloadOutcome::Refused(findings) => refusal_page(&state, &staff, findings).await,
         }
     };
     or_error_page(response.await)
@@ -98,8 +91,7 @@ pub(in crate::web) async fn withdraw(
     fields: FormFields,
 ) -> Response {
     let response = async {
-        session::check_csrf_token(&staff.session, &fields)?;
-        check_may_see_policies(&staff)?;
+        check_form(&staff, &fields)?;
         publication::withdraw(&state, &staff.reviewer(), proposal_id(&fields)?).await?;
         redirect(POLICIES)
     };
@@ -111,6 +103,18 @@ fn proposal_id(fields: &FormFields) -> Result<Uuid> {
     id.map_err(|_| Error::invalid("proposal", "The form does not name a valid proposal"))
 }
 
+/// The form is this session's, and the person may see the policies.
+fn check_form(staff: &SignedInStaff, fields: &FormFields) -> Result<()> {
+    session::check_csrf_token(&staff.session, fields)?;
+    check_may_see_policies(staff)
+}
+
+/// The page with the mistakes for which a policy set was refused.
+async fn refusal_page(state: &State, staff: &SignedInStaff, findings: Vec<Finding>) -> Result<Response> {
+    let notice = Notice::Findings(findings);
+    policies_page(state, staff, StatusCode::UNPROCESSABLE_ENTITY, 1, notice).await
+}
+
 async fn policies_page(
     state: &State,
     staff: &SignedInStaff,
@@ -119,7 +123,7 @@ async fn policies_page(
     notice: Notice,
 ) -> Result<Response> {
     check_may_see_policies(staff)?;
-    let publications = state.store.read((), |tx, ()| {
+    let publications = state.store.read_one((), |tx, ()| {
         Box::pin(async move { tx.publications(policies_page::MAX_PUBLICATIONS).await })
     });
     let publications = publications.await?;

@@ -12,11 +12,14 @@ use crate::web::staff::views::policies::{
     PolicyRow, PublicationRow, RefusedSet,
 };
 use crate::web::views::{Badge, BadgeStyle};
+use std::collections::HashMap;
 
 /// How many publications the page lists.
 pub(in crate::web) const MAX_PUBLICATIONS: i64 = 20;
 /// How many policies are on one page.
 const POLICIES_PER_PAGE: usize = 200;
+/// How many findings and how many changed files the page lists.
+const MAX_LISTED: usize = 200;
 
 /// The result of a submitted form that is shown on the policies page.
 #[derive(Debug)]
@@ -56,6 +59,7 @@ pub(in crate::web) fn policies_page(
         Notice::NothingToPropose => (true, Vec::new()),
         Notice::Findings(findings) => (false, findings),
     };
+    let warnings = warnings_by_file(rules);
     let total = rules.policies().count();
     let pages = total.div_ceil(POLICIES_PER_PAGE).max(1);
     let page = request.page.clamp(1, pages);
@@ -85,24 +89,39 @@ pub(in crate::web) fn policies_page(
             hash: proposal.set_hash,
             proposer: proposal.by.name,
             at: proposal.at,
-            files: changes.into_iter().map(file_change).collect(),
+            more_files: changes.len().saturating_sub(MAX_LISTED),
+            files: changes.into_iter().take(MAX_LISTED).map(file_change).collect(),
         }),
         total,
         policies: rules
             .policies()
             .skip((page - 1) * POLICIES_PER_PAGE)
             .take(POLICIES_PER_PAGE)
-            .map(|policy| policy_row(rules, policy))
+            .map(|policy| policy_row(policy, &warnings))
             .collect(),
         previous_page: (page > 1).then(|| page_url(page - 1)),
         next_page: (page < pages).then(|| page_url(page + 1)),
+        warning_count: rules.warnings().len(),
         warnings: finding_texts(rules.warnings()),
         publications: request.publications.iter().map(publication_row).collect(),
     }
 }
 
 fn finding_texts(findings: &[Finding]) -> Vec<String> {
-    findings.iter().map(ToString::to_string).collect()
+    let more = findings.len().saturating_sub(MAX_LISTED);
+    let listed = findings.iter().take(MAX_LISTED).map(ToString::to_string);
+    listed
+        .chain((more > 0).then(|| format!("{more} more, in the server's log and in `policy check`")))
+        .collect()
+}
+
+/// How many warnings each file has.
+fn warnings_by_file(rules: &RuleSet) -> HashMap<&str, usize> {
+    let mut counts = HashMap::new();
+    for warning in rules.warnings() {
+        *counts.entry(warning.file.as_str()).or_default() += 1;
+    }
+    counts
 }
 
 fn publication_row(publication: &Publication) -> PublicationRow {
@@ -145,7 +164,7 @@ fn change_label(kind: ChangeKind) -> &'static str {
     }
 }
 
-fn policy_row(rules: &RuleSet, policy: &Policy) -> PolicyRow {
+fn policy_row(policy: &Policy, warnings: &HashMap<&str, usize>) -> PolicyRow {
     let effective = policy.effective();
     let (style, text) = match policy.status() {
         PolicyStatus::Active => (BadgeStyle::Approved, "active"),
@@ -153,7 +172,6 @@ fn policy_row(rules: &RuleSet, policy: &Policy) -> PolicyRow {
         PolicyStatus::Draft => (BadgeStyle::Open, "draft"),
         PolicyStatus::Retired => (BadgeStyle::Closed, "retired"),
     };
-    let warnings = rules.warnings().iter();
     PolicyRow {
         title: policy.title().to_owned(),
         name: policy.name().to_owned(),
@@ -166,7 +184,7 @@ fn policy_row(rules: &RuleSet, policy: &Policy) -> PolicyRow {
             .map_or_else(|| "all".to_owned(), |lines| lines.join(", ")),
         codes: policy.codes().count(),
         forms: policy.forms().into_iter().map(str::to_owned).collect(),
-        warnings: warnings.filter(|warning| warning.file == policy.file()).count(),
+        warnings: warnings.get(policy.file()).copied().unwrap_or_default(),
     }
 }
 

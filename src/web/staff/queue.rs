@@ -4,7 +4,7 @@ use crate::review;
 use crate::state::State;
 use crate::web::reply::{StaffPageError, render_page};
 use crate::web::session::{BackgroundCaseStaff, CaseStaff};
-use crate::web::staff::queue_page::{filter_selects, parse_filters, queue_table, table_url};
+use crate::web::staff::queue_page::{filter_selects, parse_request, queue_table, table_url};
 use crate::web::staff::views::{QueuePage, QueueTableFragment};
 use axum::extract::{RawQuery, State as AppState};
 use axum::http::StatusCode;
@@ -16,12 +16,12 @@ pub(in crate::web) async fn show(
     CaseStaff(staff): CaseStaff,
     RawQuery(query): RawQuery,
 ) -> Result<Response, StaffPageError> {
-    let filters = parse_filters(query.as_deref().unwrap_or(""));
-    let queue = review::read_queue(&state, &filters).await?;
+    let (filters, position) = parse_request(query.as_deref().unwrap_or(""));
+    let queue = review::read_queue(&state, &filters, position).await?;
     let view = QueuePage {
         frame: staff.frame(),
         filters: filter_selects(&filters, &queue),
-        table_url: table_url(&filters),
+        table_url: table_url(&filters, position),
         events_url: "/staff/queue/events".to_owned(),
         table: queue_table(&filters, &queue, &state.policy_set().rules),
     };
@@ -34,8 +34,8 @@ pub(in crate::web) async fn show_table(
     _: BackgroundCaseStaff,
     RawQuery(query): RawQuery,
 ) -> Result<Response, StaffPageError> {
-    let filters = parse_filters(query.as_deref().unwrap_or(""));
-    let queue = review::read_queue(&state, &filters).await?;
+    let (filters, position) = parse_request(query.as_deref().unwrap_or(""));
+    let queue = review::read_queue(&state, &filters, position).await?;
     let view = QueueTableFragment {
         table: queue_table(&filters, &queue, &state.policy_set().rules),
     };

@@ -3,7 +3,7 @@
 //!
 //! A stream ends after some seconds and the browser reconnects with the id of the last event that it received. So no
 //! change is missed between two streams, a stopping server does not wait for open streams, and the session is checked
-//! again with every stream.
+//! again with every stream and before every event. Streams that wait share one read of the queue's version.
 
 use crate::review;
 use crate::state::State;
@@ -59,12 +59,12 @@ impl QueueWatch {
                 tokio::time::sleep(CHECK_INTERVAL).await;
             }
             self.checks += 1;
-            let staff = staff_of_session(&self.state, self.session.clone()).await.ok()??;
-            staff.may_see_cases().then_some(())?;
-            let version = review::queue_version(&self.state).await.ok()?;
+            let version = review::queue_version(&self.state).await.ok()?.to_string();
             if self.version.as_ref() == Some(&version) {
                 continue;
             }
+            let staff = staff_of_session(&self.state, self.session.clone()).await.ok()??;
+            staff.may_see_cases().then_some(())?;
             let name = if self.version.is_some() {
                 "changed"
             } else {

@@ -1,19 +1,19 @@
-//! The queue page: filters from the query string, the active filters with links to remove them, and one row for each
-//! case.
+//! The queue page: filters and the place of the page from the query string, the active filters with links to remove them,
+//! one row for each case, and links to the pages before and after.
 
 use crate::deadlines::EscalationStep;
-use crate::fhir;
-use crate::plan::Member;
-use crate::prior_auth::{ItemStatus, PriorAuth};
-use crate::review::{Queue, QueueEntry, QueueFilters, count_conditions};
+use crate::prior_auth::ItemStatus;
+use crate::review::{Queue, QueueFilters, QueuePosition};
 use crate::rules::RuleSet;
+use crate::store::queue::{QueueEntry, QueueKey};
 use crate::web::fields::{FormFields, url_with_query};
 use crate::web::paths;
-use crate::web::staff::labels::{case_status_badge, escalation_badge, service_name, status_label};
+use crate::web::staff::labels::{code_name, escalation_badge, status_badge, status_label};
 use crate::web::staff::views::{
     ActiveFilter, FilterSelect, MemberSummary, QueueRow, QueueTable, ServiceName,
 };
 use crate::web::views::SelectOption;
+use chrono::{DateTime, Utc};
 
 /// The queue table without the page, for the script.
 const TABLE_URL: &str = "/staff/queue";
@@ -67,9 +67,20 @@ struct FilterState {
     active: Option<FilterValue>,
 }
 
-/// Parses the filters of a query string. A value that is not known filters nothing.
-pub(in crate::web) fn parse_filters(query: &str) -> QueueFilters {
+/// Parses a query string: the filters and the place of the page. A value that is not known filters nothing, and a place
+/// that cannot be read is the first page.
+pub(in crate::web) fn parse_request(query: &str) -> (QueueFilters, QueuePosition) {
     let fields = FormFields::parse(query);
+    let key = |name| fields.non_blank(name).and_then(parse_key);
+    let position = match (key("after"), key("before")) {
+        (Some(after), _) => QueuePosition::After(after),
+        (None, Some(before)) => QueuePosition::Before(before),
+        (None, None) => QueuePosition::First,
+    };
+    (parse_filters(&fields), position)
+}
+
+fn parse_filters(fields: &FormFields) -> QueueFilters {
     QueueFilters {
         urgent: match fields.get("urgency") {
             "urgent" => Some(true),
@@ -85,6 +96,29 @@ pub(in crate::web) fn parse_filters(query: &str) -> QueueFilters {
             .into_iter()
             .find(|step| step.as_str() == fields.get("due")),
     }
+}
+
+/// The place of a case in a link: due time and receipt in microseconds, and the id.
+fn key_text(key: &QueueKey) -> String {
+    let (due, received) = (key.due.timestamp_micros(), key.received.timestamp_micros());
+    format!("{due}.{received}.{}", key.case_id)
+}
+
+fn parse_key(text: &str) -> Option<QueueKey> {
+    let mut parts = text.splitn(3, '.');
+    // Four digits for the year: other years would not sort in the database.
+    let time = |micros: &str| -> Option<DateTime<Utc>> {
+        let micros = micros
+            .parse()
+            .ok()
+            .filter(|m| (0..253_402_300_800_000_000).contains(m))?;
+        DateTime::from_timestamp_micros(micros)
+    };
+    Some(QueueKey {
+        due: time(parts.next()?)?,
+        received: time(parts.next()?)?,
+        case_id: parts.next()?.parse().ok()?,
+    })
 }
 
 /// All filters in the order of the page.
@@ -129,17 +163,28 @@ fn filter_states(filters: &QueueFilters) -> [FilterState; 5] {
 
 /// `path` with the active filters as query string, without the filter called `except`.
 fn url_with_filters(path: &str, filters: &QueueFilters, except: &str) -> String {
+    url_of_page(path, filters, except, QueuePosition::First)
+}
+
+/// `path` with the active filters and the place of a page as query string, without the filter called `except`.
+fn url_of_page(path: &str, filters: &QueueFilters, except: &str, position: QueuePosition) -> String {
     let states = filter_states(filters);
     let pairs = states
         .iter()
         .filter(|state| state.name != except)
         .filter_map(|state| Some((state.name, state.active.as_ref()?.value.as_str())));
-    url_with_query(path, pairs)
+    let place = match &position {
+        QueuePosition::First => None,
+        QueuePosition::After(key) => Some(("after", key_text(key))),
+        QueuePosition::Before(key) => Some(("before", key_text(key))),
+    };
+    let place = place.as_ref().map(|(name, key)| (*name, key.as_str()));
+    url_with_query(path, pairs.chain(place))
 }
 
 /// Where the script fetches the table.
-pub(in crate::web) fn table_url(filters: &QueueFilters) -> String {
-    url_with_filters(TABLE_URL, filters, "")
+pub(in crate::web) fn table_url(filters: &QueueFilters, position: QueuePosition) -> String {
+    url_of_page(TABLE_URL, filters, "", position)
 }
 
 /// The select boxes. A filter that no open case matches stays among the options while it is active.
@@ -194,76 +239,64 @@ pub(in crate::web) fn queue_table(filters: &QueueFilters, queue: &Queue, rules: 
             remove_url: url_with_filters(paths::STAFF, filters, state.name),
         })
     });
-    let zone = queue
-        .entries
-        .first()
-        .map_or(chrono_tz::UTC, |entry| entry.case.received.zone);
+    let page = |position| url_of_page(paths::STAFF, filters, "", position);
+    let (first, last) = (queue.entries.first(), queue.entries.last());
     QueueTable {
         now: queue.now,
-        zone: zone.name().to_owned(),
+        zone: rules.zone().name().to_owned(),
         active_filters: active_filters.collect(),
         unfiltered_url: paths::STAFF.to_owned(),
-        hidden: queue.hidden,
-        rows: queue.entries.iter().map(|entry| row(entry, rules)).collect(),
-    }
-}
-
-fn row(entry: &QueueEntry, rules: &RuleSet) -> QueueRow {
-    let case = &entry.case;
-    let received = &case.received;
-    QueueRow {
-        href: format!("/staff/cases/{}", case.id),
-        number: case.number().to_owned(),
-        due: Some(received.due.internal),
-        escalation: escalation_badge(entry.escalation_step),
-        urgent: received.urgent,
-        line_of_business: received.line_of_business.clone(),
-        service: first_service(case, rules),
-        member: member_summary(&entry.member),
-        requester: received.requester_name.clone(),
-        status: case_status_badge(case),
-        queue: case.queue().unwrap_or("none").to_owned(),
-        received: Some(case.received_at),
-        counts: case
-            .items
+        matching: usize::try_from(queue.matching).unwrap_or_default(),
+        hidden: usize::try_from(queue.hidden).unwrap_or_default(),
+        rows: queue
+            .entries
             .iter()
-            .find(|i| i.status.is_open())
-            .and_then(|i| count_conditions(&i.verdict)),
+            .map(|(entry, step)| row(entry, *step, rules))
+            .collect(),
+        previous_page: first
+            .filter(|_| queue.has_earlier)
+            .map(|(entry, _)| page(QueuePosition::Before(entry.key))),
+        next_page: last
+            .filter(|_| queue.has_later)
+            .map(|(entry, _)| page(QueuePosition::After(entry.key))),
     }
 }
 
-/// The service of the first open item, with the number of further items.
-fn first_service(case: &PriorAuth, rules: &RuleSet) -> ServiceName {
-    let first = case
-        .items
-        .iter()
-        .find(|i| i.status.is_open())
-        .or(case.items.first());
-    let more = case.items.len().saturating_sub(1);
-    match first {
-        Some(item) => ServiceName {
+fn row(entry: &QueueEntry, step: EscalationStep, rules: &RuleSet) -> QueueRow {
+    let more = usize::try_from(entry.items).unwrap_or_default().saturating_sub(1);
+    QueueRow {
+        href: format!("/staff/cases/{}", entry.key.case_id),
+        number: entry.number.clone(),
+        due: Some(entry.key.due),
+        escalation: escalation_badge(step),
+        urgent: entry.urgent,
+        line_of_business: entry.line_of_business.clone(),
+        service: ServiceName {
             more,
-            ..service_name(rules, item)
+            ..code_name(rules, &entry.system, &entry.code, entry.policy_title.as_deref())
         },
-        None => ServiceName {
-            code: String::new(),
-            name: None,
-            more,
+        member: MemberSummary {
+            initials: initials(&entry.member_name),
+            id: entry.member_id.clone(),
         },
+        requester: entry.requester.clone(),
+        status: status_badge(entry.status),
+        queue: Some(entry.queue.as_str())
+            .filter(|queue| !queue.is_empty())
+            .unwrap_or("none")
+            .to_owned(),
+        received: Some(entry.key.received),
+        counts: entry.counts,
     }
 }
 
-fn member_summary(member: &Member) -> MemberSummary {
-    let name = fhir::human_name(&member.doc).unwrap_or_default();
+fn initials(name: &str) -> String {
     let initials: Vec<String> = name
         .split_whitespace()
         .filter_map(|part| part.chars().next())
         .map(|c| format!("{c}."))
         .collect();
-    MemberSummary {
-        initials: initials.join(" "),
-        id: member.member_id.clone(),
-    }
+    initials.join(" ")
 }
 
 #[cfg(test)]
@@ -271,25 +304,57 @@ mod tests {
     use super::*;
     use crate::review::{CriteriaCounts, samples};
     use crate::web::staff::samples::no_rules;
+    use uuid::Uuid;
+
+    fn entry() -> QueueEntry {
+        let due = "2026-10-12T12:00:00.000001Z".parse().unwrap();
+        QueueEntry {
+            key: QueueKey {
+                due,
+                received: "2026-10-05T12:00:00Z".parse().unwrap(),
+                case_id: Uuid::from_u128(1),
+            },
+            number: "RF-0000000001".to_owned(),
+            line_of_business: "MA".to_owned(),
+            status: ItemStatus::ClinicalReview,
+            queue: "dme-nurse".to_owned(),
+            urgent: false,
+            clock: "ma-standard".to_owned(),
+            requester: "Ada Lung".to_owned(),
+            items: 3,
+            system: crate::fhir::coding::HCPCS.to_owned(),
+            code: "E1390".to_owned(),
+            policy_title: Some("Home oxygen".to_owned()),
+            counts: Some(CriteriaCounts {
+                met: 1,
+                not_met: 1,
+                unknown: 1,
+            }),
+            member_id: "12345678901".to_owned(),
+            member_name: "Joe Smith".to_owned(),
+        }
+    }
 
     fn queue() -> Queue {
         Queue {
             now: samples::now(),
-            entries: vec![QueueEntry {
-                case: samples::case(),
-                member: samples::member(),
-                escalation_step: EscalationStep::DueSoon,
-            }],
+            entries: vec![(entry(), EscalationStep::DueSoon)],
+            matching: 60,
             hidden: 3,
+            has_earlier: true,
+            has_later: true,
             lines_of_business: ["MA".to_owned()].into(),
             queues: ["dme-nurse".to_owned()].into(),
         }
     }
 
+    fn filters(query: &str) -> QueueFilters {
+        parse_request(query).0
+    }
+
     #[test]
     fn filters_of_the_query_string_become_active_filters_and_links() {
-        let filters =
-            parse_filters("urgency=urgent&status=intake&line_of_business=MA&due=due-now&queue=&x=1");
+        let filters = filters("urgency=urgent&status=intake&line_of_business=MA&due=due-now&queue=&x=1");
         assert_eq!(filters.urgent, Some(true));
         let table = queue_table(&filters, &queue(), &no_rules());
         let labels: Vec<&str> = table
@@ -311,18 +376,34 @@ mod tests {
             "/staff?due=due-now&status=intake&line_of_business=MA"
         );
         assert_eq!(
-            table_url(&filters),
+            table_url(&filters, QueuePosition::First),
             "/staff/queue?due=due-now&urgency=urgent&status=intake&line_of_business=MA"
-        );
-        assert_eq!(
-            parse_filters("urgency=odd&status=approved&due=later"),
-            QueueFilters::default()
         );
     }
 
     #[test]
+    fn a_value_that_is_not_known_filters_nothing() {
+        let request = parse_request("urgency=odd&status=approved&due=later&after=1.2&before=-1.1.x");
+        assert_eq!(request, (QueueFilters::default(), QueuePosition::First));
+    }
+
+    #[test]
+    fn links_to_other_pages_keep_the_filters_and_name_the_case_beside_the_page() {
+        let filters = filters("line_of_business=MA");
+        let table = queue_table(&filters, &queue(), &no_rules());
+        let (previous, next) = (table.previous_page.unwrap(), table.next_page.unwrap());
+        assert_eq!(
+            next,
+            "/staff?line_of_business=MA&after=1791806400000001.1791201600000000.00000000-0000-0000-0000-000000000001"
+        );
+        assert!(previous.starts_with("/staff?line_of_business=MA&before=1791806400000001."));
+        let (_, query) = next.split_once('?').unwrap();
+        assert_eq!(parse_request(query), (filters, QueuePosition::After(entry().key)));
+    }
+
+    #[test]
     fn an_active_filter_without_a_case_stays_among_the_options() {
-        let filters = parse_filters("line_of_business=CHIP");
+        let filters = filters("line_of_business=CHIP");
         let selects = filter_selects(&filters, &queue());
         let select = selects.iter().find(|s| s.name == "line_of_business").unwrap();
         let selected: Vec<&str> = select
@@ -343,13 +424,14 @@ mod tests {
             ("J. S.", "RF-0000000001")
         );
         assert_eq!(
-            row.counts,
-            Some(CriteriaCounts {
-                met: 1,
-                not_met: 1,
-                unknown: 1
-            })
+            (row.service.name.as_deref(), row.service.more),
+            (Some("Home oxygen"), 2)
         );
-        assert_eq!((table.hidden, table.zone.as_str()), (3, "America/New_York"));
+        assert_eq!(row.counts, entry().counts);
+        assert_eq!((table.matching, table.hidden), (60, 3));
+        assert_eq!(
+            table.zone, "UTC",
+            "the zone of the plans, of which there are none"
+        );
     }
 }

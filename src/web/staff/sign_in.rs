@@ -7,14 +7,13 @@ use crate::web::fields::{FormFields, allowed_next_page};
 use crate::web::paths;
 use crate::web::reply::{StaffPageError, redirect, render_page};
 use crate::web::session::{self, AnyStaff};
-use crate::web::sign_in::{FailedSignIns, STALE_FORM, WRONG_CREDENTIALS, check_credentials};
+use crate::web::sign_in::{STALE_FORM, WRONG_CREDENTIALS, check_credentials};
 use crate::web::staff::views::StaffSignInPage;
 use crate::web::views::PageFrame;
-use axum::Extension;
+use crate::wire::ClientAddress;
 use axum::extract::{RawQuery, State as AppState};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use std::sync::Arc;
 
 type PageResult = Result<Response, StaffPageError>;
 
@@ -34,20 +33,20 @@ pub(in crate::web) async fn show(
 /// `POST /staff/sign-in`.
 pub(in crate::web) async fn sign_in(
     AppState(state): AppState<State>,
-    Extension(failed_sign_ins): Extension<Arc<FailedSignIns>>,
+    ClientAddress(address): ClientAddress,
     headers: HeaderMap,
     fields: FormFields,
 ) -> PageResult {
     let rejected = |status, problem: &str| sign_in_page(&state, &headers, &fields, status, Some(problem));
-    if !session::is_own_sign_in_form(&headers, &fields) {
+    if !session::is_own_sign_in_form(&state, &headers, &fields) {
         return rejected(StatusCode::FORBIDDEN, STALE_FORM);
     }
     let checked = check_credentials(
         &state,
-        &failed_sign_ins,
         SessionKind::Staff,
         fields.get("login"),
         fields.get("password"),
+        address,
     )
     .await;
     let account = match checked {

@@ -73,10 +73,16 @@ pub struct QueueTable {
     pub active_filters: Vec<ActiveFilter>,
     /// The address of the queue without filters.
     pub unfiltered_url: String,
+    /// How many open cases match the filters, on all pages.
+    pub matching: usize,
     /// How many open cases the filters hide.
     pub hidden: usize,
-    /// The cases in the order of due time, receipt and id.
+    /// The cases of this page in the order of due time, receipt and id.
     pub rows: Vec<QueueRow>,
+    /// The address of the page before this one, with the filters.
+    pub previous_page: Option<String>,
+    /// The address of the page after this one, with the filters.
+    pub next_page: Option<String>,
 }
 
 /// One select box of the filter form.
@@ -189,8 +195,8 @@ pub struct CasePage {
     pub rejection: Option<Rejection>,
     /// What the signed-in person may do; `None` when no item is open.
     pub actions: Option<CaseActions>,
-    /// The case's events, oldest first.
-    pub history: Vec<HistoryRow>,
+    /// The case's events.
+    pub history: CaseHistory,
 }
 
 impl Page for CasePage {
@@ -432,6 +438,17 @@ pub struct DenialForm {
     pub criteria: Vec<SelectOption>,
     /// The specific reason, as typed.
     pub text: String,
+}
+
+/// The events of the case.
+#[derive(Debug, Serialize)]
+pub struct CaseHistory {
+    /// The events that are shown, oldest first.
+    pub rows: Vec<HistoryRow>,
+    /// How many older events are not shown.
+    pub omitted: usize,
+    /// The address of the page with all events.
+    pub whole_url: String,
 }
 
 /// One event of the case.

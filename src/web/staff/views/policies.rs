@@ -34,7 +34,9 @@ pub struct PoliciesPage {
     pub previous_page: Option<String>,
     /// The address of the next page.
     pub next_page: Option<String>,
-    /// The warnings of the current policy set.
+    /// How many warnings the current policy set has.
+    pub warning_count: usize,
+    /// The first warnings.
     pub warnings: Vec<String>,
     /// The newest publications.
     pub publications: Vec<PublicationRow>,
@@ -83,8 +85,10 @@ pub struct PendingProposal {
     pub is_own: bool,
     /// Whether another policy set was published after the proposal.
     pub is_outdated: bool,
-    /// The files that it changes.
+    /// The first files that it changes.
     pub files: Vec<FileChange>,
+    /// How many further files it changes.
+    pub more_files: usize,
 }
 
 /// A file that a proposal changes.

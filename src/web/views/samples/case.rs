@@ -300,7 +300,11 @@ pub fn case_for_physician() -> CasePage {
             unsaved: Vec::new(),
         }),
         actions: Some(actions()),
-        history: history(),
+        history: CaseHistory {
+            rows: history(),
+            omitted: 12,
+            whole_url: "/staff/cases/018f3c?history=all#history".to_owned(),
+        },
     }
 }
 

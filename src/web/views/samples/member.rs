@@ -98,6 +98,8 @@ pub fn member_home() -> MemberHomePage {
                 },
             ),
         ],
+        older: None,
+        newest: None,
         apps: vec![ConnectedApp {
             app: app(),
             data: vec!["Your prior authorization requests, our decisions, and the reasons".to_owned()],
@@ -115,6 +117,8 @@ pub fn member_home_empty() -> MemberHomePage {
     MemberHomePage {
         message: None,
         requests: Vec::new(),
+        older: None,
+        newest: None,
         apps: Vec::new(),
         ..member_home()
     }

@@ -30,10 +30,10 @@ use crate::web::staff::views::policies::{
 };
 use crate::web::staff::views::set_aside::SetAsideRow;
 use crate::web::staff::views::{
-    ActiveFilter, AppliedPolicy, ApprovalForm, CaseActions, CaseDeadline, CaseItem, CasePage, CaseParty,
-    ClinicalEntryRow, CriterionNode, DenialForm, EvidenceLink, EvidenceTables, FactTest, FilterSelect,
-    FormAnswerRow, HistoryRow, MemberSummary, NeededDocument, OpenItem, OrderDetailRow, QueuePage, QueueRow,
-    QueueTable, QueueTableFragment, ServiceName, StaffSignInPage,
+    ActiveFilter, AppliedPolicy, ApprovalForm, CaseActions, CaseDeadline, CaseHistory, CaseItem, CasePage,
+    CaseParty, ClinicalEntryRow, CriterionNode, DenialForm, EvidenceLink, EvidenceTables, FactTest,
+    FilterSelect, FormAnswerRow, HistoryRow, MemberSummary, NeededDocument, OpenItem, OrderDetailRow,
+    QueuePage, QueueRow, QueueTable, QueueTableFragment, ServiceName, StaffSignInPage,
 };
 use chrono::{DateTime, NaiveDate, Utc};
 

@@ -91,6 +91,7 @@ pub fn policies() -> PoliciesPage {
             at: at("2026-11-20T16:10:00Z"),
             is_own: false,
             is_outdated: false,
+            more_files: 3,
             files: vec![FileChange {
                 path: "rules/policies/a.yaml".to_owned(),
                 href: "/staff/policies/changes?file=a".to_owned(),
@@ -114,6 +115,7 @@ pub fn policies() -> PoliciesPage {
         }],
         previous_page: some("/staff/policies?page=1"),
         next_page: some("/staff/policies?page=3"),
+        warning_count: 1,
         warnings: vec!["policies/a.yaml:9: A source was not checked within a year".to_owned()],
         publications: vec![publication()],
     }

@@ -95,8 +95,11 @@ fn queue_table() -> QueueTable {
             remove_url: "/staff".to_owned(),
         }],
         unfiltered_url: "/staff?all=1".to_owned(),
+        matching: 306,
         hidden: 14,
         rows: rows(),
+        previous_page: some("/staff?queue=respiratory&before=1.2.a"),
+        next_page: some("/staff?queue=respiratory&after=3.4.b"),
     }
 }
 
@@ -131,7 +134,10 @@ pub fn queue() -> QueuePage {
 pub fn queue_hidden_by_filters() -> QueuePage {
     QueuePage {
         table: QueueTable {
+            matching: 0,
             rows: Vec::new(),
+            previous_page: None,
+            next_page: None,
             ..queue_table()
         },
         ..queue()

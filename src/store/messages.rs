@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// The payload of a notification.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct NotificationPayload {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NotificationPayload {
     /// The subscription.
     pub subscription: Uuid,
     /// A handshake has no case.
@@ -21,17 +21,10 @@ pub(super) struct NotificationPayload {
     pub number: Option<u64>,
 }
 
-impl NotificationPayload {
-    /// The position among the messages of a subscription: a handshake comes before the events, which wait for it.
-    pub(super) fn position(&self) -> (bool, u64) {
-        (!self.handshake, self.number.unwrap_or(0))
-    }
-}
-
 /// The payload of an email notice: its recipient. The address is looked up when the email is sent.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "recipient", rename_all = "kebab-case")]
-pub(super) enum EmailRecipient {
+pub enum EmailRecipient {
     /// The owner of a member sign-in.
     Member {
         /// The id of the sign-in.
@@ -48,7 +41,7 @@ pub(super) enum EmailRecipient {
 
 impl EmailRecipient {
     /// The recipient in `outbox.recipient`: `member/{login}`, `provider/{npi}`, `staff`.
-    pub(super) fn reference(&self) -> String {
+    pub fn reference(&self) -> String {
         match self {
             Self::Member { login } => format!("member/{login}"),
             Self::Provider { npi } => format!("provider/{npi}"),
