@@ -1,12 +1,11 @@
 //! What the caller learns when the database reports an error: a repetition, a conflict, "send it again", or that the
 //! request itself cannot be stored. The kinds are read from the databases' codes.
 
+use crate::support::database::open_sqlite;
 use crate::support::{TestApp, both};
 use assent::error::{DatabaseFailure, ErrorKind, Result};
 use assent::store::{Store, Tx};
 use chrono::{DateTime, Utc};
-use sqlx::ConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
 use uuid::Uuid;
 
 /// Stores a text in a unit of work of its own.
@@ -162,11 +161,7 @@ async fn run_batch(tx: &mut Tx, (id, exists, now): &(Uuid, bool, DateTime<Utc>))
 async fn a_locked_sqlite_file_means_send_it_again() {
     let app = TestApp::sqlite().await;
     let file = app.data.path().join("plan.db");
-    let mut other = SqliteConnectOptions::new()
-        .filename(file)
-        .connect()
-        .await
-        .unwrap();
+    let mut other = open_sqlite(file).await;
     sqlx::raw_sql("BEGIN IMMEDIATE")
         .execute(&mut other)
         .await

@@ -1,10 +1,10 @@
 //! Operators' commands with the real binary: clients, sign-ins, import, settings, health checks, logs, shutdown.
 
 use crate::support::Installation;
+use crate::support::database::open_sqlite;
 use assent::auth::keys::new_es384;
 use assent::demo::seed::plan_records;
 use serde_json::{Value, json};
-use sqlx::{Connection, SqliteConnection};
 use std::io::{Read, Write};
 
 #[test]
@@ -154,9 +154,7 @@ fn member_and_coverage() -> [Value; 2] {
 /// How many members, coverages and providers the database has.
 async fn record_counts(installation: &Installation) -> Vec<i64> {
     let path = installation.folder.path().join("plan/assent.db");
-    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display()))
-        .await
-        .unwrap();
+    let mut connection = open_sqlite(path).await;
     let mut counts = Vec::new();
     for query in [
         "SELECT COUNT(*) FROM member",

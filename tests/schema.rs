@@ -1,7 +1,8 @@
 //! The schemas of both databases have the same tables, columns, types, nullability, keys and indexes.
 
 use crate::support::TestApp;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
+use crate::support::database::{open_postgres, open_sqlite};
+use sqlx::{AssertSqlSafe, Connection as _, Row, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The parts of a schema that can be read from both databases.
@@ -23,9 +24,7 @@ struct Schema {
 const MIGRATIONS: &str = "_sqlx_migrations";
 
 async fn sqlite_schema(path: &str) -> Schema {
-    let mut connection = SqliteConnection::connect(&format!("sqlite://{path}"))
-        .await
-        .unwrap();
+    let mut connection = open_sqlite(path).await;
     let mut schema = Schema::default();
     let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
     let tables: Vec<String> = sqlx::query_scalar(tables)
@@ -92,7 +91,7 @@ const PG_REFERENCES: &str = "SELECT t.relname::text, a.attname::text, f.relname:
     WHERE c.contype = 'f' AND c.connamespace = current_schema()::regnamespace";
 
 async fn postgres_schema(url: &str) -> Schema {
-    let mut connection = PgConnection::connect(url).await.unwrap();
+    let mut connection = open_postgres(url).await;
     let mut schema = Schema::default();
     type Column = (String, String, String, String);
     let columns: Vec<Column> = sqlx::query_as(PG_COLUMNS)

@@ -1,9 +1,10 @@
 //! The first ten minutes of an operator: what is wrong at the start is reported as what it is, with where it was set, and
 //! nothing is created before; the program also runs where its folders are not.
 
+use crate::support::database::open_sqlite;
 use crate::support::{Installation, Server, free_port};
 use assent::auth::keys::new_es384;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::Connection as _;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -152,9 +153,7 @@ async fn a_database_of_a_newer_version_is_reported_as_such() {
     let installation = Installation::new();
     assert_eq!(installation.run(&["migrate"]).0, 0);
     let path = installation.folder.path().join("plan/assent.db");
-    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display()))
-        .await
-        .unwrap();
+    let mut connection = open_sqlite(path).await;
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                  VALUES (9000, 'newer', 1, x'00', 0)";
     sqlx::raw_sql(newer).execute(&mut connection).await.unwrap();

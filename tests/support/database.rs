@@ -92,7 +92,7 @@ fn database_url(server: &str, name: &str) -> String {
 }
 
 async fn run_as_admin(server: &str, statement: &str) {
-    let mut connection = pg_connection(server).await;
+    let mut connection = open_postgres(server).await;
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()))
         .execute(&mut connection)
         .await
@@ -109,9 +109,7 @@ async fn seed_into(url: &str, data: &TempDir) {
     drop(app);
     if let Some(path) = url.strip_prefix("sqlite:") {
         // Write the write-ahead log into the file that is copied.
-        let mut connection = SqliteConnection::connect(&format!("sqlite://{path}"))
-            .await
-            .unwrap();
+        let mut connection = open_sqlite(path).await;
         sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             .execute(&mut connection)
             .await
@@ -160,7 +158,14 @@ const TABLES: [&str; 26] = [
 ];
 
 /// A connection of the test itself. Its statements are not logged, so that their plans are not checked.
-async fn pg_connection(url: &str) -> PgConnection {
+/// Opens a SQLite file for a test's own statements. They are not logged, because the plans of logged ones are checked.
+pub async fn open_sqlite(path: impl AsRef<std::path::Path>) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path);
+    options.disable_statement_logging().connect().await.unwrap()
+}
+
+/// Opens a PostgreSQL database for a test's own statements, like [`open_sqlite`].
+pub async fn open_postgres(url: &str) -> PgConnection {
     let options: PgConnectOptions = url.parse().unwrap();
     options.disable_statement_logging().connect().await.unwrap()
 }
@@ -184,7 +189,7 @@ impl Database {
     pub async fn number(&self, query: &str) -> i64 {
         let query = sqlx::AssertSqlSafe(query.to_owned());
         if self.server.is_some() {
-            let mut connection = pg_connection(&self.url).await;
+            let mut connection = open_postgres(&self.url).await;
             let number = sqlx::query_scalar(query)
                 .fetch_one(&mut connection)
                 .await
@@ -203,7 +208,7 @@ impl Database {
     pub async fn execute(&self, statement: &str) {
         let statement = sqlx::AssertSqlSafe(statement.to_owned());
         if self.server.is_some() {
-            let mut connection = pg_connection(&self.url).await;
+            let mut connection = open_postgres(&self.url).await;
             sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
         } else {
             let mut connection = self.sqlite_connection().await;
@@ -213,7 +218,7 @@ impl Database {
 
     /// Runs a statement on PostgreSQL and leaves its transaction open: the rows that it changed are locked.
     pub async fn open_change(&self, statement: &str) -> OpenChange {
-        let mut connection = pg_connection(&self.url).await;
+        let mut connection = open_postgres(&self.url).await;
         let text = sqlx::AssertSqlSafe(format!("BEGIN; {statement}"));
         sqlx::raw_sql(text).execute(&mut connection).await.unwrap();
         OpenChange(connection)
@@ -221,8 +226,7 @@ impl Database {
 
     pub async fn sqlite_connection(&self) -> SqliteConnection {
         let path = self.url.strip_prefix("sqlite:").unwrap();
-        let options = SqliteConnectOptions::new().filename(path);
-        options.disable_statement_logging().connect().await.unwrap()
+        open_sqlite(path).await
     }
 
     pub async fn remove(self) {

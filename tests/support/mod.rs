@@ -5,7 +5,7 @@
 mod browser;
 mod client;
 pub mod consent;
-mod database;
+pub mod database;
 pub mod decisions;
 pub mod ehr;
 mod environment;

@@ -200,7 +200,7 @@ async fn explain_on_postgres(
     sql: &str,
 ) -> Result<Option<String>, sqlx::Error> {
     let run = |text: String| sqlx::raw_sql(AssertSqlSafe(text));
-    run("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan".to_owned())
+    run("SET enable_seqscan = off; SET enable_mergejoin = off; SET enable_hashjoin = off; SET plan_cache_mode = force_generic_plan".to_owned())
         .execute(&mut *connection)
         .await?;
     run(format!("PREPARE q AS {sql}"))
