@@ -97,10 +97,13 @@ fn extremes(value: &Value) -> Vec<String> {
 }
 
 /// The answers of the first database that ran a test. The second one must give the same.
-static ANSWERS: Mutex<Option<HashMap<String, Vec<(String, u16)>>>> = Mutex::new(None);
+static ANSWERS: Mutex<Option<HashMap<String, Answers>>> = Mutex::new(None);
+
+/// What was sent, and the status of each answer.
+type Answers = Vec<(String, u16)>;
 
 #[track_caller]
-fn same_on_both_databases(test: &str, answers: Vec<(String, u16)>) {
+fn same_on_both_databases(test: &str, answers: Answers) {
     for (what, status) in &answers {
         assert!(*status < 500, "{test}: {status} for {what}");
     }

@@ -269,7 +269,7 @@ impl<'a> EvaluationContext<'_, 'a> {
         assertion.flat_map(|a| &a.resources).filter(move |stored| {
             let is_replaced = key(stored).is_some_and(|key| keys.contains(&key));
             let is_asserted = || self.assertion.is_some_and(|a| **stored == a.order);
-            !is_replaced && !(replaces_asserted && is_asserted())
+            !(is_replaced || replaces_asserted && is_asserted())
         })
     }
 

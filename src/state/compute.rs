@@ -146,6 +146,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[expect(clippy::disallowed_methods, reason = "the test waits for its own tasks")]
     async fn large_computations_wait_for_a_place_and_too_many_are_refused() {
         let compute = Arc::new(Compute::new(1));
         let (release, held) = channel::<()>();

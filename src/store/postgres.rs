@@ -11,7 +11,7 @@ use crate::error::{DatabaseFailure, Error, ErrorKind, Result};
 use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 /// How often a unit of work is tried after serialization failures and deadlocks.
 const MAX_ATTEMPTS: u32 = 4;
@@ -25,7 +25,7 @@ const CHANNEL: &str = "assent_outbox";
 /// A connection pool for one server.
 #[derive(Debug, Clone)]
 pub struct Postgres {
-    options: PgConnectOptions,
+    options: Arc<PgConnectOptions>,
     pool: Pool<sqlx::Postgres>,
     shared: Shared,
 }
@@ -51,7 +51,7 @@ impl Postgres {
         let connections = usize::try_from(settings.connections).unwrap_or(1).max(1);
         Ok(Self {
             pool: Pool::new(options.clone(), connections),
-            options,
+            options: Arc::new(options),
             shared: Shared::default(),
         })
     }
@@ -188,7 +188,7 @@ impl Postgres {
     pub(super) async fn listen(&self) -> Result<()> {
         let own = PgPoolOptions::new()
             .max_connections(1)
-            .connect_with(self.options.clone())
+            .connect_with(PgConnectOptions::clone(&self.options))
             .await
             .map_err(database)?;
         let mut listener = PgListener::connect_with(&own).await.map_err(database)?;
