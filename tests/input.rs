@@ -131,6 +131,7 @@ const HOOK: &str = "/cds-services/order-sign-crd";
 
 both! {
     async fn no_text_of_a_request_may_hold_what_cannot_be_stored(app: &TestApp) {
+        app.receives_errors();
         let token = app.ehr().await.token;
         let before = app.row_counts().await;
         let bundle = app.messages().referral_request();
@@ -150,6 +151,7 @@ both! {
     }
 
     async fn extreme_values_in_a_request_are_never_a_failure_of_the_server(app: &TestApp) {
+        app.receives_errors();
         let ehr = app.ehr().await;
         let mut answers = Vec::new();
         let sample = app.messages().referral_request();
@@ -164,10 +166,10 @@ both! {
         }
         same_on_both_databases("submit", answers);
         app.leaves_work();
-        app.receives_errors();
     }
 
     async fn extreme_values_in_a_hook_call_are_never_a_failure_of_the_server(app: &TestApp) {
+        app.receives_errors();
         let ehr = app.ehr().await;
         let mut answers = Vec::new();
         let call = app.messages().order_sign_hook();
@@ -183,10 +185,10 @@ both! {
         }
         same_on_both_databases("hook", answers);
         app.leaves_work();
-        app.receives_errors();
     }
 
     async fn extreme_values_in_other_messages_are_never_a_failure_of_the_server(app: &TestApp) {
+        app.receives_errors();
         let ehr = app.ehr().await;
         let run = app.messages();
         let mut answers = Vec::new();
@@ -206,7 +208,6 @@ both! {
         }
         same_on_both_databases("other messages", answers);
         app.leaves_work();
-        app.receives_errors();
     }
 
     async fn a_row_of_an_import_that_cannot_be_stored_is_refused_with_its_place(app: &TestApp) {
@@ -270,6 +271,7 @@ both! {
     }
 
     async fn numbers_out_of_range_deep_nesting_and_repeated_members_are_refused(app: &TestApp) {
+        app.receives_errors();
         let token = app.ehr().await.token;
         let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
         for text in ["1e999".to_owned(), "-1e999".to_owned(), "9".repeat(400)] {
