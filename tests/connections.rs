@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 /// The longest time that a test waits for something that must happen.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 /// A server on a free port with the database of a test.
 struct Running {
@@ -425,7 +425,7 @@ async fn the_server_ends_while_clients_hold_connections_open() {
     let _silent = server.connect().await;
     let began = Instant::now();
     server.stop().await;
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(15));
     assert_eq!(until_closed(&mut kept).await, "");
     app.finish().await;
 }
