@@ -139,13 +139,7 @@ async fn sign_in(browser: &Client, server: &Server, path: &str, who: &str) {
         .unwrap();
     let password = browser.find(Locator::Css("input[name=password]")).await.unwrap();
     password.send_keys(&sign_ins[who].password).await.unwrap();
-    browser
-        .find(Locator::Css("main form button"))
-        .await
-        .unwrap()
-        .click()
-        .await
-        .unwrap();
+    click(browser, "main form button").await;
     // A click does not wait until the next page is loaded.
     for _ in 0..200 {
         let found = browser.find_all(Locator::Css("input[name=password]")).await;
@@ -159,6 +153,12 @@ async fn sign_in(browser: &Client, server: &Server, path: &str, who: &str) {
 
 async fn count(browser: &Client, css: &str) -> usize {
     browser.find_all(Locator::Css(css)).await.unwrap().len()
+}
+
+/// Clicks the first element that the selector finds.
+async fn click(browser: &Client, css: &str) {
+    let element = browser.find(Locator::Css(css)).await.unwrap();
+    element.click().await.unwrap();
 }
 
 /// Waits until the page shows this text.
@@ -230,13 +230,7 @@ async fn a_reviewer_uses_the_keyboard_and_sees_new_cases_appear(server: &Server,
     }
     assert_eq!(shown, 4, "the queue did not refresh automatically");
 
-    browser
-        .find(Locator::Css("a.case-link"))
-        .await
-        .unwrap()
-        .click()
-        .await
-        .unwrap();
+    click(&browser, "a.case-link").await;
     browser
         .wait()
         .for_element(Locator::Css("input[name=version]"))
@@ -254,13 +248,7 @@ async fn a_physician_denies_without_javascript(server: &Server, driver: &Driver)
     let browser = open_window(driver, false).await;
     sign_in(&browser, server, "/staff", "petra").await;
     let before = count(&browser, "a.case-link").await;
-    browser
-        .find(Locator::Css("a.case-link"))
-        .await
-        .unwrap()
-        .click()
-        .await
-        .unwrap();
+    click(&browser, "a.case-link").await;
     browser
         .wait()
         .for_element(Locator::Css("select[name=reason]"))
@@ -271,35 +259,17 @@ async fn a_physician_denies_without_javascript(server: &Server, driver: &Driver)
             checkbox.click().await.unwrap();
         }
     }
-    browser
-        .find(Locator::Css("details summary"))
-        .await
-        .unwrap()
-        .click()
-        .await
-        .unwrap();
+    click(&browser, "details summary").await;
     let reason = browser.find(Locator::Css("select[name=reason]")).await.unwrap();
     reason.select_by_value("0U").await.unwrap();
     let text = browser.find(Locator::Css("textarea[name=text]")).await.unwrap();
     text.send_keys("The operative plan that was asked for did not come with the request.")
         .await
         .unwrap();
-    browser
-        .find(Locator::Css("[value=deny]"))
-        .await
-        .unwrap()
-        .click()
-        .await
-        .unwrap();
+    click(&browser, "[value=deny]").await;
     wait_for_text(&browser, "Nothing is recorded yet").await;
     wait_for_text(&browser, "did not come with the request").await;
-    browser
-        .find(Locator::Css("[value=deny]"))
-        .await
-        .unwrap()
-        .click()
-        .await
-        .unwrap();
+    click(&browser, "[value=deny]").await;
     wait_for_text(&browser, "You denied item").await;
     wait_for_text(&browser, "Assent sends no letter").await;
     browser.goto(&format!("{}/staff", server.url)).await.unwrap();
@@ -313,13 +283,7 @@ async fn an_auditor_reads_who_opened_the_case(server: &Server, driver: &Driver) 
     sign_in(&browser, server, "/staff", "uma").await;
     let person = browser.find(Locator::Css("input[name=person]")).await.unwrap();
     person.send_keys("petra").await.unwrap();
-    browser
-        .find(Locator::Css("main form button"))
-        .await
-        .unwrap()
-        .click()
-        .await
-        .unwrap();
+    click(&browser, "main form button").await;
     wait_for_text(&browser, "Petra Hale MD").await;
     wait_for_text(&browser, "127.0.0.1").await;
     let url = browser.current_url().await.unwrap();

@@ -114,10 +114,7 @@ impl Store {
         T: Send + 'static,
         F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
     {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.write(input, unit).await,
-            Self::Postgres(postgres) => postgres.write(input, unit, Mode::Transaction).await,
-        }
+        self.write_in(Mode::Transaction, input, unit).await
     }
 
     /// Runs a unit of work of exactly one statement, or one run of a batch. On PostgreSQL it is one round trip, without a
@@ -128,9 +125,18 @@ impl Store {
         T: Send + 'static,
         F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
     {
+        self.write_in(Mode::OneStatement, input, unit).await
+    }
+
+    async fn write_in<C, T, F>(&self, mode: Mode, input: C, unit: F) -> Result<T>
+    where
+        C: Send + Sync + 'static,
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Tx, &'t C) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
+    {
         match self {
             Self::Sqlite(sqlite) => sqlite.write(input, unit).await,
-            Self::Postgres(postgres) => postgres.write(input, unit, Mode::OneStatement).await,
+            Self::Postgres(postgres) => postgres.write(input, unit, mode).await,
         }
     }
 
